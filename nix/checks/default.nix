@@ -20,7 +20,7 @@ lib.mapAttrs' (
     profile = settings.defaults.profile;
     hardened = true;
   };
-  # What Rust refuses, Nix refuses too.
+  # Nix must refuse everything that Rust refuses.
   bad-settings =
     if !badSettings.goodIsAccepted then
       throw "the options of nix/lib/options.nix refuse crates/spec/tests/good.toml"
@@ -30,7 +30,7 @@ lib.mapAttrs' (
       throw "Rust refuses these settings and Nix accepts them: ${toString badSettings.accepted}"
     else
       pkgs.runCommand "rave-bad-settings" { } "echo ${toString badSettings.compared} texts > $out";
-  # What booting has taught, on every profile.
+  # Lessons from real boots, checked for every profile.
   disk =
     if badDisks != [ ] then
       throw (lib.concatStringsSep "; " badDisks)

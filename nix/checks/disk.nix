@@ -1,7 +1,7 @@
-# What booting has taught about disks, as far as evaluation can tell. A list of what is wrong, with the profile.
+# Lessons from booting disks, as far as evaluation can check them. Returns a list of problems, with the profile.
 { lib, profiles }:
 let
-  # MB that the kernel and the initrd of a generation take in /boot: 38 measured.
+  # Size of a generation's kernel and initrd in /boot, MB: 38 were measured.
   generation = 45;
   # Drivers of the disks that crates/smoke/src/matrix.rs boots from.
   drivers = [ "virtio_blk" "virtio_scsi" "ahci" "nvme" "vmw_pvscsi" "mptspi" "mptsas" "sd_mod" "sr_mod" "usb_storage" "isofs" "squashfs" "loop" "overlay" ];
@@ -14,7 +14,7 @@ let
       # The rebuild adds one before it removes the oldest.
       needed = (grub.configurationLimit + 1) * generation;
       absent = lib.subtractLists config.boot.initrd.availableKernelModules drivers;
-      # Units that would write to a disk of the machine, or look for the one of the image, in a live session.
+      # Units that would write to the machine's disk, or look for the image's disk, in a live session.
       heedless = lib.filter (
         name: !lib.hasInfix "\nConditionKernelCommandLine=!rave.live\n" config.systemd.units.${name}.text
       ) [ "growpart.service" ];

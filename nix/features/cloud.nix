@@ -24,7 +24,7 @@ in
       };
     };
     environment.etc."cloud/cloud.cfg.d/95_rave.cfg".text = assets.fill values "cloud/cloud.cfg";
-    # The services start when user data has made users, files and passwords.
+    # The services start after user data has created users, files and passwords.
     systemd.services.cloud-config.before = [ "setup-agent-environment.service" ];
     services.qemuGuest.enable = true;
     virtualisation.vmware.guest = {

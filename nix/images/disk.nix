@@ -1,5 +1,5 @@
-# The raw disk of a profile, by the writer of the Debian base's disk. It needs no virtual machine, and the same closure
-# makes the same bytes.
+# The raw disk of a profile, written by the same code as the Debian base's disk. It needs no virtual machine, and the
+# same closure gives the same bytes.
 { config, lib, pkgs }:
 let
   inherit (config.system.build) toplevel;
@@ -12,11 +12,11 @@ pkgs.stdenvNoCC.mkDerivation {
   nativeBuildInputs = map lib.getBin [ pkgs.rave.rave pkgs.dosfstools pkgs.e2fsprogs pkgs.grub2 pkgs.mtools pkgs.util-linux ];
   # 2026-01-01, which is also rave's default.
   env.SOURCE_DATE_EPOCH = 1767225600;
-  # What the disk names is on the disk.
+  # Everything that the disk refers to is on the disk.
   __structuredAttrs = true;
   unsafeDiscardReferences.out = true;
   buildCommand = ''
-    # nix gives builders a terminal, and keeps what is drawn on it in the log.
+    # nix gives builders a terminal, and logs everything drawn on it.
     export TERM=dumb
     mkdir $out
     rave disk-image \

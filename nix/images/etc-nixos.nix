@@ -1,5 +1,5 @@
-# A folder with /etc/nixos of a machine: RAVE's flake and the user's own, so that `sudo nixos-rebuild switch` rebuilds the system
-# from the module of the image.
+# The content of a machine's /etc/nixos: RAVE's flake and the user's own, so that `sudo nixos-rebuild switch` rebuilds
+# the system from the image's module.
 { config, lib, pkgs }:
 let
   cfg = config.rave;

@@ -1,5 +1,5 @@
-# The ISO of a profile: a live session of its disk, and the installer that writes the disk to one of the machine. By the writer
-# of the Debian base's ISO.
+# The ISO of a profile: a live session of its disk, and the installer that writes the disk to the machine. Written by
+# the same code as the Debian base's ISO.
 { config, lib, pkgs }:
 let
   inherit (config.system.build) raveDisk raveLiveArguments toplevel;
@@ -10,7 +10,7 @@ pkgs.stdenvNoCC.mkDerivation {
   nativeBuildInputs = map lib.getBin [ pkgs.rave.rave pkgs.dosfstools pkgs.grub2 pkgs.libisoburn pkgs.mtools pkgs.squashfsTools ];
   # 2026-01-01, which is also rave's default.
   env.SOURCE_DATE_EPOCH = 1767225600;
-  # What the disk names is on the disk.
+  # Everything that the disk refers to is on the disk.
   __structuredAttrs = true;
   unsafeDiscardReferences.out = true;
   buildCommand = ''

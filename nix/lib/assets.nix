@@ -40,6 +40,6 @@ rec {
   units = lib.attrNames (
     lib.filterAttrs (name: _: !lib.hasSuffix ".conf" name && name != atFirstBoot) (builtins.readDir (folder + "/units"))
   );
-  # The one of a guest that installs Claude Code.
+  # The unit of a guest that installs Claude Code.
   atFirstBoot = (lib.importJSON ../facts.json).tools.claude.unit;
 }

@@ -10,7 +10,7 @@ let
   isLine = value: lib.trim value != "" && !hasControl value;
   narrow = type: description: check: types.addCheck type check // { inherit description; };
   text = narrow types.str;
-  # As `text`, but the message does not repeat the value.
+  # Like `text`, but the message does not repeat the value.
   secret =
     description: check:
     lib.mkOptionType {
@@ -113,7 +113,7 @@ rec {
   mirror = secret "URL of a mirror, without a password" (
     url: isUrl facts.mirrorSchemes url && !hasControl url && !matches ".*[] []+.*" url
   );
-  # Text that can be a rule; what it means is the network's own matter.
+  # Text that may be a rule; the network interprets it.
   networkRule = text "rule of the network such as *.example.org" (
     rule: lib.stringLength rule <= facts.networkRuleMax && matches "[][A-Za-z0-9._*:/,-]+" rule
   );

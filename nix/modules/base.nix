@@ -28,10 +28,10 @@ in
 
     environment.etc = {
       "rave/guest.json".source = guestJson;
-      # Whoever configures git otherwise, as by `programs.git`, has the last word.
+      # Other git configuration, such as `programs.git`, takes precedence.
       "gitconfig".text = lib.mkDefault (assets.fill values "gitconfig");
       "systemd/journald.conf.d/rave.conf".source = assets.path "journald.conf";
-      # As Debian builds it: nothing listens on all addresses for names of the local network.
+      # As built by Debian: nothing listens on all addresses for local network names.
       "systemd/resolved.conf.d/rave.conf".text = "[Resolve]\nLLMNR=no\nMulticastDNS=no\n";
     }
     // lib.optionalAttrs (!withNetworkManager) {
@@ -57,7 +57,7 @@ in
     services.resolved.enable = true;
     services.timesyncd.enable = lib.mkDefault true;
 
-    # The tools of an agent.
+    # The agent's tools.
     environment.systemPackages =
       (with pkgs; [
         git

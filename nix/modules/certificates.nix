@@ -5,7 +5,7 @@ let
   cfg = config.rave;
   facts = (lib.importJSON ../facts.json).guest;
 
-  # The certificates of a file, without what is around them.
+  # The certificates of a file, without surrounding text.
   read =
     path:
     let

@@ -1,5 +1,5 @@
 # The disk of every format: GPT with an ESP, a BIOS boot partition and an ext4 root, started by GRUB under BIOS and UEFI. GRUB's
-# core images, which `rave disk-image` installs, read the menu in /boot that `nixos-rebuild` writes anew.
+# core images, which `rave disk-image` installs, read the menu in /boot that `nixos-rebuild` rewrites.
 { config, lib, pkgs, ... }:
 let
   menu = builtins.readFile ../../crates/image/src/disk/grub.cfg;
@@ -25,11 +25,12 @@ in
         device = config.rave.disk.device;
         efiSupport = true;
         efiInstallAsRemovable = true;
-        # Each has its own kernel and initrd in /boot, about 40 MB; a rebuild adds one before it removes the oldest.
+        # Each generation has its kernel and initrd in /boot, about 40 MB; a rebuild adds one before it removes the
+        # oldest.
         configurationLimit = lib.mkDefault 5;
-        # The core images hold no graphical terminal's files, and the serial console needs none.
+        # The core images contain no files for a graphical terminal, and the serial console needs none.
         font = lib.mkDefault null;
-        # The serial console, and the line that tells the host how far the boot has come.
+        # The serial console, and the line that shows the host the progress of the boot.
         extraConfig = lib.head (lib.splitString "function start" menu);
         splashImage = null;
       };

@@ -1,15 +1,15 @@
-# The live session of the ISO, which starts where the kernel's arguments say `rave.live=LABEL`, and its installer. The medium is
-# found by the script of the Debian base's initrd.
+# The live session of the ISO, started by the kernel argument `rave.live=LABEL`, and its installer. The medium is found
+# with the script of the Debian base's initrd.
 { config, lib, pkgs, ... }:
 let
   assets = import ../lib/assets.nix { inherit lib; };
   inherit ((lib.importJSON ../facts.json)) iso;
-  # Where the script mounts what it finds, too.
+  # The script also mounts the medium here.
   live = "/run/rave";
   isLive = "rave.live";
 in
 {
-  # What the initrd has besides, without loading any of it before it is needed.
+  # Additional modules of the initrd, which are only loaded on demand.
   boot.initrd.availableKernelModules = [ "isofs" "squashfs" "loop" "overlay" ];
   boot.initrd.systemd = {
     extraBin.losetup = "${config.boot.initrd.systemd.package.util-linux}/bin/losetup";
@@ -18,7 +18,7 @@ in
       unitConfig = {
         DefaultDependencies = false;
         ConditionKernelCommandLine = isLive;
-        # Whatever starts the root file system again: it runs once.
+        # Runs only once, even if the root file system is started again.
         ConditionPathExists = "!${live}/memory/work";
       };
       after = [ "systemd-udev-trigger.service" ];
@@ -30,7 +30,7 @@ in
         StandardError = "journal+console";
       };
       script = ''
-        # As the script expects it: it tells itself what failed.
+        # As the script expects: it reports failures itself.
         set +e
         panic() {
           echo "$1" >&2
@@ -46,8 +46,8 @@ in
     };
   };
 
-  # The kernel's arguments of a live session. The root file system is what rave-live prepared, whatever UUID a disk of the
-  # machine has; no table of file systems, which would check and grow the disk's and mount its /boot.
+  # The kernel arguments of a live session. The root file system is the one prepared by rave-live, regardless of UUIDs
+  # on the machine's disks; without fstab, which would check and grow the disk's file system and mount its /boot.
   system.build.raveLiveArguments = toString [
     "root=overlay"
     "rootfstype=overlay"
@@ -56,10 +56,10 @@ in
     "fstab=no"
   ];
 
-  # It would grow a RAVE that the machine's disk has already.
+  # It would grow a RAVE system that is already on the machine's disk.
   systemd.services.growpart.unitConfig.ConditionKernelCommandLine = "!${isLive}";
 
-  # A medium with answers starts the installer, and so does `rave.install` among the kernel's arguments.
+  # A medium with answers starts the installer, and so does the kernel argument `rave.install`.
   services.udev.extraRules = assets.read "install.rules";
   systemd.generators.rave-install = pkgs.writeShellScript "rave-install-generator" ''
     [ -e ${iso.disk} ] || exit 0

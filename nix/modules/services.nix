@@ -31,11 +31,11 @@ let
 in
 {
   config = lib.mkIf cfg.enable {
-    # As whole texts, so that NixOS adds no PATH and no setting is lost.
+    # As complete texts, so that NixOS adds no PATH and no setting is lost.
     systemd.units = lib.genAttrs (assets.units ++ lib.optional atFirstBoot assets.atFirstBoot) unit;
     systemd.packages = [ drop-ins ];
 
-    # The program that is installed was built for other distributions.
+    # The installed program was built for other distributions.
     programs.nix-ld.enable = lib.mkIf atFirstBoot true;
     services.udev.extraRules = assets.read "channel.rules";
 

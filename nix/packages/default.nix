@@ -1,7 +1,7 @@
 # RAVE's own packages: pkgs.rave.
 { pkgs }:
 pkgs.lib.makeScope pkgs.newScope (self: {
-  # The newest without known vulnerabilities in nixpkgs; docs/adr/007 explains why not 20.
+  # The newest version without known vulnerabilities in nixpkgs; docs/adr/007 explains why not 20.
   nodejs =
     let
       secure = name: pkgs ? ${name} && (pkgs.${name}.meta.knownVulnerabilities or [ ]) == [ ];

@@ -13,7 +13,7 @@ let
         path = lib.getExe chromium;
       }
       {
-        # Without this mark Playwright takes the download for incomplete.
+        # Without this mark Playwright considers the download incomplete.
         name = "${folder}/INSTALLATION_COMPLETE";
         path = writeText "INSTALLATION_COMPLETE" "";
       }

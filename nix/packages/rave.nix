@@ -1,4 +1,4 @@
-# The product's program. The flake uses it for its formats: what makes the Debian base's artifacts makes these too.
+# The product's program. The flake uses it to make its formats, with the same code as the Debian base's artifacts.
 { lib, rustPlatform, source }:
 rustPlatform.buildRustPackage {
   pname = "rave";

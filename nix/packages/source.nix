@@ -7,7 +7,7 @@ lib.fileset.toSource {
     ../../Cargo.lock
     ../../crates
     ../../xtask
-    # `rave` embeds these, to tell whether it fits a checkout.
+    # `rave` embeds these to check its compatibility with a checkout.
     ../facts.json
     ../../docs/smoke-report.schema.json
   ] ++ besides);

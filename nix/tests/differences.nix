@@ -65,7 +65,7 @@ let
         text:
         builtins.replaceStrings (map (name: "${values.${name}}") perBase) (map (name: "@${name}@") perBase) text;
       shared = removeAttrs values perBase;
-      # `fill` would refuse the placeholders that are left.
+      # `fill` would refuse the remaining placeholders.
       template = name: builtins.replaceStrings (map (key: "@${key}@") (lib.attrNames shared)) (map (key: toString shared.${key}) (lib.attrNames shared)) (assets.read name);
 
       unit =

@@ -40,6 +40,6 @@ in
     hardened = true;
     password = "agent";
   };
-  # A user that rave.toml may not name either.
+  # A user name that rave.toml refuses too.
   reservedUser = system { user = "root"; };
 }

@@ -1,4 +1,4 @@
-//! The command line of `cargo xtask`: the product's commands, and those for people who work on RAVE and for workflows.
+//! The command line of `cargo xtask`: the product's commands, and those for developers and workflows.
 
 use std::str::FromStr;
 
@@ -43,7 +43,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// What the settings depend on besides files and the environment.
+    /// The flags that the settings depend on, besides files and the environment.
     pub(crate) fn scope(&self) -> Scope {
         match self {
             Self::Product(command) => command.scope(),
@@ -75,19 +75,19 @@ pub(crate) enum TestStep {
     Unit,
     /// Evaluate the flake of the NixOS base, if nix and a nixpkgs tree are available
     Flake,
-    /// Build the flake's disk by nix from a stand-in system, if nix and a nixpkgs tree are available
+    /// Build the flake's disk with nix from a stand-in system, if nix and a nixpkgs tree are available
     Nixos,
     /// Build, boot and smoke-test one real image
     Smoke,
     /// Break that image and its builds in many ways
     Faults,
-    /// Smoke-test every row of the matrix, break installations, attack from inside of a guest and of a clone, and fork
+    /// Smoke-test every row of the matrix, break installations, attack from inside a guest and a clone, and fork
     Matrix,
     /// Boot the profile cloud without user data, with a seed on a CD and with a config drive
     Cloud,
-    /// Machines of several kinds, each prepared by `doctor --yes` alone
+    /// Prepare machines of several kinds, each with `doctor --yes` alone
     Hosts,
-    /// Build and boot an image behind a proxy that looks into TLS
+    /// Build and boot an image behind a proxy that intercepts TLS
     Proxy,
     /// Let independent programs read a release; they come from the Python index
     Release,
@@ -100,7 +100,7 @@ pub(crate) struct Ci {
     pub(crate) command: CiCommand,
 }
 
-/// What a workflow may ask.
+/// The queries of workflows.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum CiCommand {
     /// Print a job matrix as JSON on one line: an `include` list with base, profile and format
@@ -120,10 +120,10 @@ pub(crate) struct CiMatrix {
     /// Only this format; may be repeated or comma-separated
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all())]
     pub(crate) formats: Vec<FormatFlag>,
-    /// A format of one more profile; may be repeated or comma-separated
+    /// A format of an additional profile; may be repeated or comma-separated
     #[arg(long, value_name = "PROFILE/FORMAT", value_delimiter = ',')]
     pub(crate) also: Vec<ProfileFormat>,
-    /// One row a profile, for the builds of a release; needs --base
+    /// One row per profile, for the builds of a release; needs --base
     #[arg(long, requires = "bases", conflicts_with_all = ["formats", "also"])]
     pub(crate) release: bool,
 }
@@ -184,7 +184,7 @@ pub(crate) struct Bench {
     pub(crate) json: bool,
 }
 
-/// What `cargo xtask bench` measures, in the order in which it does.
+/// The parts of `cargo xtask bench`, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BenchPart {
     /// Builds of one format, compared with plain mmdebstrap.

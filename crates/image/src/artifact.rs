@@ -14,7 +14,7 @@ use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 use crate::manifest::{Artifact, ArtifactFile};
 
-/// A file as the system knows it.
+/// What identifies a version of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct FileIdentity {
     inode: u64,
@@ -30,13 +30,14 @@ struct HashRecord {
     sha256: Digest,
 }
 
-/// Refuses an artifact of which a file's size or digest is not that of the manifest; gives the path of the one that boots.
+/// Refuses an artifact if the size or digest of a file differs from the manifest; returns the path of the bootable
+/// file.
 pub fn verify(out_dir: &Utf8Path, artifact: &Artifact) -> Result<Utf8PathBuf, Error> {
     artifact.files.iter().try_for_each(|file| verify_file(out_dir, file))?;
     Ok(out_dir.join(&artifact.boot_file().name))
 }
 
-/// Refuses a file whose size or digest is not that of the manifest.
+/// Refuses a file whose size or digest differs from the manifest.
 pub fn verify_file(out_dir: &Utf8Path, file: &ArtifactFile) -> Result<(), Error> {
     let path = out_dir.join(&file.name);
     let identity = match FileIdentity::of(&path) {
@@ -75,14 +76,14 @@ pub(crate) fn is_unchanged(out_dir: &Utf8Path, artifact: &Artifact) -> bool {
     })
 }
 
-/// Notes the digest of a file that was just hashed.
+/// Stores the digest of a file that was just hashed.
 pub(crate) fn remember(path: &Utf8Path, sha256: Digest) -> Result<(), Error> {
     let seen = HashRecord { identity: FileIdentity::of(path)?, sha256 };
     let note = note(path);
     fs::write(&note, serde_json::to_vec(&seen).expect("plain data")).at("write", &note)
 }
 
-/// Removes a file or a link; none being there is as good.
+/// Removes a file or a link, if it exists.
 pub(crate) fn remove(path: &Utf8Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),

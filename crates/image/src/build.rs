@@ -1,4 +1,4 @@
-//! The whole way from the specification to artifacts with a manifest.
+//! The complete build, from the specification to artifacts with a manifest.
 
 mod artifacts;
 mod baseline;
@@ -40,12 +40,12 @@ pub use guest::appliance;
 pub(crate) use guest::config;
 pub use request::{BuildOptions, BuildRequest, ChangedArtifact};
 
-/// What came of it.
+/// The result of a build.
 #[derive(Debug, Clone)]
 pub struct BuildResult {
-    /// The manifest as it lies in the folder now.
+    /// The manifest that is now in the folder.
     pub manifest: Manifest,
-    /// False when all asked artifacts were there, made from the same inputs.
+    /// False if all requested artifacts already existed, built from the same inputs.
     pub changed: bool,
 }
 
@@ -93,14 +93,14 @@ impl StageKeys {
     }
 }
 
-/// What the disk is made of, on this host's disk.
+/// The inputs of the disk image, as files on this host.
 struct StageOutputs {
     root: RootTar,
     tools: NpmTools,
     program: Utf8PathBuf,
 }
 
-/// Builds what is asked for and missing.
+/// Builds requested artifacts that are missing.
 pub fn build(request: &BuildRequest<'_>, sink: Sink<'_>) -> Result<BuildResult, Error> {
     let plan = BuildPlan::read(request)?;
     plan.look_for_changes(sink)?;
@@ -111,7 +111,7 @@ pub fn build(request: &BuildRequest<'_>, sink: Sink<'_>) -> Result<BuildResult, 
         fs::create_dir_all(folder).at("create", folder)?;
     }
     let _lock = lock(request.cache_dir, sink)?;
-    // Whoever held the lock may just have built the same.
+    // The previous holder of the lock may have built the same.
     if let Some(manifest) = plan.finished() {
         return Ok(BuildResult { manifest, changed: false });
     }
@@ -119,7 +119,7 @@ pub fn build(request: &BuildRequest<'_>, sink: Sink<'_>) -> Result<BuildResult, 
     let store = StageCache::open(request.cache_dir)?;
     let stages = StageRunner::new(store, request.cache_dir, request.log_dir, request.options.refresh, sink);
     let (inputs, plan) = plan.inputs(&stages)?;
-    // Only now it may be known which packages they are, and that the same was built of them before.
+    // Only now the packages may be known, and that the same image was built from them before.
     if let Some(manifest) = plan.finished() {
         return Ok(BuildResult { manifest, changed: false });
     }
@@ -131,7 +131,7 @@ pub fn build(request: &BuildRequest<'_>, sink: Sink<'_>) -> Result<BuildResult, 
     Ok(BuildResult { manifest, changed: true })
 }
 
-/// Whether all asked artifacts are there, made from the present inputs. Builds nothing.
+/// Whether all requested artifacts exist and were built from the current inputs. Builds nothing.
 pub fn is_current(request: &BuildRequest<'_>) -> Result<bool, Error> {
     Ok(BuildPlan::read(request)?.finished().is_some())
 }
@@ -141,7 +141,7 @@ pub fn inputs(request: &BuildRequest<'_>) -> Result<Vec<BuildInput>, Error> {
     Ok(BuildPlan::read(request)?.keys.named())
 }
 
-/// One build at a time in a cache; a second one waits and says for whom.
+/// Locks the cache for one build at a time; a second one waits and reports for which.
 pub(crate) fn lock(cache_dir: &Utf8Path, sink: Sink<'_>) -> Result<FileLock, Error> {
     let path = cache_dir.join("build.lock");
     let mut told = |holder: &Holder| {
@@ -173,7 +173,7 @@ impl<'a> BuildPlan<'a> {
         Ok(Self { request, rootfs, source, account, config, overlay, keys })
     }
 
-    /// The manifest, when every asked artifact is in the folder, made from these inputs and unchanged.
+    /// The manifest, if every requested artifact is in the folder, built from these inputs and unchanged.
     fn finished(&self) -> Option<Manifest> {
         if self.request.options.refresh {
             return None;
@@ -183,7 +183,7 @@ impl<'a> BuildPlan<'a> {
         self.request.options.formats.iter().all(present).then_some(manifest)
     }
 
-    /// Artifacts of these very inputs that are not what the manifest says.
+    /// Handles artifacts of exactly these inputs that do not match the manifest.
     fn look_for_changes(&self, sink: Sink<'_>) -> Result<(), Error> {
         let Ok(manifest) = Manifest::read(self.request.out_dir) else { return Ok(()) };
         let current = |artifact: &&Artifact| {
@@ -207,10 +207,10 @@ impl<'a> BuildPlan<'a> {
             .then_some(artifact)
     }
 
-    /// Fetches and makes what the disk is made of. The packages, and with them the keys, may be known only then.
+    /// Fetches and builds the inputs of the disk. The packages, and therefore the keys, may only be known afterwards.
     fn inputs(self, stages: &StageRunner<'_>) -> Result<(StageOutputs, Self), Error> {
-        // The inputs need nothing of each other. The first is the longest and leaves a processor idle; the other two
-        // take that one in turn, for a third at once would slow it down.
+        // The inputs are independent of each other. The first takes longest and leaves a processor idle; the other two
+        // use it in turn, because a third one in parallel would slow the first down.
         let (root, rest) = thread::scope(|scope| {
             let rest = scope.spawn(|| {
                 let (epoch, network) = (self.request.epoch, self.request.options.network);

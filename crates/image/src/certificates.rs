@@ -1,5 +1,5 @@
-//! The certificates of `guest.certificates`: read, checked, and in one form, so that comments and line breaks of their files
-//! change no image.
+//! The certificates of `guest.certificates`: read, checked and normalised, so that comments and line breaks in their
+//! files do not change an image.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -11,7 +11,7 @@ use rave_guest::assets::TrustedCertificate;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 
-/// Bytes that a file may have: the list of all public authorities takes a fifth of this.
+/// Maximum size of a file, bytes: the list of all public authorities takes a fifth of this.
 const LIMIT: u64 = 1 << 20;
 
 /// The label of a certificate (RFC 7468, section 5.1).
@@ -39,12 +39,12 @@ impl Certificates {
         Ok(Self(all))
     }
 
-    /// Each of them.
+    /// All of them.
     pub fn all(&self) -> &[TrustedCertificate] {
         &self.0
     }
 
-    /// Writes each into a file of its own, which everyone may read: update-ca-certificates(8) takes one a file.
+    /// Writes each certificate into a separate, world-readable file: update-ca-certificates(8) expects one per file.
     pub(crate) fn write(&self, folder: &Utf8Path) -> Result<(), Error> {
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::create_dir(folder).at("create", folder)?;
@@ -127,7 +127,7 @@ fn certificate(base64: &str) -> Option<TrustedCertificate> {
     })
 }
 
-/// Whether it is one SEQUENCE as long as it says (X.690, section 8.1.3).
+/// Whether it is a single SEQUENCE of the length that it declares (X.690, section 8.1.3).
 fn is_whole(der: &[u8]) -> bool {
     let [SEQUENCE, first, rest @ ..] = der else { return false };
     let (octets, content) = match usize::from(*first) {
@@ -145,7 +145,7 @@ fn is_whole(der: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// A SEQUENCE of an OCTET STRING: as far as this file looks, a certificate.
+    /// A SEQUENCE of an OCTET STRING: this module accepts it as a certificate.
     fn pem(byte: u8) -> String {
         let der = [[SEQUENCE, 0x81, 0x84, 4, 0x81, 0x81].as_slice(), &[byte; 0x81]].concat();
         certificate(&Base64::encode_string(&der)).unwrap().pem

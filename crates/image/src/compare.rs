@@ -1,4 +1,4 @@
-//! Whether two builds made the same bytes, and where they differ if not: which file inside the image first, then which
+//! Whether two builds produced the same bytes, and where they differ: which file inside the image first, then which
 //! part of the disk, then which part of the artifact around it.
 
 mod bytes;
@@ -25,11 +25,11 @@ pub use trees::{FileDifference, TreeDifference, ValueDifference};
 /// A finished build.
 #[derive(Debug, Clone, Copy)]
 pub struct FinishedBuild<'a> {
-    /// What it made.
+    /// Its manifest.
     pub manifest: &'a Manifest,
-    /// Where that is.
+    /// Its output folder.
     pub out_dir: &'a Utf8Path,
-    /// Where its stages are.
+    /// Its cache of stages.
     pub cache_dir: &'a Utf8Path,
 }
 
@@ -40,7 +40,7 @@ pub struct FileComparison {
     pub format: Format,
     /// The file's name.
     pub name: String,
-    /// Of the first build's file.
+    /// The digest of the first build's file.
     pub sha256: Digest,
     /// The first byte that differs.
     pub differs: Option<ByteDifference>,
@@ -49,7 +49,7 @@ pub struct FileComparison {
 /// Why two builds differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BuildDifference {
-    /// Stages that were not made from the same inputs, by name: all that follows from them differs too.
+    /// Names of stages whose inputs differ: everything derived from them differs too.
     pub inputs: Vec<String>,
     /// Where.
     pub place: DifferenceLocation,
@@ -59,18 +59,18 @@ pub struct BuildDifference {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "place")]
 pub enum DifferenceLocation {
-    /// Files in the image.
+    /// In files inside the image.
     Files(TreeDifference),
-    /// The same files, but another disk around them.
+    /// In the disk around identical files.
     Disk {
         /// The part of the disk.
         part: String,
         /// Its first byte that differs.
         spot: ByteDifference,
     },
-    /// The same disk, in another wrapping.
+    /// In the container around an identical disk.
     Container {
-        /// The file, and what part of it.
+        /// The file and its part.
         part: String,
         /// Its first byte that differs.
         spot: ByteDifference,
@@ -96,7 +96,7 @@ pub fn artifacts(
     Ok(compared)
 }
 
-/// Looks for the cause, from inside out. None where nothing differs.
+/// Looks for the cause, from the inside out. None if nothing differs.
 pub fn explain(
     first: &FinishedBuild<'_>,
     second: &FinishedBuild<'_>,
@@ -135,7 +135,7 @@ fn disk_stage(build: &FinishedBuild<'_>) -> Result<camino::Utf8PathBuf, Error> {
     Ok(stage_cache::place(build.cache_dir, STAGE, &key))
 }
 
-/// The member of an archive, else just the file.
+/// The member of an archive, otherwise just the file.
 fn part_of_container(path: &Utf8Path, name: &str, offset: u64) -> String {
     let members = File::open(path).at("open", path).ok().and_then(|mut file| ova::members(&mut file).ok());
     let inside = |member: &ova::Member| (member.offset..member.offset + member.size).contains(&offset);

@@ -1,5 +1,5 @@
-//! A disk of any origin in the other formats, by the code that makes artifacts. Whatever it is, it becomes a raw disk first:
-//! so a stranger's image is opened once, by one command.
+//! Converts a disk of any origin to the other formats, with the code that makes artifacts. Every source becomes a raw
+//! disk first, so that an untrusted image is opened only once, by one command.
 
 mod request;
 mod source;
@@ -23,7 +23,7 @@ use crate::tempdir;
 pub use request::ConvertRequest;
 use source::Source;
 
-/// Converts; gives the paths of the files. What already exists is not overwritten.
+/// Converts; returns the paths of the files. Existing files are not overwritten.
 pub fn convert(request: &ConvertRequest<'_>, sink: Sink<'_>) -> Result<Vec<Utf8PathBuf>, Error> {
     if let Some(format) = request.formats.iter().find(|format| !formats::CONVERTIBLE.contains(format)) {
         return Err(formats::not_convertible(*format));
@@ -64,11 +64,11 @@ pub fn convert(request: &ConvertRequest<'_>, sink: Sink<'_>) -> Result<Vec<Utf8P
     Ok(made.iter().flat_map(|(_, files)| files).map(|file| request.out_dir.join(&file.name)).collect())
 }
 
-/// What the results are named after, where they can be and are not there.
+/// The base name of the results; an error if a name is invalid or a file already exists.
 fn named(request: &ConvertRequest<'_>) -> Result<String, Error> {
     let refuse = |detail: String| Error::Input { what: request.file.to_string(), detail };
     let stem = stem(request.file).ok_or_else(|| refuse("it has no name".into()))?.to_owned();
-    // A VMDK's descriptor has no way to write them in a name.
+    // A VMDK's descriptor cannot represent them in a name.
     if stem.contains(|c: char| c == '"' || c.is_control()) {
         let detail =
             "its name has a double quote or a control character, which no VMDK can name: rename it first";
@@ -89,11 +89,11 @@ fn named(request: &ConvertRequest<'_>) -> Result<String, Error> {
     }
 }
 
-/// Endings of compressed files, and those of raw disks and archives that they hide.
+/// Extensions of compressed files, to be removed before the inner extension.
 const PACKED: &[&str] = &["zst", "xz", "gz", "bz2", "lz4", "tgz", "txz"];
 const INNER: &[&str] = &["img", "raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx", "tar", "ova"];
 
-/// What the results are named after: `a` of `a.qcow2` and of `a.img.zst`.
+/// The base name of the results: `a` for `a.qcow2` and for `a.img.zst`.
 fn stem(file: &Utf8Path) -> Option<&str> {
     let stem = file.file_stem()?;
     let has = |endings: &[&str], ending: Option<&str>| ending.is_some_and(|ending| endings.contains(&ending));

@@ -15,7 +15,7 @@ const CHUNK: usize = 1 << 20;
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// The digest of everything that `reader` yields; memory stays at one chunk.
+    /// The digest of everything that `reader` yields, in the memory of one chunk.
     pub fn of_reader(mut reader: impl Read) -> io::Result<Self> {
         let mut hasher = Hasher::default();
         let mut chunk = vec![0; CHUNK];
@@ -37,7 +37,7 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The first 16 hexadecimal digits: enough to tell folders of a cache apart.
+    /// The first 16 hexadecimal digits: enough to distinguish folders of a cache.
     pub fn short(&self) -> String {
         self.to_string()[..16].to_owned()
     }
@@ -54,7 +54,7 @@ impl Digest {
         format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32])
     }
 
-    /// The digest that others computed.
+    /// A digest that was computed elsewhere.
     pub fn of_raw(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -105,8 +105,8 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// Builds a digest of named fields. Every field is framed by its length, so that no two lists of
-/// fields give the same bytes.
+/// Builds a digest of named fields. Every field is framed by its length, so that different lists of fields never give
+/// the same bytes.
 #[derive(Default, Clone)]
 pub struct Hasher(Sha256);
 
@@ -125,7 +125,7 @@ impl Hasher {
         self
     }
 
-    /// The digest of all that was added.
+    /// The digest of everything that was added.
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
     }

@@ -1,5 +1,5 @@
-//! `rave disk-image`: a bootable raw disk of a Nix closure, by the writer that makes the disk of the Debian base. It needs no
-//! root, loop device, virtual machine or settings, so that it runs in a builder of nix.
+//! `rave disk-image`: a bootable raw disk of a Nix closure, written by the same code as the disk of the Debian base. It
+//! needs no root, loop device, virtual machine or settings, so that it can run in a nix builder.
 
 mod boot_files;
 pub(crate) mod request;
@@ -25,14 +25,14 @@ use crate::stage_runner::StageRunner;
 use boot_files::BootFiles;
 pub use request::{DiskImageRequest, ESP_MIB};
 
-/// Changes when this module makes another disk from the same inputs.
+/// Changes whenever this module makes a different disk from the same inputs.
 const REVISION: &[u8] = b"1";
 
-/// What of a disk's differences is told.
+/// How many of a disk's differences are reported.
 const MOST_TOLD: usize = 5;
 
-/// Writes the disk; it carries its name only when it is whole and its file system has what was registered. Gives the digest of
-/// what it holds ([`crate::content`]).
+/// Writes the disk; it gets its final name only when it is complete and its file system matches the registration.
+/// Returns the digest of its content ([`crate::content`]).
 pub fn write(request: &DiskImageRequest<'_>, sink: Sink<'_>) -> Result<Digest, Error> {
     request.validate()?;
     let registration = Registration::read(request.registration)?;
@@ -74,7 +74,7 @@ pub fn write(request: &DiskImageRequest<'_>, sink: Sink<'_>) -> Result<Digest, E
     Ok(content)
 }
 
-/// A folder for what is written, on the file system of the result, which is moved out of it when it is whole.
+/// A work folder on the file system of the result, which is moved out of it when it is complete.
 pub(crate) fn work_beside(output: &Utf8Path) -> Result<(tempfile::TempDir, Utf8PathBuf), Error> {
     let folder = output.parent().filter(|folder| *folder != "").unwrap_or(Utf8Path::new("."));
     fs::create_dir_all(folder).at("create", folder)?;
@@ -87,7 +87,7 @@ pub(crate) fn work_beside(output: &Utf8Path) -> Result<(tempfile::TempDir, Utf8P
     Ok((guard, path))
 }
 
-/// What the identifiers follow from.
+/// The key that the identifiers are derived from.
 fn key(request: &DiskImageRequest<'_>, boot: &BootFiles) -> Result<Digest, Error> {
     let mut hasher = Hasher::default();
     let registration = Digest::of_file(request.registration).at("read", request.registration)?;
@@ -99,7 +99,7 @@ fn key(request: &DiskImageRequest<'_>, boot: &BootFiles) -> Result<Digest, Error
     Ok(hasher.finish())
 }
 
-/// Whether what nix believes of the store is so, by the disk's own file system.
+/// Checks the disk's file system against nix's registration of the store.
 fn verified(image: &Utf8Path, layout: &Layout, registration: &Registration) -> Result<(), Error> {
     let damaged = |detail: String| Error::Damaged { path: image.to_owned(), detail };
     let found = Ext4Tree::open(image, layout.root.start, layout.root.size)

@@ -1,4 +1,4 @@
-//! What can go wrong while an image is built.
+//! Errors of building images.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::network;
@@ -6,7 +6,7 @@ use rave_process::network;
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A host program failed; holds its command and the last lines that it printed.
+    /// A host program failed; contains its command and the last lines that it printed.
     #[error("{stage}: {source}")]
     Command {
         /// The stage that ran it.
@@ -14,7 +14,7 @@ pub enum Error {
         /// What happened.
         #[source]
         source: rave_process::Error,
-        /// What limits its files, where one became too large.
+        /// What limits its files, if one became too large.
         by: Option<Limit>,
     },
     /// A file could not be read or written.
@@ -24,13 +24,13 @@ pub enum Error {
         action: &'static str,
         /// The file or folder.
         path: Utf8PathBuf,
-        /// The system's answer.
+        /// The system's error.
         #[source]
         source: std::io::Error,
-        /// What limits the file, where it became too large.
+        /// What limits the file, if it became too large.
         by: Option<Limit>,
     },
-    /// Too little room, found before or while writing.
+    /// Not enough space, found before or while writing.
     #[error("not enough space in {path}: need {needed_mib} MiB, {free_mib} MiB free")]
     NoSpace {
         /// The folder on the full file system.
@@ -40,7 +40,7 @@ pub enum Error {
         /// Free, in MiB.
         free_mib: u64,
     },
-    /// A file would be longer than it may be, found before or while writing.
+    /// A file would exceed a limit, found before or while writing.
     #[error("{path} is too large{by}: it needs {needed_mib} MiB")]
     TooLarge {
         /// The file.
@@ -50,13 +50,13 @@ pub enum Error {
         /// What limits it.
         by: Limit,
     },
-    /// What was asked for is done by the Debian base alone.
-    #[error("the {base} base does not do this: only the debian base does")]
+    /// The request is only supported on the Debian base.
+    #[error("the {base} base does not support this: only the debian base does")]
     NotOnBase {
-        /// The asked base.
+        /// The requested base.
         base: rave_spec::Base,
     },
-    /// A manifest or cached description is not what it should be.
+    /// A manifest or a cached file is damaged.
     #[error("{path} is damaged: {detail}")]
     Damaged {
         /// The file.
@@ -64,7 +64,7 @@ pub enum Error {
         /// What is wrong with it.
         detail: String,
     },
-    /// An artifact is not the one that its manifest describes.
+    /// An artifact differs from its manifest.
     #[error("{path} is not what its manifest describes: {detail}")]
     ArtifactDiffers {
         /// The artifact.
@@ -75,7 +75,7 @@ pub enum Error {
     /// Nothing was built here.
     #[error("no image in {out_dir}: {detail}")]
     NotBuilt {
-        /// The folder that was looked at.
+        /// The folder.
         out_dir: Utf8PathBuf,
         /// What is missing.
         detail: String,
@@ -94,7 +94,7 @@ pub enum Error {
         /// Where it should be.
         path: Utf8PathBuf,
     },
-    /// The checkout's lock is not one.
+    /// The checkout's lock is invalid.
     #[error("{path}: {problem}")]
     BadLock {
         /// The file.
@@ -102,7 +102,7 @@ pub enum Error {
         /// What is wrong, and where.
         problem: crate::bases::debian::lock::LockError,
     },
-    /// Packages that must be had exactly, and that neither the cache nor the archive has.
+    /// Packages that are required at exact versions but are in neither the cache nor the archive.
     #[error("{}", lost(packages))]
     Unavailable {
         /// Each of them.
@@ -111,16 +111,16 @@ pub enum Error {
     /// The network may not be used, and these are not in the cache.
     #[error("not in the cache, and the network may not be used: {}", some(missing))]
     Offline {
-        /// Names, with versions where they are known.
+        /// Names, with versions if they are known.
         missing: Vec<String>,
     },
-    /// Inputs of a build that are in no cache any longer.
+    /// Inputs of a build that are no longer cached.
     #[error("no longer in the cache: {}", some(missing))]
     InputsGone {
         /// Names and versions.
         missing: Vec<String>,
     },
-    /// The NixOS base's own.
+    /// An error of the NixOS base.
     #[error(transparent)]
     Nix(#[from] crate::bases::nixos::Error),
     /// Ctrl-C or SIGTERM.
@@ -131,22 +131,22 @@ pub enum Error {
 /// What limits the size of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// The file system: FAT takes 4 GiB less one byte.
+    /// The file system: FAT allows 4 GiB less one byte.
     FileSystem,
     /// This process's own limit (`ulimit -f`).
     Process {
-        /// It, in MiB.
+        /// The limit, in MiB.
         most_mib: u64,
     },
 }
 
 impl Limit {
-    /// EFBIG comes of the process's limit, where it has one, or of a file system's (write(2)).
+    /// EFBIG is caused by the process's limit, if it has one, or by the file system's (write(2)).
     fn of_process() -> Self {
         crate::space::process_limit().map_or(Self::FileSystem, |most| Self::Process { most_mib: most >> 20 })
     }
 
-    /// What limited a program's files; none where something else made it fail.
+    /// What limited a program's files; none if it failed for another reason.
     fn of_command(error: &rave_process::Error) -> Option<Self> {
         let is_killed = matches!(
             error,
@@ -154,7 +154,7 @@ impl Limit {
         );
         let says_so = error.tail().iter().any(|line| line.contains("File too large"));
         match Self::of_process() {
-            // The signal is of the process's limit alone, whatever it was.
+            // The signal can only come from the process's limit, whose value is unknown here.
             Self::FileSystem if is_killed => Some(Self::Process { most_mib: 0 }),
             limit => (is_killed || says_so).then_some(limit),
         }
@@ -177,14 +177,14 @@ impl std::fmt::Display for Limit {
     }
 }
 
-/// A package that is not available as it must be.
+/// A package that is not available at the required version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnavailablePackage {
     /// Its name.
     pub name: String,
-    /// The version that is wanted.
+    /// The required version.
     pub locked: String,
-    /// The archive's newest; `None` where it has none of that name.
+    /// The archive's newest version; `None` if it has no package of that name.
     pub archive: Option<String>,
 }
 
@@ -192,7 +192,7 @@ impl std::fmt::Display for UnavailablePackage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { name, locked, archive } = self;
         match archive {
-            // The same version with other bytes.
+            // The same version with different bytes.
             Some(version) if version == locked => {
                 write!(f, "{name} {locked}: the archive's file of this version has another SHA-256")
             }
@@ -202,14 +202,14 @@ impl std::fmt::Display for UnavailablePackage {
     }
 }
 
-/// For a file that the file system does not take.
+/// The remedy for a file that exceeds the file system's limit.
 const SPLIT: &str = "choose a folder on another file system with --out and, where the file must come to this one, cut it: \
      `split -b 4095M FILE FOLDER/FILE.` (`cat FILE.* >FILE` joins it again); or choose a smaller format, such as qemu";
 
-/// For one that the process may not write.
+/// The remedy for a file that exceeds the process's limit.
 const RAISE: &str = "raise the limit with `ulimit -f unlimited`, then run the same command again";
 
-/// SIGXFSZ of signal(7): what the system ends a process with that writes beyond `ulimit -f`.
+/// SIGXFSZ of signal(7): the signal that kills a process that writes beyond `ulimit -f`.
 const SIGXFSZ: i32 = 25;
 
 fn lost(packages: &[UnavailablePackage]) -> String {

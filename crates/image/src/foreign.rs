@@ -1,6 +1,6 @@
-//! Files that others made: what they are by their bytes, which other files they name, and how QEMU opens them so that it
-//! opens nothing else. QEMU follows every name that an image contains, also `/etc/shadow` and `nbd://host`: so the
-//! names are read here first, and QEMU is given each file as a node of its own.
+//! Untrusted files: their type according to their bytes, the other files that they refer to, and how QEMU opens them
+//! without opening anything else. QEMU follows every name in an image, even `/etc/shadow` and `nbd://host`: so the
+//! names are parsed here first, and QEMU gets each file as a separate node.
 
 mod alone;
 mod chain;

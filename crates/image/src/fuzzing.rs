@@ -1,6 +1,7 @@
-//! One function for each parser of what strangers wrote, over any bytes: for the fuzz targets in `fuzz/`, and for a test that
-//! feeds them random and mutated ones. What a parser gives is used as its callers do; nothing may panic or take
-//! memory that the bytes do not have. They panic where a parser does, or where what it gives is not sound.
+//! One function for each parser of untrusted input, for arbitrary bytes: for the fuzz targets in `fuzz/`, and for a
+//! test that feeds them random and mutated input. The result of a parser is used as by its callers; nothing may panic
+//! or allocate more memory than the input justifies. The functions panic if a parser does, or if its result is
+//! inconsistent.
 
 #![expect(clippy::missing_panics_doc, reason = "to panic is what they are for")]
 
@@ -37,14 +38,14 @@ pub const PARSERS: &[(&str, Feed)] = &[
     ("debian_copyright", debian_copyright),
 ];
 
-/// The head of a qcow2.
+/// The header of a qcow2.
 pub fn qcow2_header(bytes: &[u8]) {
     if let Ok(header) = qcow2::Header::parse(bytes) {
         assert!(header.cluster_size.is_power_of_two());
     }
 }
 
-/// A copyright file of a Debian package. Its licence is an expression of SPDX that is read again.
+/// A copyright file of a Debian package. Its licence must be an SPDX expression that can be parsed again.
 pub fn debian_copyright(bytes: &[u8]) {
     if let Some(licence) = licences::of_copyright(bytes) {
         assert!(licences::of_spdx(&licence).is_some_and(|again| again == licence));
@@ -52,7 +53,7 @@ pub fn debian_copyright(bytes: &[u8]) {
     }
 }
 
-/// The head of a VMDK.
+/// The header of a VMDK.
 pub fn vmdk_header(bytes: &[u8]) {
     if let Ok(header) = vmdk::Header::parse(bytes) {
         let _ = header.bytes();
@@ -67,14 +68,14 @@ pub fn vmdk_descriptor(bytes: &[u8]) {
     }
 }
 
-/// A VMX configuration. What was read is written so that it is read again.
+/// A VMX configuration. The parsed value must round-trip.
 pub fn vmx(bytes: &[u8]) {
     if let Ok(machine) = vmx::Vmx::parse(&String::from_utf8_lossy(bytes)) {
         vmx::Vmx::parse(&machine.render()).expect("what is rendered is a configuration");
     }
 }
 
-/// An OVF descriptor. What was read is written so that it is read again.
+/// An OVF descriptor. The parsed value must round-trip.
 pub fn ovf(bytes: &[u8]) {
     if let Ok(envelope) = Envelope::parse(&String::from_utf8_lossy(bytes)) {
         for disk in &envelope.disks {
@@ -89,7 +90,7 @@ pub fn ovf(bytes: &[u8]) {
     }
 }
 
-/// An OVA, its digests included.
+/// An OVA, including its digests.
 pub fn ova(bytes: &[u8]) {
     let mut file = Cursor::new(bytes);
     for member in ova::members(&mut file).unwrap_or_default() {
@@ -120,7 +121,7 @@ pub fn zst(bytes: &[u8]) {
     }
 }
 
-/// What a file is.
+/// The type of a file.
 pub fn container(bytes: &[u8]) {
     let found = Container::of(bytes, &bytes[bytes.len().saturating_sub(512)..]);
     assert!(!found.name().is_empty());
@@ -133,7 +134,7 @@ pub fn qcow2_names(bytes: &[u8]) {
     }
 }
 
-/// The heads of qcow version 1 and QED.
+/// The headers of qcow version 1 and QED.
 pub fn old_qemu(bytes: &[u8]) {
     let _ = (OldHead::qcow(bytes), OldHead::qed(bytes));
 }
@@ -148,7 +149,7 @@ pub fn vhdx_tables(bytes: &[u8]) {
     let _ = (vhdx::metadata_region(bytes), vhdx::parameters(bytes), vhdx::region_bounds(bytes));
 }
 
-/// A partition table of the older kind, its chain of logical partitions included.
+/// An MBR partition table, including its chain of logical partitions.
 pub fn mbr(bytes: &[u8]) {
     let mut sector = |at: u64| {
         let part = usize::try_from(at).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
@@ -176,7 +177,7 @@ mod tests {
     use super::*;
     use crate::formats::{tests::export_spec, virtualbox, vmware};
 
-    /// Something that each parser takes.
+    /// A valid sample for each parser.
     fn samples() -> Vec<Vec<u8>> {
         let header = vmdk::Header {
             version: 3,
@@ -210,7 +211,7 @@ mod tests {
         }
         let descriptor = "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n\
                           createType=\"monolithicSparse\"\nRW 4096 SPARSE \"a.vmdk\"\nddb.adapterType = \"ide\"\n";
-        // A frame of one block of 128 KiB of zeros, with all there is in its header, after a skippable one.
+        // A frame of one block of 128 KiB of zeros, with every optional header field, after a skippable frame.
         let zst =
             [&0x184D_2A53_u32.to_le_bytes()[..], &[2, 0, 0, 0, 9, 9], &zst::MAGIC, &[0xC4, 0x38]].concat();
         let zst = [&zst[..], &(1_u64 << 17).to_le_bytes(), &[3, 0, 16, 0, 1, 2, 3, 4]].concat();
@@ -238,7 +239,7 @@ mod tests {
         ]
     }
 
-    /// The GUID of a metadata region as it lies in a file ([MS-VHDX] 7.0, 2.2.3.2).
+    /// The GUID of a metadata region as stored in a file ([MS-VHDX] 7.0, 2.2.3.2).
     const METADATA_REGION: [u8; 16] =
         [0x06, 0xa2, 0x7c, 0x8b, 0x90, 0x47, 0x9a, 0x4b, 0xb8, 0xfe, 0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e];
 
@@ -263,7 +264,7 @@ mod tests {
         bytes
     }
 
-    /// One of Linux, and an extended one with one more in it.
+    /// A Linux partition, and an extended partition that contains another one.
     fn mbr_with_logical_partitions() -> Vec<u8> {
         let mut bytes = vec![0; 2048];
         for (at, kind, start, sectors) in
@@ -307,7 +308,7 @@ mod tests {
         assert_eq!(samples.len(), PARSERS.len());
     }
 
-    /// A change as a fuzzer makes them.
+    /// A mutation as made by a fuzzer.
     #[derive(Debug, Clone)]
     enum Change {
         Cut(Index),
@@ -317,7 +318,7 @@ mod tests {
         Repeat(Index, usize),
     }
 
-    /// Numbers that parsers stumble over, of any width, beside noise.
+    /// Boundary values of any width, and noise.
     fn piece() -> impl Strategy<Value = Vec<u8>> {
         let number = prop_oneof![
             Just(u64::MAX),

@@ -15,7 +15,7 @@ use crate::tool::tool;
 /// The name of this stage.
 pub const STAGE: &str = "guest";
 
-/// Where the program lies in the guest.
+/// The program's path in the guest.
 pub const PLACE: &str = "/usr/lib/rave/rave-guest";
 
 /// The profile in the workspace's Cargo.toml.
@@ -23,12 +23,12 @@ const PROFILE: &str = "guest";
 
 const PROGRAM: &str = "rave-guest";
 
-/// The gnu target, for the musl one is in few toolchains. Naming it keeps the flags from build scripts.
+/// The gnu target, because few toolchains include the musl one. Naming it keeps the flags away from build scripts.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 const STATIC: &str = "-Ctarget-feature=+crt-static";
 
-/// What the checkout's folder, and those of the crates that the program uses, are called in the program.
+/// Names that replace the folders of the checkout, and of the crates that the program uses, in the program.
 const SOURCES_NAME: &str = "rave";
 const CRATES_NAME: &str = "crates";
 
@@ -49,7 +49,7 @@ impl GuestSources {
         for source in SOURCES {
             add(&mut hasher, root, &root.join(source))?;
         }
-        // Without the paths, which leave no trace in the program.
+        // Without the paths, which do not appear in the program.
         for argument in [STATIC, SOURCES_NAME, CRATES_NAME] {
             hasher.field("flag", argument.as_bytes());
         }
@@ -61,8 +61,8 @@ impl GuestSources {
         self.digest
     }
 
-    /// Where Cargo unpacks crates: a folder for each registry, named after its host (Cargo's book, "Cargo Home"). They are
-    /// there after a fetch, which asks no network for what was compiled before.
+    /// Where Cargo unpacks crates: a folder for each registry, named after its host (Cargo's book, "Cargo Home"). They
+    /// exist after a fetch, which needs no network for crates that were compiled before.
     fn crates(&self, cargo: Cmd, network: NetworkAccess) -> Result<Vec<Utf8PathBuf>, Error> {
         let fetch = cargo.args(["fetch", "--quiet", "--locked", "--target", TARGET]);
         let fetch = if network == NetworkAccess::Off { fetch.arg("--offline") } else { fetch };
@@ -84,7 +84,7 @@ impl GuestSources {
         Ok(folders)
     }
 
-    /// Compiles the program, or takes it from the store; gives its path on the host.
+    /// Compiles the program, or takes it from the cache; returns its path on the host.
     pub(crate) fn build(
         &self,
         stages: &StageRunner<'_>,
@@ -100,8 +100,8 @@ impl GuestSources {
             cargo
                 .args(&argv[1..])
                 .current_dir(&self.root)
-                // Flags are separated by the unit separator, so that a path may hold spaces (Cargo's
-                // reference, "Environment variables Cargo reads").
+                // Flags are separated by the unit separator, so that a path may contain spaces (Cargo's reference,
+                // "Environment variables Cargo reads").
                 .env("CARGO_ENCODED_RUSTFLAGS", flags(&self.root, &crates).join("\x1f"))
                 .log_file(stages.log(STAGE))
                 .run(&mut |line| stages.report(Event::StageOutput { stage: STAGE, line: line.text }))
@@ -138,7 +138,7 @@ fn cargo() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
 }
 
-/// No panic message of the program names a folder of the person who built it: the names of sources begin with these instead.
+/// Keeps the builder's folders out of the program's panic messages: source paths start with these names instead.
 fn flags(root: &Utf8Path, crates: &[Utf8PathBuf]) -> Vec<String> {
     let remap = |from: &Utf8Path, to| format!("--remap-path-prefix={from}={to}");
     let crates = crates.iter().map(|folder| remap(folder, CRATES_NAME));

@@ -1,5 +1,6 @@
-//! What a build takes from the network, as files: packages of Debian with the archive's words about each, tarballs of npm,
-//! crates. From the caches into a release, and from a release into caches that a build without network reads.
+//! The downloads of a build, as files: Debian packages with the archive's description of each, npm tarballs, crates.
+//! Collected from the caches into a release, and placed from a release into the caches of a build without network
+//! access.
 
 mod npm;
 mod types;
@@ -16,7 +17,7 @@ use crate::manifest::Manifest;
 use crate::npm_tools;
 pub use types::{Caches, Input, Kind};
 
-/// A package of Cargo.lock that comes from a registry.
+/// A package of Cargo.lock from a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockedCrate {
     /// Its name.
@@ -27,7 +28,7 @@ pub struct LockedCrate {
     pub sha256: Digest,
 }
 
-/// All inputs of these builds, sorted by path. One that is not there any longer is an error.
+/// All inputs of these builds, sorted by path. An input that is no longer cached is an error.
 pub fn collect(
     caches: Caches<'_>,
     builds: &[&Manifest],
@@ -77,7 +78,7 @@ pub fn collect(
     if missing.is_empty() { Ok(found.into_values().collect()) } else { Err(Error::InputsGone { missing }) }
 }
 
-/// Where Cargo keeps crates as they came: a folder for each registry (Cargo's book, "Cargo Home").
+/// Where Cargo keeps downloaded crate files: a folder for each registry (Cargo's book, "Cargo Home").
 fn registries(cargo: &Utf8Path) -> Vec<Utf8PathBuf> {
     let entries = cargo.join("registry/cache").read_dir_utf8();
     let mut folders: Vec<_> =
@@ -86,14 +87,14 @@ fn registries(cargo: &Utf8Path) -> Vec<Utf8PathBuf> {
     folders
 }
 
-/// What Cargo calls the folder of sources that takes a registry's place.
+/// The name of the source folder that replaces a registry for Cargo.
 const SOURCE: &str = "inputs";
 
-/// Makes Cargo take crates from what [`put`] writes. `cargo` is a `CARGO_HOME` of its own.
+/// Configures Cargo to take crates from the files written by [`put`]. `cargo` is a separate `CARGO_HOME`.
 pub fn prepare_cargo(cargo: &Utf8Path) -> Result<(), Error> {
     let folder = sources(cargo);
     fs::create_dir_all(&folder).at("create", &folder)?;
-    // A string of JSON is one of TOML.
+    // A JSON string is also a valid TOML string.
     let folder = serde_json::Value::from(folder.as_str());
     let text = format!(
         "[source.crates-io]\nreplace-with = \"{SOURCE}\"\n\n[source.{SOURCE}]\ndirectory = {folder}\n\n[net]\noffline = true\n"
@@ -102,12 +103,12 @@ pub fn prepare_cargo(cargo: &Utf8Path) -> Result<(), Error> {
     fs::write(&path, text).at("write", &path)
 }
 
-/// Beside the registries: the guest's program is compiled so that nothing is left of their names.
+/// Beside the registries: the guest's program is compiled so that the names of these folders do not appear in it.
 fn sources(cargo: &Utf8Path) -> Utf8PathBuf {
     cargo.join("registry/src").join(SOURCE)
 }
 
-/// Puts an input, which was checked and lies in `file`, where a build looks for it.
+/// Places a verified input, in `file`, where a build looks for it.
 pub fn put(caches: Caches<'_>, input: &Input) -> Result<(), Error> {
     let place = match input.kind {
         Kind::Deb | Kind::Stanza => caches.builds.join(&input.path),
@@ -120,11 +121,11 @@ pub fn put(caches: Caches<'_>, input: &Input) -> Result<(), Error> {
     fs::copy(&input.file, &place).map(drop).at("copy to", &place)
 }
 
-/// As `cargo vendor --versioned-dirs` does; what a file must be follows from the whole.
+/// Unpacks it as `cargo vendor --versioned-dirs` does; the digest of the whole crate covers each file.
 fn unpack_crate(sources: &Utf8Path, input: &Input) -> Result<(), Error> {
     let file = std::io::BufReader::new(File::open(&input.file).at("open", &input.file)?);
     let mut archive = tar::Archive::new(MultiGzDecoder::new(file));
-    // Refuses what would leave the folder (its documentation, `unpack_in`).
+    // Refuses entries outside the folder (documented at `unpack_in`).
     archive.unpack(sources).at("unpack", &input.file)?;
     let sha256 = Digest::of_file(&input.file).at("read", &input.file)?;
     let path = sources.join(format!("{}-{}", input.name, input.version)).join(".cargo-checksum.json");

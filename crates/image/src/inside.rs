@@ -1,5 +1,5 @@
-//! What is inside an artifact of any format: its disk as a plain file, and every file of the disk's file systems. For those
-//! who look for something in it; an artifact that cannot be read whole is an error.
+//! The content of an artifact of any format: its disk as a plain file, and every file of the disk's file systems. Used
+//! for searches, so an artifact that cannot be read completely is an error.
 
 mod artifact;
 mod disk;

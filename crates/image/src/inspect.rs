@@ -1,5 +1,5 @@
-//! What an image of any format is, told by its bytes. Strangers' images are read too: what cannot be made out is listed as
-//! a problem, and no other file that they name is opened.
+//! Describes an image of any format by its bytes. Untrusted images are read too: what cannot be determined is listed as
+//! a problem, and no other file that they refer to is opened.
 
 mod disk_reader;
 mod facts;
@@ -35,7 +35,7 @@ pub use manifest_match::ManifestMatch;
 pub(crate) use packages::holds;
 use remarks::Remarks;
 
-/// Looks at a file. Only what the system refuses is an error.
+/// Inspects a file. Only system errors are errors.
 pub fn inspect(path: &Utf8Path, depth: Depth) -> Result<Inspection, Error> {
     let mut file = open(path)?;
     let size = file.metadata().at("read", path)?.len();
@@ -123,7 +123,7 @@ fn kind(
     ImageKind::Unknown
 }
 
-/// The image as QEMU may open it; for what QEMU reads.
+/// The image as a node for QEMU, for formats that QEMU reads.
 fn node(
     kind: &ImageKind,
     container: Container,
@@ -190,7 +190,7 @@ fn disk(
         ImageKind::Raw | ImageKind::Iso(_) => {
             let size = file.metadata().ok()?.len();
             let facts = facts(&DiskReader::Plain(file), size, problems);
-            // The table of an ISO for USB sticks may count sectors that its writer left out.
+            // The partition table of a hybrid ISO may include sectors that its writer omitted.
             let is_disk = *kind == ImageKind::Raw;
             problems.extend(facts.cut().filter(|_| is_disk));
             Some(facts)
@@ -209,14 +209,14 @@ fn disk(
     }
 }
 
-/// What the tables of a raw disk say.
+/// The partition tables of a raw disk.
 pub(crate) fn tables(file: &File) -> Result<DiskFacts, String> {
     let virtual_size = file.metadata().map_err(|error| error.to_string())?.len();
     let mut facts = DiskFacts::of_size(virtual_size);
     look_into(&DiskReader::Plain(file), &mut facts).map(|()| facts)
 }
 
-/// Why no disk can be made of a file that is nothing known.
+/// Why no disk can be made from a file of unknown type.
 pub(crate) fn refusal(file: &File) -> String {
     let head = read_plain(file, 0, foreign::HEAD).unwrap_or_default();
     match descriptor(file, &head) {

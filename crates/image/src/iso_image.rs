@@ -1,5 +1,5 @@
-//! `rave iso-image`: the ISO of a disk that [`crate::disk_image`] wrote, by the writer that makes the ISO of the Debian base. It
-//! needs no root, loop device, virtual machine or settings, so that it runs in a builder of nix.
+//! `rave iso-image`: the ISO of a disk that [`crate::disk_image`] wrote, written by the same code as the ISO of the
+//! Debian base. It needs no root, loop device, virtual machine or settings, so that it can run in a nix builder.
 
 #[cfg(test)]
 mod tests;
@@ -24,15 +24,15 @@ const ROOT: &str = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709";
 /// What to write. Paths are this host's.
 #[derive(Debug, Clone)]
 pub struct IsoImageRequest<'a> {
-    /// The disk, raw, in a file called `disk.raw`: on the medium it has the same name.
+    /// The raw disk, in a file called `disk.raw`: it has the same name on the medium.
     pub disk: &'a Utf8Path,
     /// The kernel of the system on it.
     pub kernel: &'a Utf8Path,
-    /// Its initrd, which starts a live session where the kernel's arguments name a medium.
+    /// Its initrd, which starts a live session if the kernel's arguments name a medium.
     pub initrd: &'a Utf8Path,
-    /// The kernel's arguments beside those that name the medium.
+    /// The kernel's arguments besides those that name the medium.
     pub arguments: &'a str,
-    /// Folders with GRUB's modules; none: the host's.
+    /// Folders with GRUB's modules; the host's own if empty.
     pub grub: &'a [Utf8PathBuf],
     /// The ISO.
     pub output: &'a Utf8Path,
@@ -40,7 +40,7 @@ pub struct IsoImageRequest<'a> {
     pub epoch: u64,
 }
 
-/// Writes the ISO; it carries its name only when it is whole.
+/// Writes the ISO; it gets its final name only when it is complete.
 pub fn write(request: &IsoImageRequest<'_>, sink: Sink<'_>) -> Result<(), Error> {
     check_arguments(request.arguments)?;
     check_output(request.output)?;
@@ -67,7 +67,7 @@ pub fn write(request: &IsoImageRequest<'_>, sink: Sink<'_>) -> Result<(), Error>
     fs::rename(&image, request.output).at("rename into", request.output)
 }
 
-/// What the partition table says.
+/// The facts from the partition table.
 struct Disk {
     size: u64,
     guid: String,

@@ -2,7 +2,7 @@
 //!
 //! The flow is one way: [`build::BuildRequest`] -> root file system and tools -> one raw [`disk::RawDisk`] ->
 //! [`formats`] -> [`manifest::Manifest`]. Each stage's result is kept in a [`stage_cache::StageCache`] under the digest
-//! of its inputs, so that a change redoes only what it touches.
+//! of its inputs, so that a change only rebuilds what depends on it.
 
 pub mod artifact;
 pub mod bases;

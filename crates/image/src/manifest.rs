@@ -1,5 +1,5 @@
-//! `manifest.json`: what lies beside it, from which inputs it was made. `run`, `smoke` and `release` read it
-//! instead of searching folders.
+//! `manifest.json`: describes the artifacts beside it and their inputs. `run`, `smoke` and `release` read it instead of
+//! searching folders.
 
 mod origin;
 
@@ -20,7 +20,7 @@ pub use origin::{BuildInput, DebianOrigin, LockUse, NixOutput, NixosOrigin, Orig
 /// The file's name.
 pub const FILE: &str = "manifest.json";
 
-/// The version of this file's shape; readers refuse every other one.
+/// The schema version; readers refuse every other one.
 pub const SCHEMA: u32 = 4;
 
 /// The whole file.
@@ -28,7 +28,7 @@ pub const SCHEMA: u32 = 4;
 pub struct Manifest {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// The base that made it, and from what.
+    /// The base that made it, and its inputs.
     #[serde(flatten)]
     pub origin: Origin,
     /// The profile's name.
@@ -39,7 +39,7 @@ pub struct Manifest {
     pub artifacts: Vec<Artifact>,
     /// Programs of the host that made it, with their versions.
     pub build_tools: Vec<BuildTool>,
-    /// Packages of the npm lock, which both bases take.
+    /// Packages of the npm lock, used by both bases.
     pub npm_packages: Vec<NpmPackage>,
 }
 
@@ -53,16 +53,16 @@ struct Schema {
 pub struct BuildTool {
     /// Its name.
     pub name: String,
-    /// The first line that it prints of its version.
+    /// The first line of its version output.
     pub version: String,
 }
 
-/// What a format is delivered as: one file or more.
+/// An artifact of a format: one or more files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
     /// Its format.
     pub format: Format,
-    /// Its files; the first is the one that boots.
+    /// Its files; the first is the bootable one.
     pub files: ArtifactFiles,
     /// The key of all inputs that it was made from.
     pub key: Digest,
@@ -76,7 +76,7 @@ pub struct ArtifactFiles(Vec<ArtifactFile>);
 /// One file of an artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactFile {
-    /// Its name beside the manifest: no folder, nothing hidden.
+    /// Its name beside the manifest: without a folder, not hidden.
     pub name: String,
     /// Bytes.
     pub size: u64,
@@ -85,14 +85,14 @@ pub struct ArtifactFile {
 }
 
 impl Artifact {
-    /// The file that boots.
+    /// The bootable file.
     pub fn boot_file(&self) -> &ArtifactFile {
         &self.files.0[0]
     }
 }
 
 impl ArtifactFiles {
-    /// All of them, the one that boots first.
+    /// All of them, the bootable one first.
     pub fn iter(&self) -> std::slice::Iter<'_, ArtifactFile> {
         self.0.iter()
     }
@@ -111,7 +111,7 @@ impl TryFrom<Vec<ArtifactFile>> for ArtifactFiles {
     type Error = String;
 
     fn try_from(files: Vec<ArtifactFile>) -> Result<Self, String> {
-        // Names are joined to a folder and opened: a manifest that came with an image must not lead elsewhere.
+        // Names are joined to a folder and opened: an untrusted manifest must not lead elsewhere.
         let plain = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
         match files.iter().find(|file| !plain(&file.name)) {
             _ if files.is_empty() => Err("an artifact has no file".to_owned()),
@@ -133,7 +133,7 @@ impl Manifest {
         self.origin.base()
     }
 
-    /// Digests of the inputs; the NixOS base has derivations instead.
+    /// Digests of the inputs; empty for the NixOS base, which has derivations instead.
     pub(crate) fn debian_inputs(&self) -> &[BuildInput] {
         self.origin.debian().map(|origin| origin.inputs.as_slice()).unwrap_or_default()
     }
@@ -162,7 +162,7 @@ impl Manifest {
     pub fn read_file(path: &Utf8Path) -> Result<Self, Error> {
         let text = fs::read_to_string(path).at("read", path)?;
         let damaged = |detail: String| Error::Damaged { path: path.to_owned(), detail };
-        // The schema first: what another one calls its fields would only confuse.
+        // The schema first: errors about fields of another schema would be confusing.
         let Schema { schema } = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
         if schema != SCHEMA {
             return Err(damaged(format!("its schema is {schema}, this version reads {SCHEMA}")));

@@ -1,4 +1,4 @@
-//! Whether what was built from a manifest is what that manifest describes.
+//! Compares a rebuild with the manifest that it was built from.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub fn packages(manifest: &DebianOrigin) -> Vec<LockedPackage> {
     manifest.packages.iter().map(package).collect()
 }
 
-/// Inputs that this checkout has otherwise than a manifest, one line each with both values.
+/// Inputs of this checkout that differ from a manifest, one line each with both values.
 pub fn other_inputs(manifest: &DebianOrigin, here: &[BuildInput]) -> Vec<String> {
     let of = |inputs: &[BuildInput]| {
         inputs.iter().map(|input| (input.name.clone(), input.sha256.to_string())).collect()
@@ -25,7 +25,7 @@ pub fn other_inputs(manifest: &DebianOrigin, here: &[BuildInput]) -> Vec<String>
     different("input", &of(&manifest.inputs), &of(here))
 }
 
-/// Everything in which what was built differs from a manifest, one line each with both values.
+/// All differences between a build and a manifest, one line each with both values.
 pub fn differences(manifest: &Manifest, built: &Manifest) -> Vec<String> {
     let mut lines = Vec::new();
     if let (Some(wanted), Some(here)) = (manifest.origin.debian(), built.origin.debian()) {
@@ -47,7 +47,7 @@ pub fn differences(manifest: &Manifest, built: &Manifest) -> Vec<String> {
         let tools = |manifest: &Manifest| {
             manifest.build_tools.iter().map(|tool| (tool.name.clone(), tool.version.clone())).collect()
         };
-        // Not a difference by itself, but often the reason of one.
+        // Not a difference by itself, but often the cause of one.
         lines.extend(different("program of the host", &tools(manifest), &tools(built)));
     }
     lines

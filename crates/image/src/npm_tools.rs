@@ -22,16 +22,16 @@ use crate::tree::root_tar::Extent;
 /// The name of this stage.
 pub const STAGE: &str = "tools";
 
-/// Where the tools lie in the guest, without the leading slash.
+/// The tools' folder in the guest, without the leading slash.
 pub const PLACE: &str = "opt/rave/tools";
 
-/// Changes when this file makes another tar from the same inputs.
+/// Changes whenever this file makes a different tar from the same inputs.
 const REVISION: &[u8] = b"3";
 
 const TAR: &str = "tools.tar";
 const EXTENT: &str = "tools.json";
 
-/// Bytes that the packages need while they are unpacked.
+/// Space for unpacking the packages, bytes.
 const ROOM: u64 = 1 << 30;
 
 /// The packed tools.
@@ -39,9 +39,9 @@ const ROOM: u64 = 1 << 30;
 pub struct NpmTools {
     /// The tar, with paths below [`PLACE`].
     pub tar: Utf8PathBuf,
-    /// Their size on a disk, with what is left out.
+    /// Their size on a disk, including folders that are left out.
     pub extent: Extent,
-    /// Folders of the tar that the guest does not hold, without a leading slash.
+    /// Folders of the tar that are left out of the guest, without a leading slash.
     pub left_out: Vec<String>,
 }
 
@@ -62,14 +62,14 @@ pub struct NpmPackage {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Its Subresource Integrity string, as the lock has it.
+    /// Its Subresource Integrity string from the lock.
     pub integrity: String,
-    /// Its licence as an expression of SPDX, where the lock has one.
+    /// Its licence as an SPDX expression, if the lock has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub licence: Option<String>,
 }
 
-/// Changes when, and only when, the tar would.
+/// Changes when, and only when, the tar would change.
 pub fn key(epoch: u64) -> Digest {
     let mut hasher = Hasher::default();
     hasher.field("revision", REVISION);
@@ -95,9 +95,10 @@ pub fn argv(npm_cache: &Utf8Path, network: NetworkAccess) -> Vec<String> {
         "--no-audit",
         "--no-fund",
         "--no-progress",
-        // Where a package came from is nothing of the guest's: without the network, or by a mirror, it is another place.
+        // The origin of a package must not be recorded in the guest: it differs without network access and with a
+        // mirror.
         "--omit-lockfile-registry-resolved",
-        // The defaults, which a builder's .npmrc may have changed.
+        // The defaults, which a builder's .npmrc may override.
         "--install-strategy=hoisted",
         "--bin-links",
         "--no-install-links",
@@ -110,7 +111,8 @@ pub fn argv(npm_cache: &Utf8Path, network: NetworkAccess) -> Vec<String> {
     fixed.into_iter().chain([cache]).map(String::from).chain([format!("--cache={npm_cache}")]).collect()
 }
 
-/// Fetches and packs the tools of every guest, or takes them from the store, and says which of them this guest lacks.
+/// Fetches and packs the tools of every guest, or takes them from the cache, and lists those that this guest does not
+/// get.
 pub(crate) fn build(
     stages: &StageRunner<'_>,
     config: &GuestConfig,
@@ -136,7 +138,7 @@ pub(crate) fn build(
             .log_file(stages.log(STAGE))
             .run(&mut |line| stages.report(Event::StageOutput { stage: STAGE, line: line.text }))
             .stage(STAGE)?;
-        // The guest has the committed one, whichever was read.
+        // The guest gets the committed lock, whichever one npm read.
         fs::write(&lock_path, npm::PACKAGE_LOCK).at("write", &lock_path)?;
         unpack_servers(folder)?;
         let extent = pack(folder, &pending.file(TAR), epoch)?;
@@ -152,7 +154,7 @@ pub(crate) fn build(
     Ok(NpmTools { tar: entry.file(TAR), extent, left_out })
 }
 
-/// The packages of the committed lock that the guest gets.
+/// The packages of the committed lock for this guest.
 pub fn locked(config: &GuestConfig) -> Result<Vec<NpmPackage>, Error> {
     let left_out = npm::left_out(config);
     let held = |place: &str| !left_out.iter().any(|package| place == format!("node_modules/{package}"));
@@ -164,7 +166,7 @@ pub fn fetched() -> Result<Vec<NpmPackage>, Error> {
     of_lock(|_| true)
 }
 
-/// The packages of the lock for this architecture whose place `held` accepts.
+/// The packages of the lock for this architecture whose path `held` accepts.
 fn of_lock(held: impl Fn(&str) -> bool) -> Result<Vec<NpmPackage>, Error> {
     #[derive(Deserialize)]
     struct Lock {
@@ -174,7 +176,7 @@ fn of_lock(held: impl Fn(&str) -> bool) -> Result<Vec<NpmPackage>, Error> {
     struct LockEntry {
         version: Option<String>,
         integrity: Option<String>,
-        /// Of old packages an object.
+        /// An object in old packages.
         license: Option<serde_json::Value>,
         #[serde(default)]
         os: Vec<String>,
@@ -204,8 +206,8 @@ fn wrong_lock(error: &serde_json::Error) -> Error {
     Error::Input { what: "package-lock.json".into(), detail: error.to_string() }
 }
 
-/// The lock with a place for every package that has a digest. Then npm asks no registry where that place is, and takes the
-/// package from its cache by the digest; the place (RFC 2606, `.invalid`) is never asked, nor written into the tree.
+/// The lock with a URL for every package that has a digest. npm then does not ask a registry for the URL, and takes the
+/// package from its cache by digest; the URL (RFC 2606, `.invalid`) is neither fetched nor written into the tree.
 fn lock_for_cache() -> Result<String, Error> {
     let mut lock: serde_json::Value =
         serde_json::from_str(npm::PACKAGE_LOCK).map_err(|error| wrong_lock(&error))?;
@@ -220,7 +222,7 @@ fn lock_for_cache() -> Result<String, Error> {
     Ok(lock.to_string())
 }
 
-/// Vibe Kanban's programs lie zipped in its package, for it unzips them again at every start.
+/// Unpacks Vibe Kanban's programs, which are zipped in its package: it would unzip them at every start.
 fn unpack_servers(folder: &Utf8Path) -> Result<(), Error> {
     let bin = folder.join("bin");
     fs::create_dir(&bin).at("create", &bin)?;
@@ -280,7 +282,7 @@ impl Packer<'_> {
         Ok(())
     }
 
-    /// Adds a file or a folder with all that is below it, in the order of names.
+    /// Adds a file, or a folder recursively, in the order of names.
     fn add(&mut self, path: &Utf8Path) -> Result<(), Error> {
         let below = path.strip_prefix(self.root).expect("walked from the root");
         if npm::is_dead_weight(below.as_str()) {
@@ -306,7 +308,7 @@ impl Packer<'_> {
             names.sort();
             names.iter().try_for_each(|name| self.add(name))?;
         } else {
-            // The umask of whoever builds must not show: only "executable or not" is kept.
+            // The builder's umask must not affect the result: only the executable bit is kept.
             let executable = metadata.permissions().mode() & 0o100 != 0;
             header.set_mode(if executable { 0o755 } else { 0o644 });
             header.set_size(metadata.len());

@@ -1,4 +1,4 @@
-//! What a folder can take, asked before anything is written there: free space, the size of a single file, holes.
+//! Checks of a folder before anything is written to it: free space, the maximum file size, sparse files.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -19,11 +19,12 @@ pub(crate) struct Planned {
     pub(crate) allocated: u64,
 }
 
-/// `MSDOS_SUPER_MAGIC` of statfs(2): FAT, whose files end at 4 GiB - 1 (Microsoft FAT specification 1.03, page 25).
+/// `MSDOS_SUPER_MAGIC` of statfs(2): FAT, whose files are limited to 4 GiB - 1 (Microsoft FAT specification 1.03, page
+/// 25).
 const FAT: rustix::fs::FsWord = 0x4d44;
 const LARGEST_ON_FAT: u64 = u32::MAX as u64;
 
-/// Refuses files that a folder cannot take, all together.
+/// Refuses files that together do not fit a folder.
 pub(crate) fn require(folder: &Utf8Path, files: &[Planned]) -> Result<(), Error> {
     let probe = Probe::create(folder)?;
     let sparse = probe.is_sparse()?;
@@ -43,24 +44,24 @@ fn mib(bytes: u64) -> u64 {
     bytes.div_ceil(1 << 20)
 }
 
-/// A file that tells what the file system does, and goes away.
+/// A temporary file that probes the file system.
 struct Probe {
     path: Utf8PathBuf,
     file: File,
 }
 
 impl Probe {
-    /// The name is fixed, so that one that a killed build left is used again.
+    /// The name is fixed, so that a leftover of a killed build is reused.
     fn create(folder: &Utf8Path) -> Result<Self, Error> {
         let path = folder.join(".rave-probe.partial");
         let file = File::create(&path).at("create", &path)?;
         Ok(Self { path, file })
     }
 
-    /// Whether what nobody wrote takes no space.
+    /// Whether holes take no space.
     fn is_sparse(&self) -> Result<bool, Error> {
         const LENGTH: u64 = 1 << 20;
-        // Without room for a hole, or where a file cannot grow but by writing, there are none.
+        // If the file cannot grow, holes need space or are not supported.
         if self.file.set_len(LENGTH).is_err() {
             return Ok(false);
         }
@@ -69,10 +70,10 @@ impl Probe {
         Ok(allocated < LENGTH)
     }
 
-    /// Whether a file may become that long.
+    /// Checks that a file may become that long.
     fn require_length(&self, file: &Utf8Path, size: u64, sparse: bool) -> Result<(), Error> {
         let refuse = |by: Limit| Err(Error::TooLarge { path: file.to_owned(), needed_mib: mib(size), by });
-        // First: beyond this limit the system would not only refuse, but send SIGXFSZ (setrlimit(2)).
+        // Checked first: beyond this limit the system would send SIGXFSZ (setrlimit(2)).
         if let Some(most) = process_limit().filter(|most| size > *most) {
             return refuse(Limit::Process { most_mib: most >> 20 });
         }
@@ -82,7 +83,7 @@ impl Probe {
             return refuse(Limit::FileSystem);
         }
         if !sparse {
-            // To ask would be to write.
+            // Probing would write the file.
             return Ok(());
         }
         match self.file.set_len(size) {

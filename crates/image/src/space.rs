@@ -1,4 +1,4 @@
-//! What the system lets this process take: space on a disk, memory, the length of a file.
+//! Limits of the system for this process: disk space, memory, file size.
 
 use std::fs;
 use std::io;
@@ -11,8 +11,8 @@ pub fn free_bytes(folder: &Utf8Path) -> io::Result<u64> {
     Ok(stat.f_bavail * stat.f_frsize)
 }
 
-/// Bytes that programs can take without pushing others out: `MemAvailable` of `proc_meminfo(5)`, or less where a control
-/// group of this process, such as a container's or a session's, leaves less.
+/// Memory available without swapping, bytes: `MemAvailable` of `proc_meminfo(5)`, or less if a control group of this
+/// process, such as a container's or a session's, has less left.
 pub fn available_memory() -> Option<u64> {
     let free = available(&fs::read_to_string("/proc/meminfo").ok()?)?;
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -20,8 +20,8 @@ pub fn available_memory() -> Option<u64> {
     Some(left.map_or(free, |left| left.min(free)))
 }
 
-/// The least that is left in any control group above a process whose `/proc/PID/cgroup` (cgroups(7)) is `groups`: its
-/// limit less what counts against it, files in memory included. Of version 2, and of the memory controller of version 1.
+/// The smallest remaining memory of all control groups of a process whose `/proc/PID/cgroup` (cgroups(7)) is `groups`:
+/// the limit minus the usage, including cached files. For version 2, and the memory controller of version 1.
 fn left_in_groups(groups: &str, root: &Utf8Path) -> Option<u64> {
     let mut left = Vec::new();
     for line in groups.lines() {
@@ -38,7 +38,7 @@ fn left_in_groups(groups: &str, root: &Utf8Path) -> Option<u64> {
         };
         let path = Utf8Path::new(path.trim_start_matches('/'));
         for group in path.ancestors().map(|group| root.join(group)) {
-            // The limit is the word `max` if there is none.
+            // Without a limit the file contains the word `max`.
             let read = |name| fs::read_to_string(group.join(name)).ok()?.trim().parse::<u64>().ok();
             if let (Some(limit), Some(usage)) = (read(limit), read(usage)) {
                 left.push(limit.saturating_sub(usage));

@@ -1,5 +1,5 @@
-//! The cache of finished stages: `<cache>/stages/<stage>-<key>/`, each folder written beside its place
-//! and renamed into it, so that what carries a final name is whole.
+//! The cache of finished stages: `<cache>/stages/<stage>-<key>/`. Each folder is written under a temporary name and
+//! renamed, so that a folder under its final name is complete.
 
 use std::fs;
 use std::time::SystemTime;
@@ -9,8 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 
-/// How many finished results of one stage are kept; older ones go when a newer one is put in.
-/// Three: one for each profile that comes with the checkout.
+/// How many finished results of one stage are kept; older ones are removed when a new one is added.
 const KEPT_PER_STAGE: usize = 3;
 
 /// Below the cache.
@@ -18,12 +17,12 @@ const FOLDER: &str = "stages";
 
 const PARTIAL: &str = ".partial";
 
-/// Where the result of a stage is, once it is finished.
+/// The folder of a finished stage.
 pub fn place(cache_dir: &Utf8Path, stage: &str, key: &Digest) -> Utf8PathBuf {
     cache_dir.join(FOLDER).join(format!("{stage}-{}", key.short()))
 }
 
-/// The folder of finished stages. Its user holds the cache's lock.
+/// The folder of finished stages. The caller holds the cache's lock.
 #[derive(Debug, Clone)]
 pub struct StageCache {
     root: Utf8PathBuf,
@@ -51,8 +50,8 @@ pub struct PendingStage {
 }
 
 impl StageCache {
-    /// Opens the store below a cache folder and removes what killed builds left. The caller holds the
-    /// cache's lock, so a partial folder has no living owner.
+    /// Opens the cache and removes leftovers of killed builds. The caller holds the cache's lock, so a partial folder
+    /// has no live owner.
     pub fn open(cache_dir: &Utf8Path) -> Result<Self, Error> {
         let root = cache_dir.join(FOLDER);
         fs::create_dir_all(&root).at("create", &root)?;
@@ -66,7 +65,7 @@ impl StageCache {
     /// The finished result of a stage, if there is one.
     pub fn get(&self, stage: &str, key: &Digest) -> Option<CachedStage> {
         let path = self.place(stage, key);
-        // The folder's time says when it was last used.
+        // The folder's modification time records its last use.
         let _ = fs::File::open(&path).and_then(|folder| folder.set_modified(SystemTime::now()));
         path.is_dir().then_some(CachedStage { path })
     }

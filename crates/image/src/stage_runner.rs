@@ -1,4 +1,4 @@
-//! Runs one stage at a time: takes its result from the store, or builds it and reports.
+//! Runs one stage at a time: takes its result from the cache, or builds it and reports progress.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -24,7 +24,7 @@ pub(crate) struct StageRunner<'a> {
 }
 
 impl<'a> StageRunner<'a> {
-    /// `refresh` builds each stage even where the store has its result.
+    /// With `refresh` each stage is built even if its result is cached.
     pub(crate) fn new(
         store: StageCache,
         cache_dir: &Utf8Path,
@@ -36,18 +36,18 @@ impl<'a> StageRunner<'a> {
         Self { store, cache_dir: cache_dir.to_owned(), log_dir: log_dir.to_owned(), refresh, network, sink }
     }
 
-    /// The same in another environment.
+    /// The same with another network environment.
     #[cfg(test)]
     pub(crate) fn with_network(self, network: NetworkEnvironment) -> Self {
         Self { network, ..self }
     }
 
-    /// How the user's environment says that the network is reached.
+    /// The network settings of the user's environment.
     pub(crate) fn network(&self) -> &NetworkEnvironment {
         &self.network
     }
 
-    /// Writes the authorities that the environment names into one file of a folder.
+    /// Writes the certificate authorities named by the environment into one file of a folder.
     pub(crate) fn authorities(&self, folder: &Utf8Path) -> Result<Option<PathBuf>, Error> {
         self.network.write_authorities(folder.as_std_path()).map_err(|error| Error::Input {
             what: error.variable.into(),
@@ -55,7 +55,7 @@ impl<'a> StageRunner<'a> {
         })
     }
 
-    /// The result of a stage: from the store, else made by `build` in a folder that appears whole or not at all.
+    /// The result of a stage: from the cache, otherwise made by `build` in a folder that appears atomically.
     pub(crate) fn run(
         &self,
         stage: &'static str,
@@ -76,12 +76,12 @@ impl<'a> StageRunner<'a> {
         })
     }
 
-    /// The result of a stage, where the store has it and nobody asked for a new one.
+    /// The cached result of a stage, unless a refresh was requested.
     pub(crate) fn finished(&self, stage: &str, key: &Digest) -> Option<CachedStage> {
         if self.refresh { None } else { self.store.get(stage, key) }
     }
 
-    /// Reports the start and the end of some work whose result is kept elsewhere.
+    /// Reports the start and the end of work whose result is stored elsewhere.
     pub(crate) fn timed<T>(
         &self,
         stage: &'static str,
@@ -94,7 +94,7 @@ impl<'a> StageRunner<'a> {
         Ok(result)
     }
 
-    /// Tells the user interface.
+    /// Reports an event to the user interface.
     pub(crate) fn report(&self, event: Event<'_>) {
         (self.sink)(event);
     }
@@ -117,7 +117,7 @@ impl<'a> StageRunner<'a> {
         ScratchDir::create(&self.cache_dir, needed)
     }
 
-    /// The folder of the cache, for what programs keep there themselves.
+    /// The cache folder, for programs that have their own caches there.
     pub(crate) fn cache_dir(&self) -> &Utf8Path {
         &self.cache_dir
     }

@@ -1,4 +1,4 @@
-//! Temporary folders that a killed command does not leave behind forever.
+//! Temporary folders that are cleaned up even after a command was killed.
 
 mod locked;
 mod scratch;

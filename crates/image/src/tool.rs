@@ -1,11 +1,11 @@
-//! Programs that write an image's bytes, without those variables of the builder's that would change the bytes.
+//! Programs that write an image's bytes, run without the builder's variables that would affect these bytes.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
 
 use rave_process::Cmd;
 
-/// Variables that change what a program writes: tar(1), xz(1), gzip(1), bzip2(1), zstd(1), mke2fs(8), mtools(5), perl(1),
+/// Variables that affect a program's output: tar(1), xz(1), gzip(1), bzip2(1), zstd(1), mke2fs(8), mtools(5), perl(1),
 /// Node.js ("Command-line API"), dpkg(1), Cargo's reference ("Environment variables Cargo reads").
 const REMOVED: &[&str] = &[
     "BZIP",
@@ -15,7 +15,7 @@ const REMOVED: &[&str] = &[
     "CARGO_INCREMENTAL",
     "DPKG_FORCE",
     "DPKG_ROOT",
-    // Stronger than `SOURCE_DATE_EPOCH`.
+    // Takes precedence over `SOURCE_DATE_EPOCH`.
     "E2FSPROGS_FAKE_TIME",
     "GZIP",
     "MTOOLSRC",
@@ -31,11 +31,11 @@ const REMOVED: &[&str] = &[
     "ZSTD_NBTHREADS",
 ];
 
-/// The same by the beginnings of their names. npm's are not all here: some name a registry or a proxy, and the others lose
-/// against its command line. The guest's own Python runs while packages are configured, and heeds the builder's variables.
+/// The same by prefix. npm's variables are not included: some set a registry or a proxy, and its command line overrides
+/// the others. The guest's own Python runs while packages are configured, and honours the builder's variables.
 const REMOVED_PREFIXES: &[&str] = &["CARGO_PROFILE_", "MKE2FS_", "MTOOLS_", "PYTHON"];
 
-/// A command of such a program.
+/// The command for such a program.
 pub(crate) fn tool(program: impl Into<OsString>) -> Cmd {
     without(Cmd::new(program), env::vars_os().map(|(name, _)| name))
 }

@@ -4,7 +4,7 @@ use rave_process::{Cmd, Stream};
 
 use crate::manifest::BuildTool;
 
-/// Programs that write bytes of an image, with the argument that makes them print their version.
+/// Programs that write an image's bytes, with the argument that prints their version.
 const PROGRAMS: &[(&str, &str)] = &[
     ("mmdebstrap", "--version"),
     ("mke2fs", "-V"),
@@ -20,7 +20,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("rustc", "--version"),
 ];
 
-/// Asks each program.
+/// The version of each program.
 pub fn build_tools() -> Vec<BuildTool> {
     PROGRAMS
         .iter()
@@ -30,7 +30,7 @@ pub fn build_tools() -> Vec<BuildTool> {
         .collect()
 }
 
-/// What one of them prints; nothing where it is not there.
+/// The version line of a program; none if it is not installed.
 pub fn of(program: &str) -> Option<String> {
     let (name, argument) = PROGRAMS.iter().find(|(name, _)| *name == program)?;
     version(name, argument)
@@ -38,7 +38,7 @@ pub fn of(program: &str) -> Option<String> {
 
 fn version(program: &str, argument: &str) -> Option<String> {
     let (mut said, mut complained) = (Vec::new(), Vec::new());
-    // Some print it on stderr, some on both in any order, some end with a failure because no work was named.
+    // Some print it on stderr, some on both streams in any order, some fail because they were given no work.
     let _ = Cmd::new(program).arg(argument).run(&mut |line| match line.stream {
         Stream::Stdout => said.push(line.text.trim().to_owned()),
         Stream::Stderr => complained.push(line.text.trim().to_owned()),

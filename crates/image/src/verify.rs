@@ -1,5 +1,5 @@
-//! What programs of the host say of an artifact's files, without booting them: those that made them, those that read
-//! them, and those that they are made for. A program that is not there is told, and is no failure.
+//! Checks of an artifact's files by the host's programs, without booting them: the programs that made them, that read
+//! them, and that they are made for. A missing program is reported, but is not a failure.
 
 mod outcome;
 
@@ -17,23 +17,24 @@ use crate::manifest::Artifact;
 pub use outcome::VerifyOutcome;
 use outcome::{Answer, Interpretation};
 
-/// How long one program may look at a file.
+/// How long one program may check a file.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// What one program says of one file.
+/// The result of one program for one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verification {
     /// Its name: letters, digits, `-`.
     pub name: String,
-    /// What holds when the outcome is [`VerifyOutcome::Valid`].
+    /// What is true if the outcome is [`VerifyOutcome::Valid`].
     pub title: String,
-    /// What it says.
+    /// Its outcome.
     pub outcome: VerifyOutcome,
     /// How long it took.
     pub elapsed: Duration,
 }
 
-/// Looks at the files of an artifact in `out_dir`. `ovf_schema` is DMTF's schema of an OVF envelope (DSP8023), if it is here.
+/// Checks the files of an artifact in `out_dir`. `ovf_schema` is DMTF's schema of an OVF envelope (DSP8023), if
+/// available.
 pub fn verify(out_dir: &Utf8Path, artifact: &Artifact, ovf_schema: Option<&Utf8Path>) -> Vec<Verification> {
     let mut verifier = Verifier { ovf_schema, verifications: Vec::new() };
     for file in &artifact.files {
@@ -63,7 +64,7 @@ impl Verifier<'_> {
         self.verifications.push(Verification { name, title, outcome, elapsed });
     }
 
-    /// Asks a program; `interpret` reads its answer, whatever code it ended with.
+    /// Runs a program; `interpret` reads its answer, whatever its exit code.
     fn ask(&mut self, name: &str, title: String, command: Cmd, interpret: fn(&Answer) -> Interpretation) {
         let started = Instant::now();
         let outcome = answer(command).map_or_else(
@@ -76,7 +77,7 @@ impl Verifier<'_> {
         self.add(name, title, started, outcome);
     }
 
-    /// Our own reading of it: descriptors parse, digests hold, it is what the manifest describes.
+    /// Our own check: descriptors parse, digests match, the file is the one in the manifest.
     fn inspect(&mut self, path: &Utf8Path) {
         let started = Instant::now();
         let outcome = match inspect::inspect(path, inspect::Depth::Tables) {
@@ -109,14 +110,14 @@ impl Verifier<'_> {
                 self.ask("qemu-img-ova", title, command, outcome::by_code);
             }
             Err(error) => {
-                let title = format!("{} holds a disk", name_of(path));
+                let title = format!("{} contains a disk", name_of(path));
                 self.add("qemu-img-ova", title, Instant::now(), VerifyOutcome::Invalid(error.to_string()));
             }
         }
         match descriptor(path) {
             Ok(text) => self.descriptor(path, text),
             Err(why) => {
-                let title = format!("{} holds a descriptor", name_of(path));
+                let title = format!("{} contains a descriptor", name_of(path));
                 self.add("xmllint-ovf", title, Instant::now(), VerifyOutcome::Invalid(why));
             }
         }
@@ -170,7 +171,7 @@ impl Verifier<'_> {
     }
 }
 
-/// What it said, or why it said nothing.
+/// The program's answer, or why there is none.
 fn answer(command: Cmd) -> Result<Answer, VerifyOutcome> {
     let text = command.to_string();
     let mut lines = Vec::new();
@@ -192,7 +193,7 @@ fn name_of(path: &Utf8Path) -> &str {
     path.file_name().unwrap_or_default()
 }
 
-/// VirtualBox's own element, which every appliance of its export has where the schema of OVF 1.0 has no place for one.
+/// Removes VirtualBox's own element, which its exports put where the schema of OVF 1.0 does not allow one.
 fn without_extension(envelope: &str) -> Cow<'_, str> {
     const END: &str = "</vbox:Machine>";
     let place = envelope.find("<vbox:Machine ").zip(envelope.find(END)).filter(|(start, end)| start < end);
@@ -242,7 +243,7 @@ mod tests {
         &verifications.iter().find(|verification| verification.name == name).unwrap().outcome
     }
 
-    /// By the programs that a build needs: a disk with one root partition at 1 MiB.
+    /// Made with the programs that a build needs: a disk with one root partition at 1 MiB.
     fn disk(path: &Utf8Path) {
         File::create(path).unwrap().set_len(64 << 20).unwrap();
         let table = "label: gpt\nstart=2048, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709\n";
@@ -306,7 +307,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let schema = folder.join("envelope.xsd");
-        // One like DMTF's in that it allows what it names alone.
+        // A schema that, like DMTF's, allows only what it names.
         let allows_a = "<schema xmlns=\"http://www.w3.org/2001/XMLSchema\"><element name=\"Envelope\"><complexType>\
                         <sequence><element name=\"a\"/></sequence></complexType></element></schema>";
         std::fs::write(&schema, allows_a).unwrap();
@@ -317,7 +318,7 @@ mod tests {
         };
         let allowed = "<Envelope><a/><vbox:Machine /></vbox:Machine></Envelope>";
         assert_eq!(of(allowed, None), VerifyOutcome::ToolMissing);
-        // Where xmllint is not installed it is not here either.
+        // Without xmllint there is no such row.
         if rave_process::find_program("xmllint").is_some() {
             assert!(matches!(of(allowed, Some(&schema)), VerifyOutcome::Valid(_)));
             assert!(matches!(of("<Envelope><b/></Envelope>", Some(&schema)), VerifyOutcome::Invalid(_)));

@@ -1,4 +1,4 @@
-//! What commands ask the image engine for, filled from the settings in one place.
+//! The requests of commands to the image engine, filled from the settings in one place.
 
 mod date;
 mod nixos;
@@ -20,7 +20,7 @@ pub use date::{date_of_environment, epoch};
 pub use nixos::refuse;
 pub use options::{Places, of_image, to_boot};
 
-/// The order for the engine.
+/// The request for the engine.
 pub fn request<'a>(
     settings: &'a Settings,
     wanted: &BuildOptions<'a>,
@@ -42,7 +42,7 @@ pub fn request<'a>(
     })
 }
 
-/// The formats that are asked for, with what the host needs for them.
+/// The requested formats; makes sure first that the host can build them.
 pub fn prepare(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Vec<Format>> {
     let formats = formats(settings, &args.formats)?;
     tell_base(settings, ui);
@@ -55,7 +55,7 @@ pub fn prepare(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Resul
     Ok(formats)
 }
 
-/// The formats that are wanted. Asked first: nothing is installed for what cannot be built.
+/// The requested formats. Called first, so that nothing is installed for a format that cannot be built.
 pub fn formats(settings: &Settings, flags: &[FormatFlag]) -> anyhow::Result<Vec<Format>> {
     if settings.base == Base::Nixos {
         nixos::ensure()?;
@@ -63,7 +63,7 @@ pub fn formats(settings: &Settings, flags: &[FormatFlag]) -> anyhow::Result<Vec<
     Ok(settings.formats(flags))
 }
 
-/// What only some formats need of the host.
+/// Makes sure that the host has what only some formats need.
 pub fn ensure_formats(settings: &Settings, ui: &Ui, formats: &[Format]) -> anyhow::Result<()> {
     if settings.base == Base::Debian && formats.contains(&Format::Iso) {
         host::ensure(settings, ui, Needs::Iso)
@@ -72,7 +72,7 @@ pub fn ensure_formats(settings: &Settings, ui: &Ui, formats: &[Format]) -> anyho
     }
 }
 
-/// The program that makes an `.img.zst`, if one is requested.
+/// Makes sure that the program that writes an `.img.zst` is installed, if one is requested.
 pub fn ensure_compression(
     settings: &Settings,
     ui: &Ui,
@@ -87,14 +87,14 @@ pub fn ensure_compression(
     if wanted && formats.contains(&Format::Raw) { host::ensure(settings, ui, Needs::Zst) } else { Ok(()) }
 }
 
-/// Says which base is used where nobody chose one.
+/// Reports which base is used if none was chosen.
 pub fn tell_base(settings: &Settings, ui: &Ui) {
     if let Some(why) = &settings.base_note {
         ui.note(why);
     }
 }
 
-/// Builds what is missing; also what `run` and `smoke` do first.
+/// Builds what is missing; also the first step of `run` and `smoke`.
 pub fn build(settings: &Settings, wanted: &BuildOptions<'_>, ui: &Ui) -> anyhow::Result<BuildResult> {
     if settings.base == Base::Nixos {
         return nixos::build(settings, wanted, ui);
@@ -102,7 +102,7 @@ pub fn build(settings: &Settings, wanted: &BuildOptions<'_>, ui: &Ui) -> anyhow:
     with_request(settings, wanted, |request| rave_image::build(request, &ui.sink()))
 }
 
-/// Whether what a command wants is there, made from the present settings.
+/// Whether the artifacts that a command needs exist and were built from the current settings.
 pub fn is_current(settings: &Settings, wanted: &BuildOptions<'_>, ui: &Ui) -> anyhow::Result<bool> {
     if settings.base == Base::Nixos {
         return nixos::is_current(settings, wanted, ui);

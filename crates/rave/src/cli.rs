@@ -50,7 +50,7 @@ pub struct Cli {
     /// Flags of every command.
     #[command(flatten)]
     pub global: Global,
-    /// What to do; nothing shows the help.
+    /// What to do; without a command the help is shown.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -88,8 +88,8 @@ pub struct Global {
     pub color: clap::ColorChoice,
 }
 
-/// What can be done.
-// The first three are the product: they come first, each with the line that people copy.
+/// The commands.
+// The first three are the product: they come first, each with a command line to copy.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build a bootable image          cargo xtask image --format qemu
@@ -98,31 +98,31 @@ pub enum Command {
     Run(Run),
     /// Build, boot and check an image  cargo xtask smoke --yes
     Smoke(Smoke),
-    /// Make a sandbox that stays, or start it again
+    /// Create a sandbox, or start an existing one
     Up(Box<Up>),
     /// Run a program in a sandbox
     Exec(Exec),
     /// Open a shell in a sandbox, or run a command, by SSH
     Ssh(Ssh),
-    /// Copy a folder into a sandbox, or what has changed in it
+    /// Copy a folder into a sandbox, or its changes since the last push
     Push(Push),
-    /// Look at what a sandbox has changed, and keep it on the host
+    /// Fetch the changes made in a sandbox, and keep them on the host
     Pull(Pull),
-    /// Show what a sandbox has changed
+    /// Show the changes made in a sandbox
     Diff(Diff),
-    /// Take what a sandbox has changed
+    /// Apply the changes made in a sandbox
     Apply(Box<Apply>),
     /// Copy files or folders from or into a sandbox
     Cp(Cp),
-    /// Let the .rave.toml of a folder narrow its sandboxes, as it is now
+    /// Trust the current .rave.toml of a folder to restrict its sandboxes
     Trust(Trust),
     /// List sandboxes
     Ps(Ps),
-    /// Print where the services of a sandbox are
+    /// Print the addresses of a sandbox's services
     Port(Port),
-    /// Show and change what a sandbox may reach, and what it was refused
+    /// Show and change what a sandbox may reach, and show what was refused
     Net(Net),
-    /// Print what a sandbox did and what was done with it, or verify that record
+    /// Print the record of what a sandbox did and what was done with it, or verify it
     Audit(Audit),
     /// Print the console of a sandbox
     Logs(Logs),
@@ -130,11 +130,11 @@ pub enum Command {
     Stop(Stop),
     /// Start stopped sandboxes
     Start(Start),
-    /// Make sandboxes that go on from where one is now, with its memory
+    /// Create sandboxes from the current state of another, memory included
     Fork(Fork),
-    /// Keep where a sandbox is now, with its memory
+    /// Save the current state of a sandbox, memory included
     Snapshot(Snapshot),
-    /// Put a sandbox back to a snapshot
+    /// Restore a sandbox to a snapshot
     Restore(Restore),
     /// Remove sandboxes with their disks
     Rm(Rm),
@@ -147,10 +147,10 @@ pub enum Command {
     /// Connect ssh to a sandbox; its configuration starts this
     #[command(hide = true)]
     SshProxy(SshProxy),
-    /// Own a running sandbox; `up` starts this by itself
+    /// Supervise a running sandbox; `up` starts this automatically
     #[command(hide = true)]
     Supervise(Supervise),
-    /// Serve the network of a machine that `run --detach` left; it starts this by itself
+    /// Serve the network of a machine left running by `run --detach`, which starts this
     #[command(hide = true)]
     ServeNetwork(ServeNetwork),
     /// Cut a release: build, check, describe and sign images
@@ -159,7 +159,7 @@ pub enum Command {
     Verify(Verify),
     /// Compare bills of materials
     Sbom(Sbom),
-    /// Put a verified release into a published tree
+    /// Copy a verified release into a published tree
     Publish(Publish),
     /// Make an artifact of a newer release from an older one and a patch
     Patch(Patch),
@@ -169,7 +169,7 @@ pub enum Command {
     /// Write the ISO of such a disk; the flake's builders run this
     #[command(hide = true)]
     IsoImage(Box<IsoImage>),
-    /// Take rights from this process and become a program; QEMU is started so
+    /// Drop this process's rights and execute a program; QEMU is started this way
     #[command(hide = true)]
     Fence(FenceProgram),
     /// Convert a disk of any format to the other formats
@@ -187,7 +187,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// What the settings depend on besides files and the environment.
+    /// The flags that the settings depend on, besides files and the environment.
     pub fn scope(&self) -> Scope {
         let of = |target: &Target, building: &Building, accel| Scope {
             target: target.clone(),
@@ -250,10 +250,10 @@ pub struct Scope {
     pub target: Target,
     /// What is passed on to nix.
     pub nix: NixFlags,
-    /// The accelerator that was asked for.
+    /// The requested accelerator.
     pub accel: Option<Accel>,
-    /// Whether the command builds an image of whichever base suits the host. Tests and measurements use the Debian
-    /// base unless rave.toml says otherwise: they depend on its stages.
+    /// Whether the base may be chosen to suit the host. Tests and measurements use the Debian base unless rave.toml
+    /// says otherwise: they depend on its stages.
     pub may_be_nixos: bool,
 }
 
@@ -273,7 +273,7 @@ pub struct Image {
     /// Print the manifest on stdout when done
     #[arg(long)]
     pub json: bool,
-    /// Make the template that sandboxes of this image are clones of, too; needs the format qemu
+    /// Also make the template that sandboxes of this image are cloned from; needs the format qemu
     #[arg(long, conflicts_with_all = ["locked", "check_reproducible"])]
     pub warm: bool,
     /// Rebuild every stage, even if nothing changed
@@ -309,7 +309,7 @@ pub struct Run {
     /// Show the screen in a window, or serve it on loopback; `auto` is gtk, otherwise sdl, otherwise vnc
     #[arg(long, value_name = "DISPLAY", num_args = 0..=1, default_missing_value = "auto")]
     pub gui: Option<Gui>,
-    /// Share the clipboard with the screen: what you copy anywhere, the guest can read
+    /// Share the clipboard with the screen: the guest can read everything you copy
     #[arg(long, conflicts_with = "headless")]
     pub clipboard: bool,
     /// Memory in MiB [default: vm.memory of rave.toml]
@@ -330,7 +330,7 @@ pub struct Run {
     /// Keep what the guest writes to its disk for the next run
     #[arg(long)]
     pub keep: bool,
-    /// With an older kept disk: boot it on the image it began with, or begin a new one
+    /// With an older kept disk: boot it on the image it was created from, or start a new one
     #[arg(long, value_name = "WHICH", requires = "keep")]
     pub keep_base: Option<KeepBase>,
     /// Boot the existing artifact, even if it is older than the settings
@@ -359,10 +359,10 @@ pub struct Convert {
     /// The disk: raw, qcow2, VMDK, VHD, VHDX, VDI or another image that QEMU reads, an OVA, or one of these compressed
     #[arg(value_name = "FILE")]
     pub file: Utf8PathBuf,
-    /// Read the files that a qcow2 names, where they are yours and lie in its folder or below
+    /// Also read the files that a qcow2 refers to, if you own them and they are in its folder or below
     #[arg(long)]
     pub allow_backing: bool,
-    /// Take FILE for a raw disk where its bytes do not show what it is
+    /// Treat FILE as a raw disk if its format is not recognised
     #[arg(long)]
     pub raw: bool,
     /// Target formats; may be repeated or comma-separated

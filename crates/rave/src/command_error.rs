@@ -8,22 +8,22 @@ use std::fmt;
 
 use crate::exit::Code;
 
-/// An error that says what to end with and what to do about it. Commands return it, or an
-/// engine's error, through `anyhow`; [`crate::run`] prints it once.
+/// An error with an exit code and a remedy. Commands return it, or an engine's error, through `anyhow`; [`crate::run`]
+/// prints it once.
 #[derive(Debug, Clone)]
 pub struct CommandError {
-    /// What the process ends with.
+    /// The exit code of the process.
     pub code: Code,
     /// What failed, one line, lower case.
     pub what: String,
     /// Facts: the command, its last lines, what was expected.
     pub detail: Vec<String>,
-    /// What to do next; empty where nothing is known to help.
+    /// What to do next; empty if no remedy is known.
     pub remedy: String,
 }
 
 impl CommandError {
-    /// A failure without facts and remedy so far.
+    /// A failure without details or a remedy.
     pub fn new(code: Code, what: impl Into<String>) -> Self {
         Self { code, what: what.into(), detail: Vec::new(), remedy: String::new() }
     }
@@ -38,7 +38,7 @@ impl CommandError {
         Self::new(Code::HostNotReady, what)
     }
 
-    /// What a command of ours failed with: its words and at most `shown` of the last lines that it printed.
+    /// The failure of a command that was run: its command line and at most `shown` of the last lines that it printed.
     pub fn of_command(
         code: Code,
         what: impl Into<String>,
@@ -78,8 +78,7 @@ impl fmt::Display for CommandError {
 
 impl std::error::Error for CommandError {}
 
-/// The code that an error ends the process with. An error that nobody classified means that
-/// something could not be done: the host's fault until somebody says otherwise.
+/// The exit code for an error. An unclassified error counts as a problem of the host.
 pub fn code_of(error: &anyhow::Error) -> Code {
     error.chain().find_map(CommandError::of).map_or(Code::HostNotReady, |error| error.code)
 }
@@ -91,7 +90,7 @@ pub fn lines_of(error: &anyhow::Error) -> Vec<String> {
         let known = CommandError::of(cause);
         let what = known.as_ref().map_or_else(|| cause.to_string(), |known| known.what.clone());
         lines.push(if depth == 0 { format!("error: {what}") } else { format!("  cause: {what}") });
-        // A known error has told its own causes.
+        // A known error already contains its causes.
         if let Some(known) = known {
             lines.extend(known.detail.iter().flat_map(|fact| fact.lines()).map(|line| format!("  {line}")));
             if !known.remedy.is_empty() {

@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-/// What the process ends with; the numbers are part of the interface (DESIGN.md).
+/// The exit code of the process; the numbers are part of the interface (docs/cli.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
     /// All went well.
     Ok,
     /// A check of the smoke suite, or a test, failed.
     CheckFailed,
-    /// Wrong usage or a bad rave.toml. clap ends with the same number.
+    /// Wrong usage or a bad rave.toml. clap exits with the same number.
     Usage,
     /// The host lacks something; the message says what and how to get it.
     HostNotReady,
@@ -22,7 +22,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// The number that the process ends with.
+    /// The exit code as a number.
     pub fn number(self) -> u8 {
         match self {
             Self::Ok => 0,

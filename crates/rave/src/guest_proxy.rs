@@ -1,5 +1,5 @@
-//! The proxy that a guest is told to use by `[extra] environment` of rave.toml: whoever named it there means it to be reached,
-//! though it is on a private network or on this host.
+//! The proxy that `[extra] environment` of rave.toml sets for a guest: naming it there implies that it may be reached,
+//! even on a private network or on this host.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -8,7 +8,7 @@ use rave_net::{ProxyUrl, Rule, lan};
 /// The variables that name proxies; programs read both cases (curl(1), "ENVIRONMENT").
 const VARIABLES: [&str; 3] = ["http_proxy", "https_proxy", "all_proxy"];
 
-/// What has to be allowed so that the guest reaches its proxies.
+/// The rules that let the guest reach its proxies.
 pub(crate) fn rules(environment: &[(String, String)]) -> Vec<Rule> {
     let is_proxy = |name: &str| VARIABLES.iter().any(|variable| name.eq_ignore_ascii_case(variable));
     let mut rules: Vec<Rule> =
@@ -18,7 +18,7 @@ pub(crate) fn rules(environment: &[(String, String)]) -> Vec<Rule> {
     rules
 }
 
-/// The rule for a proxy's URL; none for what is no such URL, and for the guest itself.
+/// The rule for a proxy's URL; none if the URL is invalid or refers to the guest itself.
 fn rule(url: &str) -> Option<Rule> {
     let url = ProxyUrl::of(url);
     let (host, port) = url.host_and_port()?;
@@ -33,8 +33,8 @@ fn rule(url: &str) -> Option<Rule> {
     format!("{host}:{port}/tcp,private").parse().ok()
 }
 
-/// The port of a proxy whose URL names none: that of its scheme, as most programs take it. curl alone takes 1080 for HTTP too
-/// (curl(1), --proxy).
+/// The port of a proxy whose URL has none: that of its scheme, as most programs assume. Only curl uses 1080 for HTTP
+/// too (curl(1), --proxy).
 fn default_port(scheme: &str) -> Option<u16> {
     match scheme.to_ascii_lowercase().as_str() {
         "http" => Some(80),

@@ -1,4 +1,4 @@
-//! Lets the host be made ready, in the words of this program's settings and ui.
+//! Prepares the host, with this program's settings and UI.
 
 use rave_host::{Consent, Context, Dialog, Needs};
 use rave_spec::{Base, Feature};
@@ -17,13 +17,13 @@ pub fn ensure_all(settings: &Settings, ui: &Ui, needs: &[Needs]) -> anyhow::Resu
     Ok(speak(settings, ui, |dialog| rave_host::ensure(context(settings), dialog, needs))?)
 }
 
-/// The same for tests, which build images of the debian base whatever the settings say.
+/// The same for tests, which build images of the debian base regardless of the settings.
 pub fn ensure_for_tests(settings: &Settings, ui: &Ui, needs: &[Needs]) -> anyhow::Result<()> {
     let context = Context { base: Base::Debian, ..context(settings) };
     Ok(speak(settings, ui, |dialog| rave_host::ensure(context, dialog, needs))?)
 }
 
-/// What booting an image of the chosen profile and looking at it needs.
+/// The requirements of booting and checking an image of the chosen profile.
 pub fn needs_of_smoke(settings: &Settings) -> anyhow::Result<Vec<Needs>> {
     let has_desktop = settings.profile()?.features.contains(&Feature::Desktop);
     Ok(if has_desktop { vec![Needs::Smoke, Needs::Desktop] } else { vec![Needs::Smoke] })

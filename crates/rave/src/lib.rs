@@ -22,7 +22,7 @@ use exit::Code;
 use program::Program;
 use ui::Ui;
 
-/// Runs one command: Ctrl-C is handled, an error is printed once, and the code says how it ended.
+/// Runs one command: handles Ctrl-C, prints an error once, and returns the exit code.
 pub fn run(program: Program, global: &Global, command: impl FnOnce(&Ui) -> anyhow::Result<Code>) -> ExitCode {
     let ui = Ui::new(global, program);
     if let Err(error) = interrupt::install() {
@@ -30,7 +30,7 @@ pub fn run(program: Program, global: &Global, command: impl FnOnce(&Ui) -> anyho
     }
     match command(&ui) {
         Ok(code) => code.into(),
-        // Whatever failed after a signal failed because of it.
+        // A failure after a signal is a consequence of it.
         Err(_) if interrupt::requested().is_some() => {
             ui.error(&["error: interrupted".to_owned()]);
             Code::Interrupted.into()
@@ -42,7 +42,7 @@ pub fn run(program: Program, global: &Global, command: impl FnOnce(&Ui) -> anyho
     }
 }
 
-/// Runs a command for which this process must have one thread; nothing for the others.
+/// Runs a command that requires a single-threaded process; `None` for the others.
 pub fn with_one_thread(program: Program, global: &Global, command: Option<&Command>) -> Option<ExitCode> {
     let Some(Command::Fence(args)) = command else { return None };
     let ui = Ui::new(global, program);
@@ -55,7 +55,7 @@ pub fn with_one_thread(program: Program, global: &Global, command: Option<&Comma
     })
 }
 
-/// Prints what is wrong with a command line, or the help that was asked for.
+/// Prints the error of a command line, or the requested help.
 pub fn wrong_usage(error: &clap::Error) -> ExitCode {
     let code = if error.use_stderr() { Code::Usage } else { Code::Ok };
     let _ = error.print(); // a closed stdout or stderr is not worth a second error

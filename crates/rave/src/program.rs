@@ -1,4 +1,4 @@
-//! Which program this is: its messages name the commands that its user can type, and it starts itself again.
+//! Which program this is: its name in messages, and its path to start it again.
 
 use camino::Utf8PathBuf;
 
@@ -13,14 +13,14 @@ pub enum Program {
     Rave,
 }
 
-/// How the sources name the program in messages and help texts.
+/// The program's name in the sources of messages and help texts.
 const WRITTEN: &str = "cargo xtask";
 
-/// In front of the home in the long version of an installed program, and so in the program's file: what lacks it was not
-/// installed by `cargo xtask install`.
+/// Precedes the home in the long version of an installed program, and is therefore in its file: a program without it
+/// was not installed by `cargo xtask install`.
 pub const INSTALLED_FROM: &str = "installed by `cargo xtask install` in ";
 
-/// Commands that only xtask has; `rave` names them as what they are.
+/// Commands that only xtask has; `rave` prints them unchanged.
 const DEVELOPERS: &[&str] = &["test", "bench", "ci", "codegen", "install"];
 
 impl Program {
@@ -32,7 +32,7 @@ impl Program {
         }
     }
 
-    /// A message in which this program's own name stands in front of each of its commands.
+    /// The message with this program's own name in front of each of its commands.
     pub fn words(self, text: &str) -> String {
         if self == Self::Xtask {
             return text.to_owned();
@@ -50,12 +50,12 @@ impl Program {
     }
 }
 
-/// The path of this program; that of the one in its place where it was replaced since it was started.
+/// The path of this program; if its file was replaced since it was started, the path of the replacement.
 pub fn this_program() -> Result<Utf8PathBuf, CommandError> {
     let program = std::env::current_exe().ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
     let program =
         program.ok_or_else(|| CommandError::host_not_ready("the path of this program is not known"))?;
-    // What the kernel adds to the name of a file that is gone (proc_pid_exe(5)).
+    // The kernel's suffix for a deleted file (proc_pid_exe(5)).
     let replaced = program.as_str().strip_suffix(" (deleted)").map(Utf8PathBuf::from);
     Ok(replaced.filter(|_| !program.exists()).filter(|path| path.exists()).unwrap_or(program))
 }

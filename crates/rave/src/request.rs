@@ -1,4 +1,4 @@
-//! The machine of an artifact as the settings want it.
+//! The machine of an artifact, from the settings.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::manifest::{Artifact, ArtifactFile};
@@ -12,7 +12,7 @@ use rave_vm::sandbox::{Hardware, LaunchConfig};
 use crate::guest_proxy;
 use crate::settings::Settings;
 
-/// An artifact that was found, and the image that it is of.
+/// An artifact that was found, and the image that it belongs to.
 #[derive(Clone, Copy)]
 pub struct Found<'a> {
     /// Its manifest.
@@ -24,7 +24,7 @@ pub struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// Where in its file the disk lies: an OVA is booted as it is, not unpacked.
+    /// The extent of the disk in its file: an OVA is booted without unpacking it.
     fn extent(&self) -> anyhow::Result<DiskExtent> {
         match self.format {
             Format::Virtualbox => {
@@ -36,8 +36,8 @@ impl Found<'_> {
     }
 }
 
-/// The artifact of a format and its file that boots, as the manifest describes it: the only way to one for the commands that
-/// boot. A manifest may come from a stranger: an image that names other files would bring those of this host into the guest.
+/// The artifact of a format and its bootable file, as described by the manifest. All commands that boot must use this:
+/// a manifest may be untrusted, and an image that refers to other files would bring this host's files into the guest.
 pub fn artifact<'a>(
     out_dir: &Utf8Path,
     manifest: &'a Manifest,
@@ -56,8 +56,8 @@ fn boot_file(out_dir: &Utf8Path, artifact: &Artifact) -> Result<Utf8PathBuf, rav
     artifact::verify(out_dir, artifact)
 }
 
-/// A machine of an artifact as described by rave.toml: it discards what the guest writes, boots with BIOS and shows nothing.
-/// A command that wants it otherwise says so by struct update.
+/// A machine of an artifact as described by rave.toml: it discards the guest's writes, boots with BIOS and shows no
+/// screen. Commands override this with struct update syntax.
 pub fn machine<'a>(
     settings: &'a Settings,
     run_root: &'a Utf8Path,
@@ -83,13 +83,13 @@ pub fn machine<'a>(
     })
 }
 
-/// What the guest of `run` and `smoke` may reach: the internet, and its own proxy wherever that is.
+/// What the guest of `run` and `smoke` may reach: the internet, and its own proxy wherever it is.
 fn reach(manifest: &Manifest) -> Policy {
     Policy { mode: Mode::Open, allow: guest_proxy::rules(&manifest.guest.environment), ..Policy::default() }
 }
 
-/// Each service on the host's port that `policy` chooses, knowing rave.toml's. The ports in the guest are the image's own:
-/// rave.toml may have changed since.
+/// The forward of each service, with the host port that `policy` chooses given that of rave.toml. The guest's ports
+/// come from the image: rave.toml may have changed since it was built.
 pub fn services(
     settings: &Settings,
     manifest: &Manifest,

@@ -17,12 +17,12 @@ use rustix::fs::{Access, access};
 use crate::cli::{Accel, FormatFlag, Global, NixFlags, Scope};
 use crate::command_error::CommandError;
 
-/// The folder of what must survive between runs, for a command that needs no other settings.
+/// The state folder, for a command that needs no other settings.
 pub fn state_dir() -> anyhow::Result<Utf8PathBuf> {
     dirs::state()
 }
 
-/// Whether to ask nothing: `--yes`, else `RAVE_YES`.
+/// Whether to skip questions: `--yes`, otherwise `RAVE_YES`.
 pub fn yes(global: &Global) -> bool {
     global.yes || env::var_os("RAVE_YES").is_some_and(|value| !value.is_empty() && value != "0")
 }
@@ -32,46 +32,48 @@ pub fn config_dir() -> anyhow::Result<Utf8PathBuf> {
     dirs::config()
 }
 
-/// The accelerator that was asked for: the flag, else `RAVE_ACCEL`.
+/// The requested accelerator: the flag, otherwise `RAVE_ACCEL`.
 pub fn asked_accel(flag: Option<Accel>) -> anyhow::Result<Option<Accel>> {
     accel(flag)
 }
 
-/// What every command starts from.
+/// The settings of a command.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The home: the checkout that holds rave.toml. Absolute; may contain spaces.
+    /// The home: the checkout that contains rave.toml. Absolute; may contain spaces.
     pub root: Utf8PathBuf,
     /// rave.toml, the user's own, rave.local.toml and `RAVE_*`, checked.
     pub spec: Loaded,
-    /// What must survive between runs: VMs that are up, the accelerator's proof, locks. May not exist yet.
+    /// State that must survive between runs: running VMs, the result of testing the accelerator, locks. May not exist
+    /// yet.
     pub state_dir: Utf8PathBuf,
-    /// What can be made again: packages, root filesystems. May not exist yet.
+    /// What can be recreated: packages, root filesystems. May not exist yet.
     pub cache_dir: Utf8PathBuf,
-    /// Where the artifacts of all bases and profiles are: `<root>/out`, or in the user's data folder where the home is read-only.
+    /// Where the artifacts of all bases and profiles are: `<root>/out`, or the user's data folder if the home is
+    /// read-only.
     pub artifacts_dir: Utf8PathBuf,
     /// Where artifacts and manifest.json are: `--out`, otherwise `<artifacts_dir>/<base>-<profile>`.
     pub out_dir: Utf8PathBuf,
     /// What builds the disk.
     pub base: Base,
-    /// The line that says why `base` was chosen, where nobody asked for it.
+    /// The line that says why `base` was chosen, if it was chosen automatically.
     pub base_note: Option<String>,
-    /// What is passed on to nix: flags, else rave.toml's.
+    /// What is passed on to nix: flags, otherwise rave.toml's values.
     pub nix: Nixos,
     /// A key of `spec.spec.profiles`.
     pub profile: ProfileName,
-    /// The accelerator that was asked for: `--accel`, else `RAVE_ACCEL`.
+    /// The requested accelerator: `--accel`, otherwise `RAVE_ACCEL`.
     pub accel: Option<Accel>,
     /// DMTF's schema of an OVF envelope: `RAVE_OVF_SCHEMA`.
     pub ovf_schema: Option<Utf8PathBuf>,
-    /// Install what the host lacks and ask nothing: `--yes`, else `RAVE_YES=1`.
+    /// Install missing host packages without asking: `--yes`, otherwise `RAVE_YES=1`.
     pub yes: bool,
-    /// Whether somebody is there to answer a question.
+    /// Whether a question can be answered on a terminal.
     pub is_terminal: bool,
 }
 
 impl Settings {
-    /// Reads them for a command, in the checkout at `root`.
+    /// Reads the settings for a command, in the checkout at `root`.
     pub fn load(root: Utf8PathBuf, global: &Global, scope: Scope) -> anyhow::Result<Self> {
         let spec = sources::load(&root, &dirs::config()?, &variables()?)?;
         let Scope { target, nix: flags, accel: accel_flag, may_be_nixos } = scope;
@@ -117,12 +119,12 @@ impl Settings {
         Ok(Self { out_dir, profile, ..self.clone() })
     }
 
-    /// What rave.toml and profiles/ say, without rave.local.toml and `RAVE_*`.
+    /// The values of rave.toml and profiles/, without rave.local.toml and `RAVE_*`.
     pub fn shipped(&self) -> anyhow::Result<Loaded> {
         sources::shipped(&self.root)
     }
 
-    /// Who lives in the image's guest: the nixos base sees neither rave.local.toml nor `RAVE_*`.
+    /// The user and host name of the image's guest: the nixos base sees neither rave.local.toml nor `RAVE_*`.
     pub fn guest(&self) -> anyhow::Result<Guest> {
         match self.base {
             Base::Nixos => Ok(self.shipped()?.spec.guest),
@@ -135,7 +137,7 @@ impl Settings {
         Ok(self.spec.spec.profile(self.profile.as_str())?)
     }
 
-    /// What `--format` asks for, each once and in the order asked; rave.toml's formats where it is absent.
+    /// The formats of `--format`, each once and in the given order; rave.toml's formats if it is absent.
     pub fn formats(&self, flags: &[FormatFlag]) -> Vec<Format> {
         let mut formats: Vec<Format> = Vec::new();
         let asked = flags.iter().flat_map(|flag| match flag {
@@ -151,7 +153,7 @@ impl Settings {
     }
 }
 
-/// The folder of the artifacts of all bases and profiles: the home's, or the user's where the home is read-only.
+/// The folder of the artifacts of all bases and profiles: the home's, or the user's if the home is read-only.
 fn artifacts(root: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     let out = root.join("out");
     let may_write = |path: &Utf8Path| access(path.as_std_path(), Access::WRITE_OK).is_ok();
@@ -159,7 +161,7 @@ fn artifacts(root: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     if takes { Ok(out) } else { Ok(dirs::data()?.join("out")) }
 }
 
-/// A flag that would do nothing is a mistake.
+/// A flag without effect is an error.
 fn refuse_nix_flags(flags: &NixFlags) -> anyhow::Result<()> {
     let given = [
         ("--builder", !flags.builders.is_empty()),
@@ -175,7 +177,7 @@ fn refuse_nix_flags(flags: &NixFlags) -> anyhow::Result<()> {
     }
 }
 
-/// Flags win, key by key.
+/// Flags override rave.toml key by key.
 fn nix_options(flags: NixFlags, spec: &Nixos) -> Nixos {
     fn chosen<T: Clone>(flags: Vec<T>, spec: &[T]) -> Vec<T> {
         if flags.is_empty() { spec.to_vec() } else { flags }
@@ -214,7 +216,7 @@ fn ovf_schema() -> anyhow::Result<Option<Utf8PathBuf>> {
     }
 }
 
-/// `nixos` if nix works and `debian` otherwise, and why.
+/// `nixos` if nix works, otherwise `debian`; and the reason.
 fn choose_base(nix: Result<String, nixos::Error>) -> (Base, Option<String>) {
     match nix {
         Ok(said) => (Base::Nixos, Some(format!("using the nixos base: {said} works here; --base chooses"))),

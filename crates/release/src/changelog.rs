@@ -1,5 +1,5 @@
-//! What a changelog of Debian (deb-changelog(5)) says of security, offline and in the package's own words: whether a version was
-//! uploaded to a suite of security updates, and which CVE numbers it names.
+//! Security fixes according to a package's own Debian changelog (deb-changelog(5)), offline: whether a version was
+//! uploaded to a suite of security updates, and which CVE numbers it mentions.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -7,26 +7,26 @@ use std::collections::BTreeSet;
 use rave_image::bases::debian::version;
 use serde::{Deserialize, Serialize};
 
-/// The most numbers that are kept of a package: a kernel names hundreds.
+/// The maximum number of CVEs kept for a package: a kernel mentions hundreds.
 const MOST: usize = 1000;
 
-/// What the versions after an earlier one fixed.
+/// The fixes in the versions after an earlier one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fixes {
     /// Whether one of them was uploaded to a suite such as `trixie-security`.
     pub is_security_upload: bool,
-    /// The CVE numbers that they name.
+    /// The CVE numbers that they mention.
     pub cves: BTreeSet<String>,
 }
 
 impl Fixes {
-    /// Whether nothing speaks of security.
+    /// Whether there are no security fixes.
     pub fn is_empty(&self) -> bool {
         !self.is_security_upload && self.cves.is_empty()
     }
 }
 
-/// Of every entry whose version is newer than `earlier`. Entries are sorted, the newest first.
+/// The fixes of every entry whose version is newer than `earlier`. Entries are sorted, the newest first.
 pub fn fixes_since(changelog: &str, earlier: &str) -> Fixes {
     let earlier = without_rebuild(earlier);
     let mut fixes = Fixes::default();
@@ -53,7 +53,7 @@ fn heading(line: &str) -> Option<(&str, &str)> {
     Some((version, suites))
 }
 
-/// Without `+b1` of a binary that was only built again: the source is the same.
+/// Strips the `+b1` of a binary that was only rebuilt: the source is the same.
 fn without_rebuild(version: &str) -> &str {
     match version.rsplit_once("+b") {
         Some((source, number))

@@ -15,13 +15,13 @@ use crate::strict_json;
 /// The payload type of an in-toto statement.
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";
 
-/// The most bytes of one envelope.
+/// Maximum size of an envelope, bytes.
 pub const LIMIT: u64 = 8 << 20;
 
-/// The most signatures of one envelope.
+/// Maximum number of signatures of an envelope.
 const MAX_SIGNATURES: usize = 4;
 
-/// An envelope as it is written.
+/// The JSON of an envelope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Written {
@@ -38,10 +38,10 @@ struct WrittenSignature {
     sig: String,
 }
 
-/// An envelope that was read. Nothing is checked yet.
+/// A parsed envelope. Its signatures are not verified yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// What the payload is.
+    /// The type of the payload.
     pub payload_type: String,
     /// The signed bytes.
     pub payload: Vec<u8>,
@@ -49,7 +49,7 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// Signs a payload by each of `keys`.
+    /// Signs a payload with each of `keys`.
     pub fn sign(payload_type: &str, payload: Vec<u8>, keys: &[&SigningKey]) -> Result<Self, Error> {
         let encoded = pae(payload_type, &payload);
         let signatures = keys
@@ -74,7 +74,7 @@ impl Envelope {
         serde_json::to_string(&written).expect("plain data")
     }
 
-    /// Reads one.
+    /// Parses an envelope.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let written: Written = strict_json::parse(bytes, LIMIT)?;
         if written.signatures.is_empty() || written.signatures.len() > MAX_SIGNATURES {
@@ -89,8 +89,8 @@ impl Envelope {
         Ok(Self { payload_type: written.payload_type, payload: decode(&written.payload)?, signatures })
     }
 
-    /// Refuses unless `key` signed it. A key's id is a hint alone, but a wrong one is not taken: another reader could
-    /// follow it.
+    /// Fails unless `key` signed it. The key id is only a hint, but a wrong one is refused: another reader could follow
+    /// it.
     pub fn check(&self, key: &PublicKey) -> Result<(), String> {
         let id = fingerprint(key);
         let encoded = pae(&self.payload_type, &self.payload);

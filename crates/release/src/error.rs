@@ -1,10 +1,9 @@
-//! What can go wrong while a release is cut, or a key is made or read.
+//! Errors of cutting releases, and of making and reading keys.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::digest::Digest;
 
-/// An error of this crate. What is wrong with a foreign release is no error but a
-/// [`Problem`](crate::verify::Problem).
+/// An error of this crate. A defect of a foreign release is not an error but a [`Problem`](crate::verify::Problem).
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file could not be read or written.
@@ -14,7 +13,7 @@ pub enum Error {
         action: &'static str,
         /// The file or folder.
         path: Utf8PathBuf,
-        /// The system's answer.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
@@ -28,7 +27,7 @@ pub enum Error {
         /// What to do.
         remedy: &'static str,
     },
-    /// A file is not what it should be.
+    /// A file is damaged.
     #[error("{path} is damaged: {detail}")]
     Damaged {
         /// The file.
@@ -36,15 +35,15 @@ pub enum Error {
         /// What is wrong with it.
         detail: String,
     },
-    /// The folder already has something else in it.
+    /// The folder already contains something else.
     #[error("{path} already exists: {detail}")]
     Occupied {
         /// The folder.
         path: Utf8PathBuf,
-        /// What it has.
+        /// What it contains.
         detail: String,
     },
-    /// Two builds did not make the same bytes.
+    /// Two builds produced different bytes.
     #[error("the second build of {profile} differs: {detail}")]
     NotReproducible {
         /// The profile.
@@ -60,7 +59,7 @@ pub enum Error {
         /// What failed.
         detail: String,
     },
-    /// A guest contains what no release may.
+    /// A guest contains packages under denied licences.
     #[error("licences that no release may contain are in {profile}: {detail}")]
     DeniedLicences {
         /// The profile.
@@ -68,28 +67,28 @@ pub enum Error {
         /// The packages with their licences.
         detail: String,
     },
-    /// Something is in an image that must not be.
+    /// An image contains something that must not be in it.
     #[error("the leak gate found {}", found(findings))]
     Leaks {
-        /// Where, by rule.
+        /// The findings.
         findings: Vec<crate::leak::finding::Finding>,
     },
-    /// What was just made does not verify.
+    /// The finished release does not verify.
     #[error("the finished release does not verify: {detail}")]
     SelfCheck {
         /// The first problem.
         detail: String,
     },
-    /// A part that another host built is of something else.
+    /// A part from another host belongs to something else.
     #[error("the part {path} is of another {what}: {part}, not {wanted}")]
     OtherPart {
         /// Its folder.
         path: Utf8PathBuf,
         /// What differs.
         what: &'static str,
-        /// What the part says.
+        /// The part's value.
         part: String,
-        /// What this checkout says.
+        /// The value in this checkout.
         wanted: String,
     },
     /// A release does not verify.
@@ -100,21 +99,21 @@ pub enum Error {
         /// What is wrong, one line each.
         problems: Vec<String>,
     },
-    /// A version is published already, and is another one.
+    /// A version is already published with different content.
     #[error(
         "{path} is published already with another content: the SHA-256 of its {file} is {published}, that of the release is {offered}"
     )]
     OtherContent {
         /// Its published folder.
         path: Utf8PathBuf,
-        /// The file that tells them apart.
+        /// A file that differs.
         file: &'static str,
-        /// Its digest as it is published.
+        /// The published digest.
         published: Digest,
         /// Its digest in the release.
         offered: Digest,
     },
-    /// Something is where a published tree has something else.
+    /// Something unexpected is in the published tree.
     #[error("cannot publish here: {path}: {detail}")]
     NotATree {
         /// Where.
@@ -122,7 +121,7 @@ pub enum Error {
         /// What it is.
         detail: &'static str,
     },
-    /// A patch is given another disk than it leads from.
+    /// The given disk is not the base of the patch.
     #[error("the patch leads from the disk of {version}, and this is another one: {found}")]
     OtherBase {
         /// The version whose disk it should be.
@@ -130,7 +129,7 @@ pub enum Error {
         /// What it is.
         found: String,
     },
-    /// A patch does not give a format here.
+    /// The patch cannot produce a format on this host.
     #[error("{detail}")]
     NoConversion {
         /// Why.
@@ -163,7 +162,7 @@ pub enum Error {
     /// Ctrl-C or SIGTERM.
     #[error("interrupted")]
     Interrupted,
-    /// Of the image engine.
+    /// An error of the image engine.
     #[error(transparent)]
     Image(#[from] rave_image::Error),
 }
@@ -183,7 +182,7 @@ impl Error {
         match self {
             Self::Io { source, path, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some(format!(
-                    "free some space on the file system of {path}, then run the same command again: it goes on where it stopped"
+                    "free some space on the file system of {path}, then run the same command again: it resumes where it stopped"
                 ))
             }
             Self::Key { remedy, .. } => Some((*remedy).to_owned()),
@@ -199,12 +198,12 @@ impl Error {
                 Some("leave the package out, or change release.denied_licences in rave.toml".into())
             }
             Self::Leaks { .. } => Some(
-                "take it out of what is built; where a package brings an example along, add it to crates/release/src/leak/allowed.txt with the reason"
+                "remove it from the build; if it is an example in a package, add it to crates/release/src/leak/allowed.txt with the reason"
                     .into(),
             ),
             Self::Damaged { .. } => Some("put the original file back".into()),
             Self::Unverified { .. } => {
-                Some("fetch or cut the release again; the key comes by another way, with --key FILE".into())
+                Some("fetch or cut the release again; get the key through a different channel, and pass it with --key FILE".into())
             }
             Self::OtherPart { .. } => Some(
                 "build the part and sign it from the same commit, with the same version and settings".into(),
@@ -230,7 +229,7 @@ impl Error {
     }
 }
 
-/// How many are named.
+/// How many findings are named.
 const SHOWN: usize = 20;
 
 fn found(findings: &[crate::leak::finding::Finding]) -> String {

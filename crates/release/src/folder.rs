@@ -1,4 +1,4 @@
-//! The folder of a release as something foreign: no link is followed, no pipe is waited for.
+//! The untrusted folder of a release: links are not followed, and pipes are not opened.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -8,36 +8,36 @@ use rustix::fs::{Mode, OFlags, openat};
 
 use crate::relative_path::{MAX_DEPTH, RelativePath};
 
-/// The most entries that are looked at.
+/// Maximum number of entries.
 const MAX_ENTRIES: usize = 10_000;
 
-/// A folder that may be a stranger's.
+/// A folder that may be untrusted.
 #[derive(Debug)]
 pub struct Folder {
     root: File,
     path: Utf8PathBuf,
 }
 
-/// Something in it.
+/// An entry in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its path below the folder, as text.
+    /// Its path relative to the folder, as text.
     pub path: String,
-    /// What it is.
+    /// Its kind.
     pub kind: EntryKind,
 }
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryKind {
-    /// A regular file at a path that a release may have.
+    /// A regular file at a path that is allowed in a release.
     File {
         /// The path.
         path: RelativePath,
         /// Bytes.
         size: u64,
     },
-    /// Anything else, in words.
+    /// Anything else, described as text.
     Other(&'static str),
 }
 
@@ -51,7 +51,8 @@ impl Folder {
         Ok(Self { root, path: path.to_owned() })
     }
 
-    /// Every file in it and below, and everything else that is not a folder. Folders are entries only if they are too deep.
+    /// Every file, recursively, and everything else that is not a folder. Folders are entries only if they are nested
+    /// too deeply.
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
         list(&self.path, "", 1, &mut entries)?;
@@ -59,7 +60,7 @@ impl Folder {
         Ok(entries)
     }
 
-    /// Opens a regular file for reading, part by part and without following a link.
+    /// Opens a regular file for reading, component by component, without following links.
     pub fn file(&self, path: &RelativePath) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let mut parts = path.parts().peekable();
@@ -73,7 +74,7 @@ impl Folder {
         if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
     }
 
-    /// The whole of a file of at most `limit` bytes.
+    /// The content of a file of at most `limit` bytes.
     pub fn read(&self, path: &RelativePath, limit: u64) -> io::Result<Vec<u8>> {
         let file = self.file(path)?;
         let too_long = || io::Error::other(format!("it has more than {limit} bytes"));
@@ -94,7 +95,7 @@ fn list(folder: &Utf8Path, below: &str, depth: usize, entries: &mut Vec<Entry>) 
         }
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
-        // Of the entry itself: links are not followed.
+        // The entry itself: links are not followed.
         let metadata = entry.metadata()?;
         let kind = if metadata.is_dir() {
             if depth < MAX_DEPTH && entry.file_name().to_str().is_some() {

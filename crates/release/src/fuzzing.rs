@@ -1,5 +1,5 @@
-//! One function for each parser of what strangers wrote, over any bytes: for the fuzz targets in `fuzz/`, and for a test
-//! that feeds them mutated samples. They panic where a parser does, or where what it gives is not sound.
+//! One function for each parser of untrusted input, for arbitrary bytes: for the fuzz targets in `fuzz/`, and for a
+//! test that feeds them mutated samples. They panic if a parser does, or if its result is inconsistent.
 
 #![expect(clippy::missing_panics_doc, reason = "to panic is what they are for")]
 
@@ -38,7 +38,7 @@ pub const PARSERS: &[(&str, Feed)] = &[
     ("release_packed", release_packed),
 ];
 
-/// A DSSE envelope. What was read is written so that it is read again.
+/// A DSSE envelope. The parsed value must round-trip.
 pub fn release_envelope(bytes: &[u8]) {
     if let Ok(envelope) = Envelope::parse(bytes) {
         assert_eq!(Envelope::parse(envelope.to_json().as_bytes()).as_ref(), Ok(&envelope));
@@ -52,7 +52,7 @@ pub fn release_signature(bytes: &[u8]) {
     }
 }
 
-/// The manifest of a release. What was read is written so that it is read again.
+/// The manifest of a release. The parsed value must round-trip.
 pub fn release_manifest(bytes: &[u8]) {
     if let Ok(manifest) = Manifest::parse(bytes) {
         for file in manifest.files() {
@@ -62,7 +62,7 @@ pub fn release_manifest(bytes: &[u8]) {
     }
 }
 
-/// A list of digests. It is read only as it is written, but for the order of its lines.
+/// A list of digests. It must round-trip exactly, except for the order of its lines.
 pub fn release_sums(bytes: &[u8]) {
     if let Ok(sums) = Sums::parse(&String::from_utf8_lossy(bytes)) {
         assert_eq!(Sums::parse(&sums.render()).as_ref(), Ok(&sums));
@@ -95,7 +95,7 @@ pub fn release_signers(bytes: &[u8]) {
     }
 }
 
-/// An archive of inputs. What is read whole has no path that leads out of a folder.
+/// An archive of inputs. If it is accepted, no path leads out of the folder.
 pub fn release_inputs(bytes: &[u8]) {
     let mut taken = 0;
     let index = inputs::read(&mut &*bytes, &mut |entry, _| {
@@ -108,12 +108,12 @@ pub fn release_inputs(bytes: &[u8]) {
     }
 }
 
-/// A patch onto a disk of 64 KiB. What it makes is as long as it says, and no more.
+/// A patch for a disk of 64 KiB. The result must have exactly the declared size.
 pub fn release_patch(bytes: &[u8]) {
     let mut from = bytes;
     let Ok(header) = patch::read_header(&mut from) else { return };
     let base = vec![7_u8; 1 << 16];
-    // Longer ones are bounded by what is in memory alone, and take their time.
+    // Larger ones are bounded only by memory, and take long.
     if header.target.size > 1 << 22 || header.chunk > 1 << 22 || header.base.size > base.len() as u64 {
         return;
     }
@@ -127,7 +127,7 @@ pub fn release_patch(bytes: &[u8]) {
     assert!(made.is_err() || at == header.target.size);
 }
 
-/// A file of an image that may be compressed, or an archive of cpio.
+/// A file in an image that may be compressed, or a cpio archive.
 pub fn release_packed(bytes: &[u8]) {
     let _ = leak::look_into(bytes);
 }
@@ -147,7 +147,7 @@ pub fn release_part(bytes: &[u8]) {
     }
 }
 
-/// By the path's text: `a..` is the name of a file, `..` is not.
+/// Judged by path components: `a..` is a file name, `..` is not.
 fn stays_inside(path: &RelativePath) -> bool {
     Utf8Path::new(path.as_str()).components().all(|part| matches!(part, Utf8Component::Normal(_)))
 }

@@ -1,8 +1,7 @@
-//! `rave-VERSION-inputs.tar`: all that the release's builds took from the network, so that they can be made again when the
-//! network has it no longer. The first member is the index; every other one is in it, in its order, with size and digest.
-//!
-//! A tar as POSIX.1-1988 has it: regular files alone, sorted, with one time and no owner, so that the same inputs make the
-//! same bytes.
+//! `rave-VERSION-inputs.tar`: all downloads of the release's builds, so that they can be repeated when the files are no
+//! longer online. The first member is the index; it lists every other member, in order, with size and digest.
+//! A POSIX.1-1988 tar with only regular files, sorted, with one timestamp and no owner, so that the same inputs give
+//! the same bytes.
 
 mod index;
 mod read;

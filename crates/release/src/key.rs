@@ -14,13 +14,13 @@ use crate::error::{Error, IoContext as _};
 pub use crate::public_key::fingerprint;
 use crate::public_key::{self, check_principal};
 
-/// The most bytes that are read of a key's file.
+/// Maximum size of a key's file, bytes.
 const LIMIT: u64 = 16 << 10;
 
-/// The least characters of a new passphrase.
+/// Minimum length of a new passphrase, characters.
 pub const MIN_PASSPHRASE: usize = 12;
 
-/// A passphrase, wiped when it goes away.
+/// A passphrase, wiped when it is dropped.
 pub type Passphrase = Zeroizing<String>;
 
 /// A private key that can sign.
@@ -33,14 +33,14 @@ pub struct SigningKey {
 pub struct KeyFiles {
     /// The private key, mode 0600.
     pub private: Utf8PathBuf,
-    /// `NAME.pub`: the public key as OpenSSH writes it.
+    /// `NAME.pub`: the public key in OpenSSH's format.
     pub public: Utf8PathBuf,
     /// `NAME.allowed_signers`: what receivers give to `verify --key` and to `ssh-keygen -Y verify`.
     pub allowed_signers: Utf8PathBuf,
 }
 
 impl KeyFiles {
-    /// Beside the private key.
+    /// The files beside the private key.
     pub fn beside(private: &Utf8Path) -> Self {
         Self {
             private: private.to_owned(),
@@ -50,7 +50,7 @@ impl KeyFiles {
     }
 }
 
-/// Makes a key. Files that already exist stay as they are, and are an error.
+/// Makes a key. Existing files are an error, and are not changed.
 pub fn generate(path: &Utf8Path, principal: &str, passphrase: &Passphrase) -> Result<KeyFiles, Error> {
     let refuse = |detail: String, remedy| Err(Error::Key { path: path.to_owned(), detail, remedy });
     if passphrase.chars().count() < MIN_PASSPHRASE {
@@ -90,14 +90,14 @@ fn write_new(path: &Utf8Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     file.write_all(bytes).and_then(|()| file.sync_all()).at("write", path)
 }
 
-/// A key's file, still closed.
+/// A key that is still encrypted.
 pub struct LockedKey {
     path: Utf8PathBuf,
     private: PrivateKey,
 }
 
 impl LockedKey {
-    /// Reads the file. One that others may read, or that is not encrypted, is refused.
+    /// Reads the file. It is refused if others may read it, or if it is not encrypted.
     pub fn read(path: &Utf8Path) -> Result<Self, Error> {
         let refuse = |detail: String, remedy| Err(Error::Key { path: path.to_owned(), detail, remedy });
         let file = File::open(path).at("open", path)?;
@@ -132,7 +132,7 @@ impl LockedKey {
         self.private.public_key()
     }
 
-    /// Opens it.
+    /// Decrypts it.
     pub fn unlock(&self, passphrase: &Passphrase) -> Result<SigningKey, Error> {
         let private = self.private.decrypt(passphrase.as_bytes()).map_err(|_| Error::Key {
             path: self.path.clone(),
@@ -144,7 +144,7 @@ impl LockedKey {
 }
 
 impl SigningKey {
-    /// A key that is in no file.
+    /// A key that is not stored in a file.
     pub fn in_memory(principal: &str) -> Result<Self, Error> {
         let failed =
             |error: ssh_key::Error| Error::Sign { what: principal.to_owned(), detail: error.to_string() };
@@ -181,7 +181,7 @@ pub fn passphrase_of(path: &Utf8Path) -> Result<Passphrase, Error> {
     Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
 }
 
-/// Reads a public key as OpenSSH writes it: `NAME.pub`.
+/// Reads a public key in OpenSSH's format: `NAME.pub`.
 pub fn read_public(path: &Utf8Path) -> Result<PublicKey, Error> {
     let text = fs::read_to_string(path).at("read", path)?;
     let key = PublicKey::from_openssh(text.trim()).map_err(|error| Error::damaged(path, error))?;

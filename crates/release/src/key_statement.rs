@@ -1,4 +1,4 @@
-//! Rotation and revocation: signed statements about a key, each with a serial number that only grows.
+//! Rotation and revocation: signed statements about a key, with increasing serial numbers.
 
 use serde::{Deserialize, Serialize};
 use ssh_key::{Algorithm, PublicKey};
@@ -12,13 +12,13 @@ use crate::strict_json;
 /// The payload type of such a statement.
 pub const PAYLOAD_TYPE: &str = "application/vnd.rave.key-statement+json";
 
-/// The file of a release that has the statements so far, one envelope per line.
+/// The file of a release with the statements so far, one envelope per line.
 pub const FILE: &str = "keys.jsonl";
 
-/// The most bytes of that file.
+/// Maximum size of that file, bytes.
 pub const LIMIT: u64 = 256 << 10;
 
-/// The version of the statement's shape.
+/// The schema version of a statement.
 const SCHEMA: u32 = 1;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,17 +43,17 @@ enum Action {
     Revoke,
 }
 
-/// What is said of a key.
+/// The content of a statement about a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
     /// Another key may sign too.
     Rotate {
-        /// That key.
+        /// The successor.
         successor: PublicKey,
         /// Its signer's name.
         principal: String,
     },
-    /// Nothing that it signed is to be believed.
+    /// Nothing that it signed may be trusted.
     Revoke {
         /// Why.
         reason: String,
@@ -65,14 +65,14 @@ pub enum Said {
 pub struct KeyStatement {
     /// The key.
     pub key: PublicKey,
-    /// Its number among the statements about this key: the later one is larger.
+    /// Its number among the statements about this key: later ones are larger.
     pub serial: u64,
-    /// What is said.
+    /// The content.
     pub said: Said,
 }
 
 impl KeyStatement {
-    /// Signs it: by the old key, and by a successor too, which so shows that somebody has it.
+    /// Signs it with the old key, and also with a successor to prove its possession.
     pub fn sign(&self, keys: &[&SigningKey]) -> Result<Envelope, Error> {
         let text = |key: &PublicKey| {
             let bare = PublicKey::from(key.key_data().clone());
@@ -92,7 +92,7 @@ impl KeyStatement {
         Envelope::sign(PAYLOAD_TYPE, payload, keys)
     }
 
-    /// Reads the payload of an envelope, whose signatures are not checked here.
+    /// Parses the payload of an envelope, whose signatures are not verified here.
     pub fn of(envelope: &Envelope) -> Result<Self, String> {
         if envelope.payload_type != PAYLOAD_TYPE {
             return Err(format!("{:?} is not a statement about a key", envelope.payload_type));
@@ -112,8 +112,8 @@ impl KeyStatement {
         Ok(Self { key: ed25519(&written.key)?, serial: written.serial, said })
     }
 
-    /// Refuses unless those signed that must have. `chain` are keys that the key's holder made its successors: one of them
-    /// may revoke it, for the key itself may be lost.
+    /// Fails unless all required signatures are valid. `chain` are the successors of the key: any of them may revoke
+    /// it, because the key itself may be lost.
     pub fn check(&self, envelope: &Envelope, chain: &[PublicKey]) -> Result<(), String> {
         match &self.said {
             Said::Rotate { successor, .. } => {
@@ -127,7 +127,7 @@ impl KeyStatement {
         }
     }
 
-    /// The fingerprint of the key that it is about.
+    /// The fingerprint of the key.
     pub fn fingerprint(&self) -> String {
         fingerprint(&self.key)
     }

@@ -1,6 +1,6 @@
-//! The leak gate: no secret and no name of its builder is in what is released. It looks inside the artifacts as they are
-//! shipped: at every file of every file system, and at every byte of the disk and of the container around it, so that
-//! what was deleted counts too. What it finds it names by rule and place, never by its content.
+//! The leak gate: a release contains no secret and no name of its builder. It searches the artifacts as they are
+//! shipped: every file of every file system, and every byte of the disk and of the container around it, including
+//! deleted data. Findings are reported by rule and place, never by content.
 
 mod allowed;
 mod cpio;

@@ -1,8 +1,8 @@
-//! rave-release: from images to a folder that can be published, and the proof of such a folder.
+//! rave-release: turns images into a folder that can be published, and verifies such folders.
 //!
 //! [`cut`] makes it: [`sums`], [`manifest`], [`sbom`], [`statement`], signatures by [`key`] in the forms [`sshsig`] and
-//! [`dsse`], [`notes`]. [`verify`] proves it to whoever receives it, by the keys of [`signers`] and [`trust`]. Every byte that
-//! it reads may be a stranger's. [`publish`] puts a verified one into a published tree.
+//! [`dsse`], [`notes`]. [`verify`] checks it for its receivers, with the keys of [`signers`] and [`trust`]. Every byte
+//! that it reads is untrusted. [`publish`] copies a verified release into a published tree.
 
 pub mod changelog;
 pub mod cut;

@@ -1,6 +1,7 @@
-//! `manifest.json` of a release: what is in it, by profile and format. `docs/release-manifest.schema.json` describes its JSON.
-//!
-//! Two builds of one commit write the same bytes: nothing of the host, and no time but that of the sources.
+//! `manifest.json` of a release: its content by profile and format. `docs/release-manifest.schema.json` describes its
+//! JSON.
+//! Two builds of one commit write the same bytes: nothing depends on the host, and the only time is that of the
+//! sources.
 
 use std::collections::BTreeSet;
 
@@ -12,13 +13,13 @@ use serde::{Deserialize, Serialize};
 use crate::relative_path::RelativePath;
 use crate::strict_json;
 
-/// The version of the JSON's shape.
+/// The schema version.
 pub const SCHEMA: u32 = 1;
 
-/// The most bytes that are read of the file.
+/// Maximum size of the file, bytes.
 pub const LIMIT: u64 = 4 << 20;
 
-/// The most files of a release.
+/// Maximum number of files in a release.
 const MAX_FILES: usize = 5000;
 
 /// The whole file.
@@ -35,16 +36,16 @@ pub struct Manifest {
     pub base: Base,
     /// The commit, in hexadecimal digits.
     pub commit: String,
-    /// Time stamp of what was built, seconds since 1970.
+    /// Timestamp of the built files, seconds since 1970.
     pub source_date_epoch: u64,
-    /// Each profile, in the order asked for.
+    /// The profiles, in the requested order.
     pub profiles: Vec<ProfileRelease>,
-    /// The archive of what the builds took from the network; none if the release omits it.
+    /// The archive of the builds' downloads; none if the release omits it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<ReleaseFile>,
 }
 
-/// What was released of a profile.
+/// A released profile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileRelease {
@@ -69,7 +70,7 @@ pub struct ProfileRelease {
 pub struct Artifact {
     /// Its format.
     pub format: Format,
-    /// Its files, the one that boots first.
+    /// Its files, the bootable one first.
     pub files: Vec<ReleaseFile>,
 }
 
@@ -81,12 +82,12 @@ pub struct ReleaseFile {
     pub name: RelativePath,
     /// Bytes.
     pub size: u64,
-    /// SHA-256 of the whole.
+    /// SHA-256 of the whole file.
     pub sha256: Digest,
-    /// What it unpacks to, where it is compressed.
+    /// Its unpacked content, if it is compressed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpacked: Option<Content>,
-    /// The files that it is cut into; none where it is whole.
+    /// The parts that it is split into; empty if it is not split.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
 }
@@ -128,10 +129,10 @@ pub struct Bill {
 }
 
 impl Manifest {
-    /// Reads the file's bytes and refuses what no release says.
+    /// Parses the file's bytes and refuses invalid values.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let value = strict_json::value(bytes, LIMIT)?;
-        // The version first: what another one calls its fields would only confuse.
+        // The schema first: errors about fields of another schema would be confusing.
         match value.get("schema").and_then(serde_json::Value::as_u64) {
             Some(schema) if schema == u64::from(SCHEMA) => {}
             Some(schema) => return Err(format!("its schema is {schema}, this version reads {SCHEMA}")),
@@ -181,7 +182,7 @@ impl Manifest {
         self.profiles.iter().flat_map(|profile| &profile.bills)
     }
 
-    /// Every name that it has: wholes, parts and bills.
+    /// All names in it: whole files, parts and bills.
     fn listed(&self) -> impl Iterator<Item = &RelativePath> {
         let parts = self.files().flat_map(|file| &file.parts).map(|part| &part.name);
         let bills = self.bills().map(|bill| &bill.name);

@@ -1,16 +1,16 @@
-//! What the files of a release are called.
+//! Names of a release's files.
 
 use crate::relative_path::RelativePath;
 
 /// The release's description.
 pub const MANIFEST: &str = "manifest.json";
-/// Signed statements: where it comes from, and what was booted.
+/// Signed statements about its origin and its boots.
 pub const PROVENANCE: &str = "provenance.intoto.jsonl";
-/// What a reader should know.
+/// The release notes.
 pub const NOTES: &str = "RELEASE_NOTES.md";
 /// The folder of the bills of materials.
 pub const BILLS: &str = "sbom";
-/// The folder of the smoke reports, one folder a profile.
+/// The folder of the smoke reports, one folder per profile.
 pub const SMOKE: &str = "smoke";
 
 /// The list of corresponding sources.
@@ -34,14 +34,14 @@ pub fn inputs(version: &semver::Version) -> Result<RelativePath, String> {
     format!("{PRODUCT}-{version}-inputs.tar").parse()
 }
 
-/// The name of an artifact's file: what follows the image's own stem follows the release's.
+/// The name of an artifact's file: the suffix after the image's own stem, after the release's stem.
 pub fn artifact(release_stem: &str, image_stem: &str, file: &str) -> Result<RelativePath, String> {
     let ending = file.strip_prefix(image_stem);
     let ending = ending.ok_or_else(|| format!("{file:?} does not begin with {image_stem:?}"))?;
     format!("{release_stem}{ending}").parse()
 }
 
-/// What the names of patches end with.
+/// The extension of patches.
 pub(crate) const PATCH_ENDING: &str = ".patch";
 
 /// The name of a patch to a profile's raw disk.
@@ -49,7 +49,7 @@ pub fn patch(stem: &str, from: &semver::Version) -> Result<RelativePath, String>
     format!("{stem}.from-{from}{PATCH_ENDING}").parse()
 }
 
-/// The name of a part, counted from 0: in the order of names, so that a shell's `*` joins them.
+/// The name of a part, counted from 0: sorted by name, so that a shell's `*` lists them in order.
 pub fn part(whole: &RelativePath, number: usize) -> Result<RelativePath, String> {
     format!("{whole}.part-{number:03}").parse()
 }

@@ -1,4 +1,4 @@
-//! `RELEASE_NOTES.md`: what changed, what is in the folder, and how it is verified.
+//! `RELEASE_NOTES.md`: the changes, the files, and how to verify them.
 
 mod previous;
 
@@ -19,15 +19,15 @@ use crate::sbom::{cyclonedx, diff};
 use crate::{sshsig, sums};
 pub use previous::Previous;
 
-/// The most packages of each kind that are named; the bills have all.
+/// How many packages of each kind are listed; the bills have all of them.
 const MAX_NAMED: usize = 200;
 
-/// What notes are made of.
+/// The inputs of the notes.
 #[derive(Debug)]
 pub struct Notes<'a> {
     /// The release's description.
     pub manifest: &'a Manifest,
-    /// What the changelog says of the version.
+    /// The changelog's entry for the version.
     pub changelog: &'a str,
     /// The smoke report of each profile.
     pub reports: &'a [(&'a str, &'a Report)],
@@ -37,13 +37,13 @@ pub struct Notes<'a> {
     pub folder: &'a Utf8Path,
     /// An earlier release.
     pub previous: Option<&'a Previous>,
-    /// What fixes security since that.
+    /// The security fixes since then.
     pub fixes: &'a FixesByProfile,
-    /// Patches that the release has.
+    /// The release's patches.
     pub patches: &'a [PatchRow],
 }
 
-/// What fixes security, by profile and package.
+/// Security fixes by profile and package.
 pub type FixesByProfile = BTreeMap<String, BTreeMap<String, Fixes>>;
 
 /// A patch of the release.
@@ -51,13 +51,13 @@ pub type FixesByProfile = BTreeMap<String, BTreeMap<String, Fixes>>;
 pub struct PatchRow {
     /// The profile.
     pub profile: String,
-    /// The version that it leads from.
+    /// The version of its base.
     pub from: Version,
     /// The file.
     pub name: RelativePath,
     /// Bytes.
     pub size: u64,
-    /// Bytes of the artifact that is fetched without it.
+    /// Size of the artifact to download without the patch, bytes.
     pub download: u64,
 }
 
@@ -89,7 +89,7 @@ impl Notes<'_> {
         Ok(text)
     }
 
-    /// What the bills do not tell is counted.
+    /// Counts packages whose licence is not known.
     fn licences(&self, text: &mut String) -> Result<(), Error> {
         text.push_str("\n## Licences\n\n");
         for profile in &self.manifest.profiles {
@@ -159,7 +159,7 @@ impl Notes<'_> {
             .map(|file| file.name.as_str())
             .collect();
         if !cut.is_empty() {
-            text.push_str("\nFiles that are cut into parts are joined with:\n\n```sh\n");
+            text.push_str("\nFiles that are split into parts are joined with:\n\n```sh\n");
             for name in cut {
                 let _ = writeln!(text, "cat {name}.part-* > {name}");
             }
@@ -167,7 +167,7 @@ impl Notes<'_> {
         }
     }
 
-    /// What need not be fetched by who has the earlier release.
+    /// The smaller downloads for users of the earlier release.
     fn patches(&self, text: &mut String) {
         if self.patches.is_empty() {
             return;
@@ -221,7 +221,7 @@ impl Notes<'_> {
     }
 }
 
-/// The numbers that are named of a package; its changelog has all.
+/// How many CVE numbers are listed per package; its changelog has all of them.
 const MAX_CVES: usize = 20;
 
 fn secured((name, fixes): (&String, &Fixes)) -> String {
@@ -236,7 +236,7 @@ fn secured((name, fixes): (&String, &Fixes)) -> String {
 }
 
 fn mebibytes(bytes: u64) -> String {
-    // Tenths without the rounding of floats.
+    // Tenths without floating-point rounding.
     let tenths = (bytes * 10).div_ceil(1 << 20);
     format!("{}.{}", tenths / 10, tenths % 10)
 }

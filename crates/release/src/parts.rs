@@ -1,4 +1,4 @@
-//! Large files cut into parts: hosts of downloads take none over 2 GiB.
+//! Splits large files into parts: download hosts do not accept files over 2 GiB.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -13,25 +13,25 @@ use crate::manifest::Part;
 use crate::names;
 use crate::relative_path::RelativePath;
 
-/// The longest that a file of a release is unless asked for otherwise, bytes: 2000 MiB, below the 2 GiB of popular hosts.
+/// The default maximum size of a release's file, bytes: 2000 MiB, below the 2 GiB limit of popular hosts.
 pub const LIMIT: u64 = 2000 << 20;
 
 /// Bytes read at once.
 pub(crate) const CHUNK: usize = 1 << 20;
 
-/// What was copied.
+/// A copied file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copied {
     /// Bytes.
     pub size: u64,
-    /// SHA-256 of all of them.
+    /// SHA-256 of the whole file.
     pub sha256: Digest,
-    /// The parts, where it was longer than the limit.
+    /// The parts, if it was larger than the limit.
     pub parts: Vec<Part>,
 }
 
-/// Copies a file into `folder` as `name`, cut where it is longer than `limit`. Each file is written beside its place and
-/// renamed into it.
+/// Copies a file into `folder` as `name`, split if it is larger than `limit`. Each file is written under a temporary
+/// name and renamed.
 pub fn copy(from: &Utf8Path, folder: &Utf8Path, name: &RelativePath, limit: u64) -> Result<Copied, Error> {
     let mut source = File::open(from).at("open", from)?;
     let size = source.metadata().at("read", from)?.len();
@@ -88,7 +88,7 @@ fn copy_piece(
     Ok(own.finish())
 }
 
-/// Writes a file whole or not at all, and its folder where that is missing.
+/// Writes a file atomically, and creates its folder if necessary.
 pub(crate) fn write_whole(path: &Utf8Path, bytes: &[u8]) -> Result<(), Error> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).at("create", folder)?;

@@ -1,10 +1,10 @@
-//! A patch between two releases of a profile: what makes the newer disk of the older one.
+//! A patch between two releases of a profile: it produces the newer disk from the older one.
 //!
 //! A file: [`MAGIC`], the length of the header as 4 bytes (little endian), the header as JSON ([`Header`]), then one record for each
-//! chunk of the newer disk, in order: its length as 8 bytes (little endian) and a frame of zstd (RFC 8878), or length 0 where the older disk has
-//! the same chunk at its place. A frame unpacks to the chunk without its holes: a bit for each block of 4096 bytes, the lowest first, then the
-//! blocks whose bit is set. The rest are zeros. The same form of the older disk around that place is the frame's prefix
-//! (`ZSTD_CCtx_refPrefix`).
+//! chunk of the newer disk, in order: its length as 8 bytes (little endian) and a zstd frame (RFC 8878), or length 0 if
+//! the older disk has the same chunk at the same position. A frame unpacks to the chunk without its holes: a bit for
+//! each block of 4096 bytes, the lowest first, then the blocks whose bit is set. The others are zeros. The older disk
+//! around that position, in the same form, is the frame's prefix (`ZSTD_CCtx_refPrefix`).
 
 mod apply;
 mod conversions;
@@ -23,11 +23,11 @@ pub use restore::{Restore, Restored, restore};
 /// The first bytes of a patch.
 pub const MAGIC: &[u8; 8] = b"RAVEPTC1";
 
-/// Bytes of a disk that are made at once: what is at most in memory, three times over. The format allows 256 MiB.
+/// Bytes of a disk processed at once; memory use is at most three times this. The format allows 256 MiB.
 pub const CHUNK: u64 = 128 << 20;
 
-/// How far in front of and behind its own place the content of a chunk is looked for in the older disk, bytes: files move when one in front of
-/// them grows.
+/// How far before and after its own position a chunk's content is searched in the older disk, bytes: files move when a
+/// preceding one grows.
 pub const REACH: u64 = 64 << 20;
 
 /// zstd's level.

@@ -1,5 +1,5 @@
-//! Whether a release that was built again is the release: the artifacts, the bills, the inputs and the manifest are equal
-//! byte by byte. Times in the provenance, reports and signatures may differ, and are not compared.
+//! Compares a rebuild with a release: artifacts, bills, inputs and the manifest must be equal byte by byte. The
+//! provenance, reports and signatures contain times and are not compared.
 
 mod differences;
 mod place;
@@ -12,7 +12,7 @@ use rave_spec::Base;
 use crate::cut::{Plan, ProfilePlan};
 use crate::manifest::Manifest;
 
-/// What a release was asked to be, by its own manifest.
+/// The plan of a release, reconstructed from its manifest.
 pub fn plan(manifest: &Manifest, out: camino::Utf8PathBuf) -> Plan {
     let profile = |one: &crate::manifest::ProfileRelease| ProfilePlan {
         profile: one.profile.clone(),
@@ -20,7 +20,7 @@ pub fn plan(manifest: &Manifest, out: camino::Utf8PathBuf) -> Plan {
         formats: one.artifacts.iter().map(|artifact| artifact.format).collect(),
         default_password: one.default_password,
     };
-    // The first part of a file is as long as a file may be.
+    // The first part of a file has the maximum size.
     let part_limit = manifest.files().filter_map(|file| file.parts.first()).map(|part| part.size).max();
     Plan {
         version: manifest.version.clone(),
@@ -40,7 +40,7 @@ pub fn plan(manifest: &Manifest, out: camino::Utf8PathBuf) -> Plan {
     }
 }
 
-/// Why a release cannot be built again by this program.
+/// Why a release cannot be rebuilt by this program.
 pub fn refusal(manifest: &Manifest) -> Option<String> {
     match manifest.base {
         Base::Debian => None,

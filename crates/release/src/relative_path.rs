@@ -1,4 +1,5 @@
-//! A path inside a release: relative, without `..`, of plain characters. Nothing else is joined to a folder and opened.
+//! A path inside a release: relative, without `..`, with plain characters. Only such paths are joined to a folder and
+//! opened.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,9 +7,9 @@ use std::str::FromStr;
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 
-/// The longest that a path may be, bytes.
+/// The maximum length of a path, bytes.
 const MAX_LENGTH: usize = 200;
-/// The most parts that it may have: a file of a report in the folder of a profile.
+/// The maximum number of components: a file of a report in the folder of a profile.
 pub(crate) const MAX_DEPTH: usize = 4;
 
 /// A path inside a release.
@@ -17,12 +18,12 @@ pub(crate) const MAX_DEPTH: usize = 4;
 pub struct RelativePath(String);
 
 impl RelativePath {
-    /// Its text, parts joined by `/`.
+    /// Its text, components joined by `/`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The part after the last `/`.
+    /// The component after the last `/`.
     pub fn file_name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
     }
@@ -32,7 +33,7 @@ impl RelativePath {
         Utf8Path::new(&self.0)
     }
 
-    /// Its parts, at least one.
+    /// Its components, at least one.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &str> {
         self.0.split('/')
     }

@@ -1,4 +1,4 @@
-//! `allowed_signers` (ssh-keygen(1), "ALLOWED SIGNERS"): who may sign, for what, and when.
+//! `allowed_signers` (ssh-keygen(1), "ALLOWED SIGNERS"): who may sign, for which purpose, and when.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -11,29 +11,29 @@ use crate::error::{Error, IoContext as _};
 pub use crate::public_key::line;
 use crate::public_key::{NAMESPACE, check_principal, fingerprint};
 
-/// The most bytes that are read of the file.
+/// Maximum size of the file, bytes.
 const LIMIT: u64 = 256 << 10;
 
-/// One who may sign.
+/// An allowed signer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signer {
-    /// The name, as `ssh-keygen -Y verify -I NAME` takes it.
+    /// The name, as in `ssh-keygen -Y verify -I NAME`.
     pub principal: String,
     /// The key.
     pub key: PublicKey,
-    /// What signatures may be for; any if there is none.
+    /// The allowed purposes of signatures; any if it is none.
     pub(crate) namespaces: Option<Vec<String>>,
-    /// Seconds since 1970 between which the key may be used.
+    /// Start and end of the key's validity, seconds since 1970.
     pub(crate) valid: (Option<i64>, Option<i64>),
 }
 
 impl Signer {
-    /// A signer without limits in time.
+    /// A signer without time limits.
     pub fn new(principal: &str, key: PublicKey) -> Self {
         Self { principal: principal.to_owned(), key, namespaces: None, valid: (None, None) }
     }
 
-    /// The same without limits in time: a successor has its own.
+    /// The same without time limits: a successor has its own.
     #[must_use]
     pub(crate) fn without_times(self) -> Self {
         Self { valid: (None, None), ..self }
@@ -44,7 +44,7 @@ impl Signer {
         fingerprint(&self.key)
     }
 
-    /// Refuses a key that may not sign releases, or not at this time (seconds since 1970).
+    /// Refuses a key that may not sign releases at all, or not at this time (seconds since 1970).
     pub fn may_sign(&self, now: i64) -> Result<(), String> {
         if self.namespaces.as_ref().is_some_and(|names| !names.iter().any(|name| name == NAMESPACE)) {
             return Err(format!("the key of {} may not sign releases (namespaces)", self.principal));
@@ -111,19 +111,19 @@ fn signer(line: &str) -> Result<Signer, String> {
             "namespaces" => signer.namespaces = Some(value.split(',').map(str::to_owned).collect()),
             "valid-after" => signer.valid.0 = Some(time(value)?),
             "valid-before" => signer.valid.1 = Some(time(value)?),
-            // Certificates are not taken: who they let in is not in this file.
+            // Certificates are not supported: this file does not say whom they authorise.
             _ => return Err(format!("the option {name:?} is not supported")),
         }
     }
     Ok(signer)
 }
 
-/// Words, at blanks outside of quotes.
+/// Splits words at blanks outside quotes.
 fn words(line: &str) -> Result<Vec<String>, String> {
     pieces(line, |byte| byte == ' ' || byte == '\t').ok_or_else(|| "a quote is not closed".into())
 }
 
-/// Options, at commas outside of quotes.
+/// Splits options at commas outside quotes.
 fn split(options: &str) -> Vec<String> {
     pieces(options, |byte| byte == ',').unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! A detached signature as OpenSSH writes and checks it (PROTOCOL.sshsig): `ssh-keygen -Y verify -n rave-release`.
+//! A detached signature in OpenSSH's format (PROTOCOL.sshsig): `ssh-keygen -Y verify -n rave-release`.
 
 use ssh_key::{Algorithm, HashAlg, LineEnding, PublicKey, SshSig};
 
@@ -6,10 +6,10 @@ use crate::error::Error;
 use crate::key::SigningKey;
 pub use crate::public_key::NAMESPACE;
 
-/// The most bytes that are read of a signature's file.
+/// Maximum size of a signature's file, bytes.
 pub const LIMIT: u64 = 16 << 10;
 
-/// The signature's file over `message`.
+/// Signs `message`; returns the signature's file.
 pub fn sign(key: &SigningKey, message: &[u8]) -> Result<String, Error> {
     let failed =
         |error: ssh_key::Error| Error::Sign { what: "the checksums".into(), detail: error.to_string() };
@@ -17,11 +17,11 @@ pub fn sign(key: &SigningKey, message: &[u8]) -> Result<String, Error> {
     signature.to_pem(LineEnding::LF).map_err(failed)
 }
 
-/// A signature that was read, of Ed25519 and for [`NAMESPACE`]. It is not checked yet.
+/// A parsed Ed25519 signature for [`NAMESPACE`]. It is not verified yet.
 #[derive(Debug, Clone)]
 pub struct Signature {
     signature: SshSig,
-    /// The key that it claims to be made by.
+    /// The key that supposedly made it.
     pub claimed: PublicKey,
 }
 
@@ -33,7 +33,7 @@ impl Signature {
         }
         let signature =
             SshSig::from_pem(bytes).map_err(|error| format!("it is not an OpenSSH signature: {error}"))?;
-        // The reader takes lengths that do not fit; one signature has one form here.
+        // The parser accepts inconsistent lengths; here a signature has exactly one form.
         let written = signature.to_pem(LineEnding::LF).map_err(|error| error.to_string())?;
         let letters = |bytes: &[u8]| -> Vec<u8> {
             bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect()
@@ -52,7 +52,7 @@ impl Signature {
         Ok(Self { signature, claimed })
     }
 
-    /// Whether `key` made it over `message`.
+    /// Whether it is a signature of `message` by `key`.
     pub fn is_by(&self, key: &PublicKey, message: &[u8]) -> bool {
         key.verify(NAMESPACE, message, &self.signature).is_ok()
     }

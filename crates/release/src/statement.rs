@@ -1,5 +1,5 @@
-//! in-toto statements (version 1 of the framework's statement) of a release: where it comes from (SLSA provenance,
-//! version 1), and what was booted.
+//! in-toto statements (version 1 of the framework's statement) of a release: its origin (SLSA provenance, version 1),
+//! and its boots.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use serde_json::Value;
 
 /// The statement's own type.
 pub const STATEMENT: &str = "https://in-toto.io/Statement/v1";
-/// The predicate that says where artifacts come from.
+/// The predicate about the origin of artifacts.
 pub const SLSA: &str = "https://slsa.dev/provenance/v1";
-/// The predicate that says what was booted. `.invalid` (RFC 2606) until the project has a domain of its own.
+/// The predicate about boots. `.invalid` (RFC 2606) until the project has its own domain.
 pub const BOOT: &str = "https://rave.invalid/attestation/boot/v1";
-/// How a release is built.
+/// The build type of a release.
 pub const BUILD_TYPE: &str = "https://rave.invalid/build/release/v1";
-/// Who builds it where nobody else says so.
+/// The default builder.
 pub const BUILDER: &str = "https://rave.invalid/builder/local";
 
 /// A statement.
@@ -25,15 +25,15 @@ pub struct Statement {
     /// [`STATEMENT`].
     #[serde(rename = "_type")]
     pub kind: String,
-    /// What it is about.
+    /// Its subjects.
     pub subject: Vec<Subject>,
-    /// What is said: [`SLSA`] or [`BOOT`].
+    /// The type of the predicate: [`SLSA`] or [`BOOT`].
     pub predicate_type: String,
-    /// It.
+    /// The predicate.
     pub predicate: Value,
 }
 
-/// What a statement is about.
+/// The subject of a statement.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Subject {
@@ -67,7 +67,7 @@ impl Statement {
         serde_json::to_vec(self).expect("plain data")
     }
 
-    /// Reads the payload of an envelope.
+    /// Parses the payload of an envelope.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let statement: Self = crate::strict_json::parse(bytes, crate::dsse::LIMIT)?;
         if statement.kind != STATEMENT {
@@ -76,14 +76,14 @@ impl Statement {
         Ok(statement)
     }
 
-    /// When the build ended, seconds since 1970, where the predicate is provenance and says so.
+    /// The end of the build, seconds since 1970, if the predicate is provenance and contains it.
     pub fn finished(&self) -> Option<i64> {
         let text = self.predicate.pointer("/runDetails/metadata/finishedOn")?.as_str()?;
         Some(chrono::DateTime::parse_from_rfc3339(text).ok()?.timestamp())
     }
 }
 
-/// A time as statements have it: RFC 3339 in UTC, to the second.
+/// A time in a statement's notation: RFC 3339 in UTC, to the second.
 pub fn rfc3339(seconds: i64) -> String {
     let time = chrono::DateTime::from_timestamp(seconds, 0).unwrap_or_default();
     time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)

@@ -1,5 +1,5 @@
-//! JSON of strangers: bounded before it is read, and of one meaning. `serde_json` takes the last of two equal keys, where
-//! another reader takes the first; here they are refused. The depth is bounded by `serde_json` itself (128).
+//! Untrusted JSON: bounded before it is parsed, and unambiguous. `serde_json` uses the last of duplicate keys, other
+//! parsers the first; here they are refused. The depth is bounded by `serde_json` itself (128).
 
 use std::cell::Cell;
 use std::fmt;
@@ -7,10 +7,10 @@ use std::fmt;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// The most values in a document: more than any release has, and tens of MiB of memory at most.
+/// Maximum number of values in a document: more than any release has, and at most tens of MiB of memory.
 const MAX_VALUES: usize = 400_000;
 
-/// Reads a document of at most `limit` bytes into `T`.
+/// Parses a document of at most `limit` bytes into `T`.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8], limit: u64) -> Result<T, String> {
     let value = value(bytes, limit)?;
     serde_json::from_value(value).map_err(|error| error.to_string())
@@ -28,7 +28,7 @@ pub fn value(bytes: &[u8], limit: u64) -> Result<Value, String> {
     Ok(value)
 }
 
-/// Reads one value, counting down.
+/// Parses one value, counting down.
 #[derive(Clone, Copy)]
 struct Strict<'a>(&'a Cell<usize>);
 

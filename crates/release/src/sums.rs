@@ -1,4 +1,4 @@
-//! `SHA256SUMS` as `sha256sum` writes and checks it: the digest in hexadecimal digits, two spaces, the path.
+//! `SHA256SUMS` in the format of `sha256sum`: the digest in hexadecimal digits, two spaces, the path.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,14 +7,14 @@ use rave_image::digest::Digest;
 
 use crate::relative_path::RelativePath;
 
-/// The file that lists every file of a release but itself and its signature.
+/// The file that lists every file of a release except itself and its signature.
 pub const FILE: &str = "SHA256SUMS";
 /// Its signature.
 pub const SIGNATURE: &str = "SHA256SUMS.sig";
-/// The wholes of what is cut into parts.
+/// The digests of whole files that are split into parts.
 pub const JOINED: &str = "SHA256SUMS.joined";
 
-/// The most bytes that are read of either list.
+/// Maximum size of either list, bytes.
 pub const LIMIT: u64 = 2 << 20;
 
 /// Digests by path.
@@ -22,7 +22,8 @@ pub const LIMIT: u64 = 2 << 20;
 pub struct Sums(pub BTreeMap<RelativePath, Digest>);
 
 impl Sums {
-    /// Reads the file's text. A path that occurs twice is refused, and so is all that is not as [`Sums::render`] writes it.
+    /// Parses the file's text. Duplicate paths are refused, and so is everything that [`Sums::render`] would write
+    /// differently.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut sums = BTreeMap::new();
         for (number, line) in text.lines().enumerate() {
@@ -41,7 +42,7 @@ impl Sums {
             }
         }
         if !text.ends_with('\n') {
-            return Err("the last line is cut".into());
+            return Err("the last line is truncated".into());
         }
         Ok(Self(sums))
     }

@@ -1,6 +1,5 @@
-//! Who is trusted: keys that the user gave or pinned, those that they made their successors, less those that were revoked.
-//!
-//! What was accepted once is kept: a release that leaves a revocation out does not make it undone.
+//! The trusted keys: those that the user gave or pinned and their successors, without revoked ones.
+//! Accepted statements are kept: a release that omits a revocation does not undo it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,15 +27,15 @@ struct Stored {
     schema: u32,
     /// Lines of `allowed_signers`.
     pinned: Vec<String>,
-    /// Envelopes of statements that were accepted, in the order in which they were.
+    /// Envelopes of accepted statements, in the order of acceptance.
     statements: Vec<String>,
     /// The highest serial number of each key, by fingerprint.
     serials: BTreeMap<String, u64>,
-    /// The latest time that a trusted release was known to be made at, seconds since 1970.
+    /// The latest known build time of a trusted release, seconds since 1970.
     latest: i64,
 }
 
-/// What is kept between calls.
+/// The state that persists between calls.
 #[derive(Debug, Clone)]
 pub struct TrustStore {
     path: Utf8PathBuf,
@@ -45,7 +44,7 @@ pub struct TrustStore {
 }
 
 impl TrustStore {
-    /// The store of a state folder; an empty one if there is none yet.
+    /// The store of a state folder; empty if it does not exist yet.
     pub fn open(state_dir: &Utf8Path) -> Result<Self, Error> {
         let path = state_dir.join(FILE);
         let stored = match fs::read(&path) {
@@ -64,7 +63,7 @@ impl TrustStore {
         Ok(Self { path, stored, is_changed: false })
     }
 
-    /// Pins the keys of an `allowed_signers`; those that are there stay. Gives the new ones.
+    /// Pins the keys of an `allowed_signers` in addition to existing ones. Returns the new keys.
     pub fn pin(&mut self, text: &str) -> Result<Vec<Signer>, Error> {
         let damaged = |detail| Error::damaged("the keys to pin", detail);
         signers::parse(text).map_err(damaged)?;
@@ -89,12 +88,12 @@ impl TrustStore {
         self.stored.pinned.iter().map(read).collect()
     }
 
-    /// The latest time that a trusted release was known to be made at: no clock is believed that is before it.
+    /// The latest known build time of a trusted release: a clock before it is not trusted.
     pub fn latest(&self) -> i64 {
         self.stored.latest
     }
 
-    /// Notes when a trusted release was made.
+    /// Records the build time of a trusted release.
     pub fn saw(&mut self, made: i64) {
         if made > self.stored.latest {
             self.stored.latest = made;
@@ -102,7 +101,7 @@ impl TrustStore {
         }
     }
 
-    /// Writes what changed, beside its place and renamed into it.
+    /// Writes changes atomically.
     pub fn save(&mut self) -> Result<(), Error> {
         if !self.is_changed {
             return Ok(());
@@ -118,31 +117,31 @@ impl TrustStore {
     }
 }
 
-/// The keys that are trusted now, and those that no longer are.
+/// The trusted keys, and those that are no longer trusted.
 #[derive(Debug, Clone, Default)]
 pub struct Trusted {
     signers: Vec<Signer>,
-    /// Pairs of a key and one that it made its successor.
+    /// Pairs of a key and its successor.
     successors: Vec<(PublicKey, PublicKey)>,
     revoked: Vec<(PublicKey, String)>,
 }
 
 impl Trusted {
-    /// The given keys and what is known of them.
+    /// The given keys and what is known about them.
     pub fn new(signers: Vec<Signer>, store: &TrustStore) -> Self {
         let mut trusted = Self { signers, ..Self::default() };
         for text in &store.stored.statements {
             if let Ok(envelope) = Envelope::parse(text.as_bytes())
                 && let Ok(statement) = KeyStatement::of(&envelope)
             {
-                // One that is about a key of nobody who is trusted now says nothing.
+                // A statement about a key that is not trusted is ignored.
                 let _ = trusted.apply(&envelope, &statement);
             }
         }
         trusted
     }
 
-    /// Whether anybody is trusted.
+    /// Whether no key is trusted.
     pub fn is_empty(&self) -> bool {
         self.signers.is_empty()
     }
@@ -164,7 +163,7 @@ impl Trusted {
         Err(why)
     }
 
-    /// Takes the statements of a release or of a file, and keeps those that hold. Gives what is wrong with the others.
+    /// Accepts the valid statements of a release or a file. Returns the problems of the others.
     pub fn learn(&mut self, envelopes: &[Envelope], store: &mut TrustStore) -> Vec<String> {
         let mut wrong = Vec::new();
         for envelope in envelopes {
@@ -178,12 +177,12 @@ impl Trusted {
     fn learn_one(&mut self, envelope: &Envelope, store: &mut TrustStore) -> Result<(), String> {
         let statement = KeyStatement::of(envelope)?;
         let text = envelope.to_json();
-        // Known already, though perhaps signed once more: Ed25519 signs the same bytes alike.
+        // Already known, even if signed again: Ed25519 signatures are deterministic.
         if store.stored.statements.contains(&text) {
             return Ok(());
         }
         let name = statement.fingerprint();
-        // Who trusts the successor alone has no use for what was said of those before.
+        // If only the successor is trusted, statements about its predecessors are irrelevant.
         if !self.signers.iter().any(|signer| signer.key.key_data() == statement.key.key_data()) {
             return Ok(());
         }
@@ -226,7 +225,7 @@ impl Trusted {
         }
     }
 
-    /// All that follow after a key.
+    /// All direct and indirect successors of a key.
     fn successors_of(&self, key: &PublicKey) -> Vec<PublicKey> {
         let mut found: Vec<PublicKey> = vec![key.clone()];
         let mut at = 0;

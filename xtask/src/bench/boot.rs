@@ -1,4 +1,4 @@
-//! Boots: to SSH and to all services, beside a disk of the same kernel and packages with nothing of RAVE's.
+//! Boots: to SSH and to all services, compared with a disk of the same kernel and packages without RAVE's files.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -26,13 +26,13 @@ use rave::request::{self, Found};
 use rave::settings::Settings;
 use rave::ui::Ui;
 
-/// Boot to all services against the plain disk's boot to its login prompt, as a ratio.
+/// Ratio of the boot to all services to the plain disk's boot to its login prompt.
 const READY_TARGET: f64 = 2.0;
 
-/// What getty(8) prints on the serial line of a Debian system that is up.
+/// The prompt of getty(8) on the serial line of a running Debian system.
 const LOGIN_PROMPT: &str = " login: ";
 
-/// How often the serial log is looked at.
+/// How often the serial log is polled.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What runs the machines.
@@ -42,7 +42,7 @@ pub(crate) struct With<'a> {
     pub(crate) probe: &'a ProbeResult,
 }
 
-/// Adds the rows of boots. `place` holds the image that the builds made.
+/// Adds the rows of boots. `place` contains the image that was built.
 pub(crate) fn measure(
     report: &mut Report,
     settings: &Settings,
@@ -81,7 +81,7 @@ pub(crate) fn measure(
     Ok(())
 }
 
-/// Adds a row for each format: its boot to all services on the hardware that it is made for, beside the qcow2's.
+/// Adds a row for each format: its boot to all services on its target hardware, compared with the qcow2's.
 pub(crate) fn measure_formats(
     report: &mut Report,
     settings: &Settings,
@@ -121,7 +121,7 @@ pub(super) fn plain_disk(
     Ok(rave_image::build::baseline_disk(&request, kind, &ui.sink())?)
 }
 
-/// A machine of a plain disk, as large as rave.toml wants it.
+/// A machine with a plain disk, of the size in rave.toml.
 pub(super) fn plain_machine(
     settings: &Settings,
     disk: &rave_image::disk::RawDisk,
@@ -168,7 +168,7 @@ fn boot_plain(
     Ok(elapsed)
 }
 
-/// Runs `work` with a machine of the image that the builds made.
+/// Runs `work` with a machine of the image that was built.
 pub(super) fn with_sandbox<T>(
     settings: &Settings,
     place: &Utf8Path,

@@ -1,4 +1,4 @@
-//! Builds in a folder of their own, stage by stage.
+//! Builds in a separate folder, stage by stage.
 
 use std::fs;
 use std::sync::Mutex;
@@ -27,7 +27,7 @@ pub(super) struct Builder<'a> {
     ui: &'a Ui,
 }
 
-/// What a build took.
+/// The cost of a build.
 pub(super) struct Build {
     pub(super) total: Duration,
     /// In the order in which they ended.
@@ -39,7 +39,7 @@ pub(super) struct Stage {
     pub(super) elapsed: Duration,
     /// The tool's own memory, MiB.
     pub(super) own_peak: f64,
-    /// That of the tool and of all that it started, MiB.
+    /// The memory of the tool and all its descendants, MiB.
     pub(super) peak: f64,
 }
 
@@ -86,7 +86,7 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// The raw disk that artifacts are made of.
+    /// The raw disk that artifacts are made from.
     pub(super) fn disk(&self) -> anyhow::Result<Utf8PathBuf> {
         let folder = self.results("disk")?.pop().context("no disk was built")?;
         Ok(folder.join("disk.raw"))
@@ -118,7 +118,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Notes a finished stage with the peak since the one before it ended; stages that ran side by side share it.
+/// Records a finished stage with the memory peak since the previous one ended; stages that ran in parallel share it.
 fn note(stages: &Mutex<Vec<Stage>>, peak: &Peak, event: Event<'_>) {
     if let Event::StageFinished { stage, elapsed, outcome: StageOutcome::Built } = event {
         let stage =

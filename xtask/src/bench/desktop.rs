@@ -1,4 +1,4 @@
-//! The desktop: when it is painted and what memory it takes at rest, beside what Debian calls its Xfce desktop.
+//! The desktop: when it is painted and how much memory it uses at rest, compared with Debian's own Xfce desktop.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -18,29 +18,29 @@ use rave::cmd::run::deadline;
 use rave::settings::Settings;
 use rave::ui::Ui;
 
-/// Boot to a painted desktop, and memory at rest, against the floor's, as ratios.
+/// Ratios of the boot to a painted desktop, and of the memory at rest, to the floor's.
 const TARGET: f64 = 0.8;
 
-/// How often the screen is looked at: often enough for a second's difference, seldom enough to cost the guest nothing.
+/// How often the screen is polled: often enough to resolve a second, rarely enough not to slow the guest down.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How often the memory is looked at.
+/// How often the memory is polled.
 const MEMORY_LOOK: Duration = Duration::from_secs(5);
-/// At rest, this many looks differ by no more than [`CALM`].
+/// The desktop is at rest if this many samples differ by no more than [`CALM`].
 const CALM_LOOKS: usize = 4;
 /// MiB.
 const CALM: f64 = 3.0;
-/// Whoever never rests is measured then.
+/// A desktop that never rests is measured after this time.
 const REST_LIMIT: Duration = Duration::from_secs(240);
 
 /// One boot.
 struct Desktop {
     painted: Duration,
-    /// MiB in use: what is not available (`MemAvailable`, `proc_meminfo(5)`).
+    /// Memory in use, MiB: total minus `MemAvailable` (`proc_meminfo(5)`).
     memory: f64,
 }
 
-/// Adds the rows of the desktop, where the profile has one.
+/// Adds the rows of the desktop, if the profile has one.
 pub(crate) fn measure(
     report: &mut Report,
     settings: &Settings,
@@ -116,7 +116,7 @@ fn until_painted(instance: &mut Instance, started: Instant, limit: Duration) -> 
     }
 }
 
-/// Looks until the memory no longer changes.
+/// Samples until the memory no longer changes.
 fn at_rest(look: &mut dyn FnMut() -> anyhow::Result<f64>) -> anyhow::Result<f64> {
     let started = Instant::now();
     let mut seen: Vec<f64> = Vec::new();

@@ -1,5 +1,5 @@
-//! A user's first quarter of an hour, beside that of an earlier commit: `smoke` with warm caches, and `image` with nothing to
-//! do. Both tools run by turns in one hour of one machine, so that what else it does counts for both.
+//! A user's first quarter of an hour, compared with an earlier commit: `smoke` with warm caches, and `image` with
+//! nothing to do. Both tools run alternately on the same machine, so that other load affects both.
 
 use std::fs;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::bench::{Report, Unit, seconds};
 use rave::settings::Settings;
 use rave::ui::Ui;
 
-/// The checks against the earlier commit's, as a ratio.
+/// Ratio of the checks to the earlier commit's.
 const CHECKS_TARGET: f64 = 0.4;
-/// All of `smoke` once the tool is built, as a ratio.
+/// Ratio of all of `smoke`, once the tool is built.
 const SMOKE_TARGET: f64 = 0.65;
 /// An `image` with nothing to do, in seconds.
 const NOTHING_TARGET: f64 = 0.3;
 
-/// Adds the rows. The earlier commit's checkout is below `place`; what cargo makes of it stays in the target folder.
+/// Adds the rows. The earlier commit's checkout is below `place`; cargo's build of it stays in the target folder.
 pub(crate) fn measure(
     report: &mut Report,
     settings: &Settings,
@@ -83,13 +83,13 @@ fn add(report: &mut Report, smokes: &[Vec<Smoke>; 2], nothing: &[Vec<Duration>; 
 /// One of the two tools.
 struct Tool<'a> {
     program: Utf8PathBuf,
-    /// The checkout that it is of.
+    /// The checkout that it was built from.
     folder: &'a Utf8Path,
     out_dir: Utf8PathBuf,
     settings: &'a Settings,
 }
 
-/// What one `smoke` took, seconds.
+/// Durations of one `smoke`, seconds.
 #[derive(Debug, PartialEq)]
 struct Smoke {
     whole: f64,
@@ -113,13 +113,13 @@ impl Tool<'_> {
             .args([name, "--base", self.settings.base.as_str(), "--profile", self.settings.profile.as_str()])
             .args(["--out", self.out_dir.as_str()])
             .env("RAVE_CACHE", self.settings.cache_dir.as_str())
-            // Cargo sets it for us, and to a tool it names the checkout.
+            // Set by cargo for this process; the tool would use it to find its checkout.
             .env("CARGO_MANIFEST_DIR", self.folder.join("xtask").as_str())
             .current_dir(self.folder)
     }
 }
 
-/// What of the report of `smoke --json` is read: its runs have had their shape since schema 3.
+/// The part of the report of `smoke --json` that is read: the format of its runs is unchanged since schema 3.
 #[derive(Deserialize)]
 struct Smoked {
     runs: Vec<Run>,
@@ -132,7 +132,7 @@ fn parts(report: &[u8], whole: Duration) -> anyhow::Result<Smoke> {
     Ok(Smoke { whole: whole.as_secs_f64(), boot: boot.ready, checks: run.seconds - boot.ready })
 }
 
-/// Builds the tool of a checkout, beside our own: a second measurement finds it there.
+/// Builds the tool of a checkout beside this one: a second measurement reuses it.
 fn build(checkout: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     let ours = Utf8PathBuf::try_from(std::env::current_exe()?)?;
     let target = ours.parent().and_then(Utf8Path::parent).context("this program is in no target folder")?;
@@ -144,7 +144,7 @@ fn build(checkout: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     Ok(target.join("debug/xtask"))
 }
 
-/// A checkout of a commit, which goes away with this value.
+/// A checkout of a commit, which is removed with this value.
 struct Worktree {
     root: Utf8PathBuf,
     path: Utf8PathBuf,
@@ -153,7 +153,7 @@ struct Worktree {
 impl Worktree {
     fn add(root: &Utf8Path, path: &Utf8Path, commit: &str) -> anyhow::Result<Self> {
         let shell = Shell::new()?;
-        // Those whose folders were removed without git.
+        // Worktrees whose folders were removed without git.
         cmd!(shell, "git -C {root} worktree prune").quiet().run()?;
         let worktree = Self { root: root.to_owned(), path: path.to_owned() };
         let add = cmd!(shell, "git -C {root} worktree add --quiet --detach {path} {commit}");
@@ -164,7 +164,7 @@ impl Worktree {
 
 impl Drop for Worktree {
     fn drop(&mut self) {
-        // A folder that is left is the bench's own, and goes with it; so does what git knows of it, at the next prune.
+        // A leftover folder belongs to the bench and is removed with it; git forgets it at the next prune.
         let _ = fs::remove_dir_all(&self.path);
         let root = &self.root;
         if let Ok(shell) = Shell::new() {

@@ -1,4 +1,4 @@
-//! Forks of a sandbox whose programs have touched some memory: one, ten, and what one of them takes.
+//! Forks of a sandbox whose programs use some memory: one, ten, and the memory of one of them.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ const TEN_TARGET: f64 = 5.0;
 /// Pss of a fork, MiB.
 const MEMORY_TARGET: f64 = 100.0;
 
-/// Fills 400 MiB of the guest's memory with what is not zero.
+/// Fills 400 MiB of the guest's memory with non-zero data.
 const TOUCH: &str = "head -c 400M /dev/urandom > /dev/shm/touched";
 
 /// The parent, and its ten forks.

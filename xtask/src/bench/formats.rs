@@ -1,4 +1,5 @@
-//! The formats: all five beside one, each conversion beside the tool that does the same, sizes beside the content.
+//! The formats: all five compared with one, each conversion compared with an equivalent tool, sizes compared with the
+//! content.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -16,17 +17,17 @@ use crate::bench::{Report, Unit, mebibytes};
 use rave::settings::Settings;
 use rave::ui::Ui;
 
-/// All formats against one, each from nothing, as a ratio.
+/// Ratio of all formats to one, each built from scratch.
 const ALL_TARGET: f64 = 1.5;
-/// A conversion against its tool, as a ratio.
+/// Ratio of a conversion to its tool.
 const TOOL_TARGET: f64 = 1.2;
-/// The tool and all programs that it runs, in MiB.
+/// Memory of the tool and all programs that it runs, in MiB.
 const MEMORY_TARGET: f64 = 300.0;
 
 /// All stages that a build may have.
 const STAGES: &[&str] = &["rootfs", "tools", "guest", "disk", "vmdk"];
 
-/// Adds the rows of formats. Downloads are cached before, for one format as for all.
+/// Adds the rows of formats. Downloads are cached beforehand, for one format as for all.
 pub(crate) fn measure(
     report: &mut Report,
     settings: &Settings,
@@ -34,7 +35,7 @@ pub(crate) fn measure(
     ui: &Ui,
 ) -> anyhow::Result<()> {
     let builder = Builder::new(settings, place, ui);
-    // What is fetched once must not count against whichever comes first.
+    // One-time downloads must not count for whichever comes first.
     builder.build(&[Format::Qemu])?;
     ui.note("bench: one format, from nothing");
     builder.forget(STAGES)?;
@@ -64,14 +65,14 @@ pub(crate) fn measure(
     compressed_raw(report, settings, &builder, place, ui)
 }
 
-/// What people download beside what the guest holds.
+/// Download sizes compared with the guest's content.
 fn sizes(report: &mut Report, builder: &Builder<'_>, place: &Utf8Path) -> anyhow::Result<()> {
     let content = fs::metadata(builder.disk()?)?.blocks() * 512;
     let manifest = rave_image::Manifest::read(&place.join("out"))?;
     for artifact in &manifest.artifacts {
         for file in &artifact.files {
             let allocated = fs::metadata(place.join("out").join(&file.name))?.blocks() * 512;
-            // A sparse file counts by what it takes.
+            // A sparse file counts with its allocated size.
             let size = mebibytes(file.size.min(allocated));
             let what = format!("{} beside the disk's content", file.name);
             report.add_beside(&what, Unit::Mebibytes, &[size], &[mebibytes(content)], None);
@@ -80,7 +81,7 @@ fn sizes(report: &mut Report, builder: &Builder<'_>, place: &Utf8Path) -> anyhow
     Ok(())
 }
 
-/// One format of a disk that is there, beside the program that makes the same.
+/// One format of an existing disk, compared with a program that makes the same.
 fn conversion(
     report: &mut Report,
     builder: &Builder<'_>,
@@ -114,7 +115,7 @@ fn conversion(
 const STREAM: &[&str] =
     &["qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", "DISK", "TARGET"];
 
-/// The programs that make the same kinds of files, one after the other.
+/// The programs that make equivalent files, in sequence.
 fn tools(format: Format) -> Vec<(&'static str, &'static [&'static str])> {
     match format {
         Format::Qemu => vec![(
@@ -157,7 +158,7 @@ fn tools(format: Format) -> Vec<(&'static str, &'static [&'static str])> {
     }
 }
 
-/// The `.img.zst` that nobody gets unasked.
+/// The optional `.img.zst`.
 fn compressed_raw(
     report: &mut Report,
     settings: &Settings,
@@ -192,7 +193,7 @@ fn compressed_raw(
         fs::remove_dir_all(&out)?;
         Ok(elapsed.as_secs_f64())
     };
-    // The same with the raw disk alone is what does not count.
+    // The time for the raw disk alone is subtracted.
     let ours = seconds(Compression::Zstd)? - seconds(Compression::None)?;
     let target = place.join("floor");
     let started = Instant::now();

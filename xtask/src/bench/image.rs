@@ -1,4 +1,4 @@
-//! Builds: cold, with warm inputs, and with nothing to do, beside plain mmdebstrap.
+//! Builds: cold, with warm inputs, and with nothing to do, compared with plain mmdebstrap.
 
 use std::fs;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use crate::bench::{Report, Unit, mebibytes, seconds};
 use rave::settings::Settings;
 use rave::ui::Ui;
 
-/// A cold image against mmdebstrap alone, as a ratio.
+/// Ratio of a cold image to mmdebstrap alone.
 const COLD_TARGET: f64 = 1.3;
 /// The tool's own memory, in MiB.
 const OWN_MEMORY_TARGET: f64 = 150.0;
-/// That of the tool and all programs that it runs, in MiB.
+/// The memory of the tool and all programs that it runs, in MiB.
 const MEMORY_TARGET: f64 = 300.0;
 /// The qcow2 of the smallest profile, in MiB: 700 MB.
 const HEADLESS_TARGET: f64 = 700e6 / 1_048_576.0;
@@ -74,10 +74,10 @@ pub(crate) fn measure(
     sizes(report, settings, place)
 }
 
-/// How many of the largest packages are told.
+/// How many of the largest packages are listed.
 const LARGEST: usize = 10;
 
-/// The size of what people download, and what in it is large.
+/// The download size, and its largest packages.
 fn sizes(report: &mut Report, settings: &Settings, place: &Utf8Path) -> anyhow::Result<()> {
     let out_dir = place.join("out");
     let manifest = rave_image::Manifest::read(&out_dir)?;
@@ -101,7 +101,7 @@ fn sizes(report: &mut Report, settings: &Settings, place: &Utf8Path) -> anyhow::
     Ok(())
 }
 
-/// mmdebstrap alone, from its own archives to a tar.
+/// Plain mmdebstrap, from its default archives to a tar.
 fn plain(settings: &Settings, place: &Utf8Path) -> anyhow::Result<Duration> {
     let spec = &settings.spec.spec;
     let rootfs = Rootfs::new(spec, settings.profile()?, 0);

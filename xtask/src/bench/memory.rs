@@ -1,7 +1,6 @@
-//! Peak memory while a stage runs, by looking often: of this process, and of it with all its descendants.
-//!
-//! Of descendants the resident memory is added up (`proc_pid_stat(5)`), so a page that two of them share counts twice, and
-//! what lives shorter than the time between two looks may be missed.
+//! Peak memory while a stage runs, by frequent sampling: of this process, and of it with all its descendants.
+//! The resident memory of descendants is added up (`proc_pid_stat(5)`), so a page that two of them share counts twice,
+//! and short-lived processes may be missed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,13 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// How often this process's memory is looked at.
+/// How often this process's memory is sampled.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// After so many looks all descendants are looked at too: that takes some milliseconds.
+/// After this many samples all descendants are sampled too, which takes some milliseconds.
 const LOOKS_PER_TREE: u32 = 10;
 
-/// Runs `work` and gives its result with the peaks of the resident memory in MiB.
+/// Runs `work` with access to the peaks of the resident memory, and returns its result.
 pub(super) fn with_peak<T>(work: impl FnOnce(&Peak) -> T) -> T {
     let peak = Peak { own: AtomicU64::new(0), all: AtomicU64::new(0), done: AtomicBool::new(false) };
     thread::scope(|scope| {
@@ -35,7 +34,7 @@ pub(super) fn with_peak<T>(work: impl FnOnce(&Peak) -> T) -> T {
     })
 }
 
-/// Ends the looking, also when the work panics.
+/// Stops the sampling, even if the work panics.
 struct Stop<'a>(&'a Peak);
 
 impl Drop for Stop<'_> {
@@ -62,13 +61,13 @@ impl Peak {
         self.all.fetch_max(tree_kibibytes(std::process::id()), Ordering::Relaxed);
     }
 
-    /// The peak of this process in MiB; the next one counts from here.
+    /// The peak of this process in MiB; resets it.
     pub(super) fn take_own(&self) -> f64 {
         self.look_at_own();
         mebibytes(self.own.swap(0, Ordering::Relaxed))
     }
 
-    /// The peak of this process and its descendants in MiB; the next one counts from here.
+    /// The peak of this process and its descendants in MiB; resets it.
     pub(super) fn take_all(&self) -> f64 {
         self.look_at_all();
         mebibytes(self.all.swap(0, Ordering::Relaxed))
@@ -111,7 +110,8 @@ fn tree_kibibytes(root: u32) -> u64 {
     sum * rustix::param::page_size() as u64 / 1024
 }
 
-/// The 4th and the 24th field of `proc_pid_stat(5)`; the second one is a name in parentheses that may hold anything.
+/// The 4th and the 24th field of `proc_pid_stat(5)`; the second one is a name in parentheses that may contain any
+/// characters.
 fn parent_and_pages(stat: &std::path::Path) -> Option<(u32, u64)> {
     let text = fs::read_to_string(stat).ok()?;
     let mut fields = text.rsplit_once(')')?.1.split_whitespace();

@@ -1,4 +1,4 @@
-//! The peer: the same Debian packages by mkosi, if it is installed.
+//! A peer: the same Debian packages with mkosi, if it is installed.
 
 use std::fs;
 
@@ -13,10 +13,10 @@ use crate::bench::{Report, Unit};
 use rave::settings::Settings;
 use rave::ui::Ui;
 
-/// Our root file system and disk against mkosi's, as a ratio.
+/// Ratio of our root file system and disk to mkosi's.
 const TARGET: f64 = 0.65;
 
-/// Adds the row, or says why there is none.
+/// Adds the row, or a note that says why there is none.
 pub(crate) fn measure(
     report: &mut Report,
     settings: &Settings,
@@ -51,12 +51,12 @@ fn mirror() -> Option<String> {
     found.text().lines().next().map(|line| line.trim_end_matches('/').to_owned())
 }
 
-/// Seconds of mkosi for a disk of the profile's packages, which an untimed build has fetched: ours are kept too.
-/// Beside `--mirror` it would ask for the archive of debug symbols, which mirrors seldom have.
+/// Seconds that mkosi takes for a disk with the profile's packages, which an untimed build has fetched, as ours are
+/// cached too. With `--mirror` it would also need the archive of debug symbols, which mirrors rarely have.
 fn peer(settings: &Settings, place: &Utf8Path, mirror: &str) -> anyhow::Result<f64> {
     let spec = &settings.spec.spec;
     let folder = place.join("mkosi");
-    // It wants a folder that its user owns, and leaves nothing elsewhere.
+    // It needs a folder that its user owns, and leaves nothing elsewhere.
     fs::create_dir_all(folder.join("packages"))?;
     let fixed = [
         "mkosi",

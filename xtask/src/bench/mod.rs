@@ -1,4 +1,4 @@
-//! Measurements. Machines are shared and noisy: read the ratio to a floor of the same run.
+//! Measurements. Machines are shared and noisy: compare the ratio to a floor of the same run.
 
 pub(crate) mod boot;
 mod builder;
@@ -22,7 +22,7 @@ use serde::Serialize;
 /// All rows of one run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    /// What the guests ran under.
+    /// The accelerator of the guests.
     accelerator: String,
     /// How often each boot was measured.
     pub(crate) runs: u32,
@@ -31,7 +31,7 @@ pub(crate) struct Report {
     pub(crate) notes: Vec<String>,
 }
 
-/// One measured thing.
+/// One measured quantity.
 #[derive(Debug, Serialize)]
 struct Row {
     what: String,
@@ -41,7 +41,7 @@ struct Row {
     /// The median of the floor, in the same unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     floor: Option<f64>,
-    /// The largest value, or the largest ratio where there is a floor, that is meant to be reached.
+    /// The target: the maximum value, or the maximum ratio if there is a floor.
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<f64>,
 }
@@ -66,12 +66,12 @@ impl Report {
         self.push(what.into(), unit, values, None, None);
     }
 
-    /// Adds a row that is meant to stay at or below `target`.
+    /// Adds a row that should stay at or below `target`.
     pub(crate) fn add_with_target(&mut self, what: &str, unit: Unit, values: &[f64], target: f64) {
         self.push(what.to_owned(), unit, values, None, Some(target));
     }
 
-    /// Adds a row beside its floor, with the ratio of medians that is meant to be reached.
+    /// Adds a row with its floor, and the target ratio of medians.
     pub(crate) fn add_beside(
         &mut self,
         what: &str,
@@ -87,7 +87,7 @@ impl Report {
         self.rows.push(Row { what, unit, values: sorted(values), floor, target });
     }
 
-    /// Rows for people.
+    /// The rows of the table.
     pub(crate) fn table(&self) -> Vec<Vec<String>> {
         self.rows.iter().map(Row::cells).collect()
     }
@@ -128,7 +128,7 @@ fn sorted(values: &[f64]) -> Vec<f64> {
     values
 }
 
-/// The middle of sorted values; of an even number the mean of the two.
+/// The middle of sorted values; for an even number the mean of the middle two.
 fn median(sorted: &[f64]) -> f64 {
     let half = sorted.len() / 2;
     match sorted {

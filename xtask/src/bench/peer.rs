@@ -1,4 +1,4 @@
-//! The programs that RAVE is measured beside. They are run bare, by duct: a floor has no watchdog and no events.
+//! The programs that RAVE is compared with. They are run directly, with duct: a floor has no watchdog and no events.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use camino::Utf8Path;
 /// Lines of a peer's output that an error shows.
 const SHOWN: usize = 10;
 
-/// Runs a command line to its end and gives the time that it took. stdin is empty, stdout is thrown away.
+/// Runs a command line to its end and returns its duration. stdin is empty, stdout is discarded.
 pub(super) fn time<S: AsRef<str>>(argv: &[S], folder: Option<&Utf8Path>) -> anyhow::Result<Duration> {
     let words: Vec<&str> = argv.iter().map(AsRef::as_ref).collect();
     let (program, arguments) = words.split_first().context("an empty command line")?;

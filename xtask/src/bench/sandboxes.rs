@@ -1,5 +1,5 @@
-//! Sandboxes as clones of a template: `up` to the first program and to all services, beside a cold boot and beside what QEMU itself
-//! takes to go on from the template until its guest answers.
+//! Sandboxes as clones of a template: `up` to the first program and to all services, compared with a cold boot and with
+//! the time that QEMU itself needs to resume the template until its guest answers.
 
 use std::time::{Duration, Instant};
 
@@ -17,13 +17,13 @@ use rave::ui::Ui;
 
 /// `up` and the first `exec true`, in seconds.
 const FIRST_TARGET: f64 = 1.5;
-/// A clone's services ready, against a cold boot's.
+/// Ratio of the time until a clone's services are ready to that of a cold boot.
 const READY_TARGET: f64 = 0.4;
 
-/// How long a clone's guest may take to answer, and its QEMU to end.
+/// How long a clone's guest may take to answer, and its QEMU to exit.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// Adds the rows. State and templates are below `place`; the image is the user's own.
+/// Adds the rows. State and templates are below `place`; the image is the user's.
 pub(crate) fn measure(
     report: &mut Report,
     settings: &Settings,
@@ -78,7 +78,7 @@ pub(crate) fn measure(
     forks::measure(report, &tool)
 }
 
-/// QEMU and the guest alone: nothing is renewed.
+/// Only QEMU and the guest: nothing is renewed.
 fn restore(template: &Template, place: &Utf8Path, with: &With<'_>) -> anyhow::Result<Duration> {
     let key = template.check().map_err(|damage| anyhow::anyhow!("{damage}"))?;
     let machine = Machine {

@@ -1,4 +1,4 @@
-//! The sandboxes that are measured, by the commands that a user types.
+//! The measured sandboxes, controlled with a user's commands.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,10 @@ use rave_vm::template::Template;
 
 use rave::settings::Settings;
 
-/// How often a sandbox is asked whether it is ready.
+/// How often readiness is polled.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// This program as a user runs it, with a state folder of its own.
+/// This program as a user runs it, with a separate state folder.
 pub(super) struct Tool<'a> {
     /// The program.
     pub(super) program: Utf8PathBuf,
@@ -37,7 +37,7 @@ impl Tool<'_> {
         self.run(&["rm", "--force", name]).map(drop)
     }
 
-    /// Waits until all services are ready; how long after `since` that was.
+    /// Waits until all services are ready; returns the time since `since`.
     pub(super) fn ready(&self, name: &str, since: Instant) -> anyhow::Result<Duration> {
         loop {
             let about = self.command(&["inspect", name, "--json"]).output()?;
@@ -50,7 +50,7 @@ impl Tool<'_> {
         }
     }
 
-    /// What a sandbox takes of the host's memory (Pss), bytes.
+    /// Memory of a sandbox on the host (Pss), bytes.
     pub(super) fn memory(&self, name: &str) -> anyhow::Result<u64> {
         let about = self.command(&["inspect", name, "--json"]).output()?;
         let about: serde_json::Value = serde_json::from_slice(&about.stdout)?;

@@ -1,4 +1,4 @@
-//! `verify` beside `sha256sum` over the same bytes.
+//! `verify` compared with `sha256sum` on the same bytes.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -19,13 +19,13 @@ use rave::ui::Ui;
 /// 1 / 0.9: at least 0.9 times as fast.
 const TARGET: f64 = 1.0 / 0.9;
 
-/// Bytes of the large file: more than caches of processors, less than memory.
+/// Bytes of the large file: more than processor caches, less than memory.
 const SIZE: u64 = 1 << 30;
 
 /// How often each is measured.
 const RUNS: usize = 5;
 
-/// Adds the row. What is verified is a list of one large file, signed: all that takes time.
+/// Adds the row. It verifies a signed list of one large file, which takes all the time.
 pub(crate) fn measure(report: &mut Report, place: &Utf8Path, ui: &Ui) -> anyhow::Result<()> {
     ui.note("bench: verify beside sha256sum");
     let folder = place.join("release");
@@ -36,7 +36,7 @@ pub(crate) fn measure(report: &mut Report, place: &Utf8Path, ui: &Ui) -> anyhow:
     fs::write(folder.join(sums::SIGNATURE), sshsig::sign(&key, list.as_bytes())?)?;
     let (mut ours, mut floor) = (Vec::new(), Vec::new());
     for run in 0..RUNS {
-        // Each comes first in turn, and both read the file from memory.
+        // Each is first alternately, and both read the file from memory.
         for turn in 0..2 {
             io::copy(&mut File::open(&file)?, &mut io::sink())?;
             if (run + turn).is_multiple_of(2) {
@@ -53,7 +53,7 @@ pub(crate) fn measure(report: &mut Report, place: &Utf8Path, ui: &Ui) -> anyhow:
     Ok(())
 }
 
-/// A file that no hash is quicker over than over any other.
+/// A file whose content favours no hash implementation.
 fn fill(folder: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     let path = folder.join("rave-0.0.0-bench-x86_64.qcow2");
     fs::create_dir_all(folder)?;
@@ -72,7 +72,7 @@ fn peer_list(folder: &Utf8Path, file: &Utf8Path) -> anyhow::Result<String> {
     Ok(format!("{digest}  {name}\n"))
 }
 
-/// All of it holds but that there is no manifest, which a folder of one file has not.
+/// Everything is valid except that the manifest is missing.
 fn verified(folder: &Utf8Path, key: &SigningKey, place: &Utf8Path) -> anyhow::Result<()> {
     let mut store = TrustStore::open(&place.join("state"))?;
     let mut trusted = Trusted::new(vec![Signer::new("bench", key.public().clone())], &store);

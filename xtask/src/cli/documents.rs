@@ -1,4 +1,4 @@
-//! The command lines of the documents, parsed as a shell and clap would.
+//! The command lines in the documentation, parsed as a shell and clap would.
 
 use camino::Utf8Path;
 use clap::{CommandFactory as _, Parser as _};
@@ -13,7 +13,8 @@ fn read(file: &Utf8Path) -> String {
     std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// The words of a command line up to a comment or another command. Quotes are `'` alone, as in our documents.
+/// The words of a command line up to a comment or another command. Only `'` quotes are supported, as in the
+/// documentation.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (index, part) in line.split('\'').enumerate() {
@@ -28,7 +29,7 @@ fn words(line: &str) -> Vec<String> {
             words.push(match word {
                 "SHELL" => "bash".to_owned(),
                 "COMMAND" => "image".to_owned(),
-                // How clap writes it in a usage of two lines.
+                // clap's notation in a usage of two lines.
                 "<COMMAND>" => "--help".to_owned(),
                 other => other.to_owned(),
             });
@@ -37,7 +38,7 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// Whether the words are the name of a command, or of one below another, and no more.
+/// Whether the words are exactly the name of a command or subcommand.
 fn is_name(words: &[String]) -> bool {
     let mut at = Cli::command();
     for word in words {
@@ -54,7 +55,7 @@ fn refusal(line: &str) -> Option<String> {
     let (_, command) = line.split_once("cargo xtask")?;
     let mut words = words(command);
     if is_name(&words) {
-        // A command's name alone is no call of it, which may want more.
+        // The name of a command alone is not a call, which may need arguments.
         words.push("--help".to_owned());
     }
     let error = Cli::try_parse_from([vec!["xtask".to_owned()], words].concat()).err()?;
@@ -62,8 +63,7 @@ fn refusal(line: &str) -> Option<String> {
     (!is_help).then(|| format!("{line}\n  {}", error.to_string().lines().next().unwrap_or_default()))
 }
 
-/// The command lines of a document, with their line numbers: what a code block has at the beginning of a line, and what is
-/// between backquotes.
+/// The command lines of a document, with line numbers: at the start of a line in a code block, and between backquotes.
 fn command_lines(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut in_block = false;
@@ -89,7 +89,7 @@ fn command_lines(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// Whether the line calls the tool: behind variables for it, or as another program's last arguments.
+/// Whether the line calls the tool: after variables, or as the last arguments of another program.
 fn is_command(line: &str) -> bool {
     let Some((before, after)) = line.split_once("cargo xtask") else { return false };
     let is_whole = after.is_empty() || after.starts_with(' ');

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what a build and a boot cost, each beside the floor measured in the same run.
+//! `cargo xtask bench`: the cost of builds and boots, compared with a floor measured in the same run.
 
 use std::fs;
 
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Re
     show(&report, args, ui)
 }
 
-/// What needs no machine, and so no accelerator.
+/// The parts that need no machine, and therefore no accelerator.
 fn alone(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let place = place(settings)?;
     let mut report = Report::new("none".into(), args.runs);
@@ -75,7 +75,7 @@ fn alone(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Result<Code
     show(&report, args, ui)
 }
 
-/// On the cache's own file system, which has the space and the speed that users see.
+/// A folder on the cache's file system, which has the space and the speed that users see.
 fn place(settings: &Settings) -> anyhow::Result<tempfile::TempDir> {
     fs::create_dir_all(&settings.cache_dir)?;
     Ok(tempfile::Builder::new().prefix("bench-").tempdir_in(&settings.cache_dir)?)

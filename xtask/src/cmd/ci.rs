@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: what the workflows below `.github/workflows` ask, so that no list stands in them.
+//! `cargo xtask ci`: data for the workflows in `.github/workflows`, so that they contain no lists.
 
 #[cfg(test)]
 mod tests;
@@ -15,13 +15,13 @@ use rave::exit::Code;
 use rave::settings::Settings;
 use rave::ui::Ui;
 
-/// A matrix as `strategy.matrix` of a workflow takes it.
+/// A matrix in the format of a workflow's `strategy.matrix`.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Matrix {
     include: Vec<Row>,
 }
 
-/// One job's values: `matrix.base`, `matrix.profile`, and `matrix.format` where a job is about one.
+/// One job's values: `matrix.base`, `matrix.profile`, and `matrix.format` if the job is about a single format.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Row {
     base: Base,
@@ -35,14 +35,14 @@ pub(crate) fn run(args: &cli::Ci, settings: &Settings, ui: &Ui) -> anyhow::Resul
         CiCommand::Matrix(args) => {
             let profiles = profiles(&args.profiles, settings)?;
             check_also(&args.also, settings)?;
-            // One line: it becomes an output of a step, which is `name=value`.
+            // One line: it becomes a step's output, `name=value`.
             ui.data(&serde_json::to_string(&matrix(args, &profiles))?);
         }
     }
     Ok(Code::Ok)
 }
 
-/// The profiles that are asked for, each once and in the order in which they are shown; all where none is.
+/// The requested profiles, each once and in display order; all of them if none is requested.
 fn profiles(asked: &[String], settings: &Settings) -> anyhow::Result<Vec<ProfileName>> {
     let spec = &settings.spec.spec;
     for name in asked {
@@ -60,7 +60,7 @@ fn check_also(also: &[ProfileFormat], settings: &Settings) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Every base, profile and format that is not excluded, and what else is asked for: one job each.
+/// Every base, profile and format that is not excluded, and additional requests: one job each.
 fn matrix(args: &cli::CiMatrix, profiles: &[ProfileName]) -> Matrix {
     let mut include = Vec::new();
     for &base in Base::ALL.iter().filter(|base| wanted(&args.bases, |other| other == *base)) {
@@ -94,7 +94,7 @@ fn matrix(args: &cli::CiMatrix, profiles: &[ProfileName]) -> Matrix {
     Matrix { include }
 }
 
-/// Whether one of `asked` matches, or nothing is asked.
+/// Whether one of `asked` matches, or `asked` is empty.
 fn wanted<T>(asked: &[T], matches: impl Fn(&T) -> bool) -> bool {
     asked.is_empty() || asked.iter().any(matches)
 }

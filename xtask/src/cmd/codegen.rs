@@ -1,4 +1,4 @@
-//! `cargo xtask codegen`: writes the generated files, or says which are out of date.
+//! `cargo xtask codegen`: writes the generated files, or lists the outdated ones.
 
 use anyhow::Context as _;
 use rave::command_error::CommandError;

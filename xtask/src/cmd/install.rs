@@ -1,4 +1,4 @@
-//! `cargo xtask install`: the program `rave` in a folder of the PATH, with this checkout as its home.
+//! `cargo xtask install`: installs the program `rave` into a folder in PATH, with this checkout as its home.
 
 use std::{env, fs, io};
 
@@ -52,7 +52,7 @@ fn folder(to: Option<&Utf8Path>) -> anyhow::Result<Utf8PathBuf> {
         .map_err(|path| CommandError::usage(format!("{} is not valid UTF-8", path.display())).into())
 }
 
-/// Another program of this name is neither replaced nor removed.
+/// Refuses to replace or remove a different program of this name.
 fn refuse_stranger(place: &Utf8Path) -> anyhow::Result<()> {
     match fs::read(place) {
         Ok(bytes) if is_ours(&bytes) => Ok(()),
@@ -80,8 +80,8 @@ fn remove(place: &Utf8Path, ui: &Ui) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Compiles the program with the checkout's path and commit; the profile is that of `cargo xtask`, which has compiled all
-/// the rest already.
+/// Compiles the program with the checkout's path and commit; the profile is that of `cargo xtask`, for which most
+/// crates are already compiled.
 fn build(settings: &Settings, ui: &Ui) -> anyhow::Result<Utf8PathBuf> {
     let sink = ui.sink();
     let started = std::time::Instant::now();
@@ -110,11 +110,11 @@ fn executable(messages: &str) -> Option<Utf8PathBuf> {
     paths.next_back()
 }
 
-/// What is checked out; empty where git cannot tell, as in an unpacked archive.
+/// The checked-out commit; empty if git does not know, as in an unpacked archive.
 fn commit(root: &Utf8Path) -> String {
     let said = || {
         let shell = Shell::new().ok()?;
-        // Not that of a repository which the archive was unpacked in.
+        // Not that of a repository that the archive was unpacked in.
         shell.set_var("GIT_CEILING_DIRECTORIES", root.parent().unwrap_or(root));
         let describe = cmd!(shell, "git -C {root} describe --always --dirty --abbrev=12").quiet();
         describe.ignore_stderr().read().ok()
@@ -122,7 +122,7 @@ fn commit(root: &Utf8Path) -> String {
     said().unwrap_or_default()
 }
 
-/// Whole or not at all, also over a program that runs.
+/// Copies atomically, even over a running program.
 fn put(program: &Utf8Path, place: &Utf8Path) -> anyhow::Result<()> {
     let folder = place.parent().unwrap_or(Utf8Path::new("."));
     fs::create_dir_all(folder).with_context(|| format!("cannot create {folder}"))?;

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test, and at the end what this host could not run.
+//! `cargo xtask test`: runs every test, and lists at the end what this host could not run.
 
 mod cargo;
 mod flake;
@@ -40,7 +40,7 @@ const SHOWN: usize = 40;
 
 pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let steps = steps(&args.steps);
-    // Before the first step: what is missing for the last should not be found out after half an hour.
+    // Checked before the first step: a requirement of the last one should not be found missing after half an hour.
     let needs: Vec<Needs> = steps.iter().flat_map(|step| needs(*step)).copied().collect();
     if !needs.is_empty() {
         host::ensure_for_tests(settings, ui, &needs)?;
@@ -101,10 +101,10 @@ fn name(step: TestStep) -> &'static str {
     }
 }
 
-/// All that the tests of a step use.
+/// Everything that the tests of a step use.
 fn needs(step: TestStep) -> &'static [Needs] {
     match step {
-        // The toolchain, and nix where it is.
+        // The toolchain, and nix if it is installed.
         TestStep::Format
         | TestStep::Clippy
         | TestStep::Flake
@@ -112,7 +112,7 @@ fn needs(step: TestStep) -> &'static [Needs] {
         | TestStep::Hosts
         | TestStep::Release => &[],
         TestStep::Unit => &[Needs::Image, Needs::Run, Needs::Iso, Needs::Zst, Needs::Tests],
-        // Other programs are asked about each artifact, where they are.
+        // Other programs check each artifact, if they are installed.
         TestStep::Smoke | TestStep::Proxy => &[Needs::Smoke, Needs::Tests],
         // xorriso writes a seed.
         TestStep::Cloud => &[Needs::Smoke, Needs::Iso, Needs::Tests],
@@ -126,14 +126,14 @@ fn needs(step: TestStep) -> &'static [Needs] {
 struct Session<'a> {
     settings: &'a Settings,
     ui: &'a Ui,
-    /// Every step that was tried, with how it ended and the time that it took.
+    /// Every step that was run, with its result and duration.
     ended: Vec<(TestStep, Ending, Duration)>,
     /// What could not be run here, and why.
     not_run: Vec<String>,
 }
 
 impl Session<'_> {
-    /// Runs one step. A failed one does not keep the next from running.
+    /// Runs one step. A failure does not prevent the next one.
     fn step(&mut self, step: TestStep) -> anyhow::Result<()> {
         let started = Instant::now();
         let result = match step {
@@ -175,7 +175,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// A step by a part of the toolchain that may not be installed; `false` where it is not.
+    /// Runs a step with an optional component of the toolchain; `false` if it is not installed.
     fn tool(&mut self, component: &str, step: TestStep, arguments: &[&str]) -> anyhow::Result<bool> {
         if cargo::cargo().args([arguments[0], "--version"]).output().is_err() {
             interrupt::check()?;
@@ -195,7 +195,7 @@ impl Session<'_> {
         }
     }
 
-    /// The flake evaluates; `false` where this host cannot tell.
+    /// Evaluates the flake; `false` if this host cannot.
     fn flake(&mut self) -> anyhow::Result<bool> {
         match self.logged(TestStep::Flake, flake::command(&self.settings.root), &flake::is_closing)? {
             Ok(()) => Ok(true),
@@ -209,7 +209,7 @@ impl Session<'_> {
         }
     }
 
-    /// nix builds the flake's disk from a stand-in system; `false` where this host cannot.
+    /// Builds the flake's disk with nix from a stand-in system; `false` if this host cannot.
     fn nixos(&mut self) -> anyhow::Result<bool> {
         let stage = name(TestStep::Nixos);
         let tree = match nixos::tree() {
@@ -261,7 +261,7 @@ impl Session<'_> {
         Ok(result.map(|_| ()).map_err(|error| Failed { error, log, failures: failures.lines }))
     }
 
-    /// One real image, built, booted and smoked.
+    /// Builds, boots and smoke-tests one real image.
     fn smoke(&mut self) -> anyhow::Result<bool> {
         if let Some(reason) = self.without_kvm() {
             self.not_run.push(format!("smoke under kvm (it ran under software emulation): {reason}"));
@@ -272,7 +272,8 @@ impl Session<'_> {
         }
     }
 
-    /// Every row of the matrix, and the tests that take minutes: the installer's faults, first boots, isolation, forks.
+    /// Runs every row of the matrix, and the tests that take minutes: the installer's faults, first boots, isolation,
+    /// forks.
     fn matrix(&mut self) -> anyhow::Result<bool> {
         let args = Smoke { formats: vec![FormatFlag::All], ..Smoke::default() };
         let code = cmd::smoke::run(&args, self.settings, self.ui)?;
@@ -282,7 +283,7 @@ impl Session<'_> {
         self.cargo(TestStep::Matrix, &cargo::matrix_arguments(find_program("cargo-nextest").is_some()))
     }
 
-    /// Programs that others wrote read a release; `false` where they are not available.
+    /// Lets third-party programs read a release; `false` if they are not available.
     fn release(&mut self) -> anyhow::Result<bool> {
         let folder = release::folder(&self.settings.cache_dir);
         for command in release::commands(&folder) {
@@ -302,7 +303,7 @@ impl Session<'_> {
         }
     }
 
-    /// Each kind of machine prepared by `doctor --yes`; `false` where none can be made.
+    /// Prepares each kind of machine with `doctor --yes`; `false` if none can be made.
     fn hosts(&mut self) -> anyhow::Result<bool> {
         if let Some(reason) = hosts::not_run() {
             self.not_run.push(format!("{HOSTS}: {reason}"));
@@ -354,7 +355,7 @@ impl Session<'_> {
         Ok(log)
     }
 
-    /// Why nothing runs under KVM here.
+    /// Why KVM is not available here.
     fn without_kvm(&self) -> Option<String> {
         let qemu = Qemu::find(Arch::X86_64).ok()?;
         let cache_dir = &self.settings.state_dir;
@@ -415,9 +416,9 @@ fn table(ended: &[(TestStep, Ending, Duration)]) -> Vec<Vec<String>> {
 /// A step's command that failed.
 struct Failed {
     error: Error,
-    /// All that it printed.
+    /// The log of all its output.
     log: Utf8PathBuf,
-    /// What libtest said of the tests that failed.
+    /// libtest's output for the failed tests.
     failures: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! `docs/cli.md`: the reference of every command, made of the help texts that clap prints. It is the one snapshot of them.
+//! `docs/cli.md`: the reference of every command, generated from clap's help texts. It is the only snapshot of them.
 
 use std::fmt::Write as _;
 
@@ -8,10 +8,10 @@ use rave::cli::HELP_WIDTH;
 use super::Generated;
 use crate::cli::Cli;
 
-/// Where people read it.
+/// The generated file.
 const PATH: &str = "docs/cli.md";
 
-/// What stands above the commands.
+/// The text above the commands.
 const HEAD: &str = "\
 # Commands
 
@@ -40,7 +40,7 @@ pub(super) fn generate() -> Generated {
     Generated { path: PATH.into(), text }
 }
 
-/// Adds what `--help` prints for the last of `names`, a command of the one before it, and then for its own commands.
+/// Adds the output of `--help` for the command with the path `names`, and then for its subcommands.
 fn add(root: &clap::Command, names: &[String], text: &mut String) {
     let line = names.iter().cloned().chain(["--help".to_owned()]);
     let help = match root.clone().try_get_matches_from(line) {

@@ -1,7 +1,6 @@
-//! `nix/facts.json`: the names, limits and lists of the Rust code that the flake needs too.
-//!
-//! Assets are not in it: both sides read those files. Nothing in it depends on the host, the time or the commit:
-//! a program and a checkout fit if this file is the same.
+//! `nix/facts.json`: names, limits and lists of the Rust code that the flake also needs.
+//! Assets are not included: both sides read those files. Nothing in it depends on the host, the time or the commit: a
+//! program and a checkout are compatible if this file is the same.
 
 use rave_guest::assets::desktop::LAUNCHERS;
 use rave_guest::assets::units::{FROM_PACKAGES, NETWORK_MANAGER, NETWORKD};
@@ -15,7 +14,7 @@ use serde::Serialize;
 
 use super::generated::Generated;
 
-/// Where the flake reads it.
+/// The path from which the flake reads it.
 const PATH: &str = "nix/facts.json";
 
 pub(super) fn generate() -> Generated {
@@ -31,7 +30,7 @@ pub(super) fn generate() -> Generated {
     Generated { path: PATH.into(), text }
 }
 
-/// In the order of the fields, which is the order in the file.
+/// The fields are in the order of the file.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Facts {
@@ -42,7 +41,7 @@ struct Facts {
     checks: Vec<Check>,
 }
 
-/// What `rave.toml` and the profiles may say.
+/// Allowed values in `rave.toml` and the profiles.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RaveToml {
@@ -54,17 +53,17 @@ struct RaveToml {
     compressions: Vec<&'static str>,
     dates: Vec<&'static str>,
     network_modes: Vec<&'static str>,
-    /// Characters of the longest rule of the network.
+    /// Maximum length of a network rule, characters.
     network_rule_max: usize,
     claude: Vec<&'static str>,
     limits: SizeRanges,
-    /// No user may have these names.
+    /// Names that users may not have.
     reserved_users: &'static [&'static str],
     key_kinds: &'static [&'static str],
     unit_suffixes: &'static [&'static str],
     certificate_suffixes: &'static [&'static str],
     builder_schemes: &'static [&'static str],
-    /// At most so many after a builder's URL.
+    /// Maximum number of fields after a builder's URL.
     builder_fields: usize,
     mirror_schemes: &'static [&'static str],
     substituter_schemes: &'static [&'static str],
@@ -87,7 +86,7 @@ struct Range {
     highest: u64,
 }
 
-/// What every guest has, whatever builds it.
+/// What every guest has, on either base.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Guest {
@@ -95,14 +94,14 @@ struct Guest {
     groups: &'static [&'static str],
     services: Vec<Service>,
     vnc_port: u16,
-    /// The files of the authorities that a guest trusts: those of its own, and all.
+    /// The files of the authorities that a guest trusts: the additional ones, and all of them.
     certificates: &'static str,
     certificate_store: &'static str,
     launchers: Vec<Launcher>,
     browsers: Browsers,
     /// Units that never start.
     masked: Vec<&'static str>,
-    /// Units of packages that a target wants.
+    /// Units of packages that are wanted by a target.
     enabled: Vec<Wanted>,
     networkd: Vec<Wanted>,
     network_manager: Vec<Wanted>,
@@ -149,7 +148,7 @@ struct Tools {
     commands: Vec<Command>,
     zipped: Vec<Zipped>,
     prune: &'static [&'static str],
-    /// Packages of guests that have a feature.
+    /// Packages that only guests with a feature have.
     of_features: Vec<OfFeature>,
     claude: Claude,
 }
@@ -158,7 +157,7 @@ struct Tools {
 #[derive(Debug, Serialize)]
 struct Claude {
     unit: &'static str,
-    /// What such a guest does not hold, and the launcher that it has instead.
+    /// The packages that such a guest does not contain, and the launcher that replaces them.
     packages: &'static [&'static str],
     launcher: &'static str,
     /// Where the program is once it is installed.
@@ -184,7 +183,7 @@ struct OfFeature {
     package: &'static str,
 }
 
-/// What an ISO carries for the installer.
+/// Constants of an ISO for the installer.
 #[derive(Debug, Serialize)]
 struct Iso {
     disk: &'static str,

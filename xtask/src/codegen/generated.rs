@@ -1,4 +1,4 @@
-//! A file that is computed from the code, beside the one in the checkout.
+//! Compares generated files with those in the checkout.
 
 use std::fs;
 use std::io;
@@ -14,20 +14,20 @@ const SHOWN: usize = 20;
 pub(crate) struct Generated {
     /// Its path, relative to the root of the checkout.
     pub(crate) path: Utf8PathBuf,
-    /// Its whole text.
+    /// Its full text.
     pub(crate) text: String,
 }
 
-/// A generated file whose text in the checkout is not what the code says.
+/// A generated file whose text in the checkout is out of date.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outdated {
     /// The file as it must be.
     pub(crate) file: Generated,
-    /// Where the two texts differ: `-` before a line of the checkout, `+` before one of the code.
+    /// The difference: `-` before a line of the checkout, `+` before a generated one.
     pub(crate) difference: Vec<String>,
 }
 
-/// Those of `files` that are missing below `root` or differ.
+/// The `files` that are missing below `root` or differ.
 pub(crate) fn outdated(files: Vec<Generated>, root: &Utf8Path) -> io::Result<Vec<Outdated>> {
     let mut outdated = Vec::new();
     for file in files {
@@ -42,7 +42,7 @@ pub(crate) fn outdated(files: Vec<Generated>, root: &Utf8Path) -> io::Result<Vec
     Ok(outdated)
 }
 
-/// Writes `file` below `root`, whole or not at all.
+/// Writes `file` below `root` atomically.
 pub(crate) fn write(file: &Generated, root: &Utf8Path) -> io::Result<()> {
     let path = root.join(&file.path);
     let folder = path.parent().unwrap_or(root);
@@ -50,7 +50,7 @@ pub(crate) fn write(file: &Generated, root: &Utf8Path) -> io::Result<()> {
     Replace::new(&path).write(&file.text)
 }
 
-/// The lines between the common beginning and the common end of two texts.
+/// The lines between the common start and the common end of two texts.
 fn difference(found: &str, expected: &str) -> Vec<String> {
     let (found, expected): (Vec<_>, Vec<_>) = (found.lines().collect(), expected.lines().collect());
     let equal = |(a, b): &(&&str, &&str)| a == b;
@@ -70,7 +70,7 @@ fn shown<'l>(sign: char, lines: &'l [&str]) -> impl Iterator<Item = String> + 'l
     lines.iter().take(SHOWN).map(move |line| format!("{sign}{line}")).chain(more)
 }
 
-/// What `--check` and the test say of outdated files.
+/// The message of `--check` and of the test about outdated files.
 pub(crate) fn report(outdated: &[Outdated]) -> Vec<String> {
     let lines = |outdated: &Outdated| {
         let path = &outdated.file.path;

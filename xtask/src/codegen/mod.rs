@@ -1,4 +1,4 @@
-//! Files of the repository that are computed from the code, so that nobody writes the same thing twice.
+//! Files of the repository that are generated from the code, so that nothing is written twice.
 
 mod cli;
 mod facts;
@@ -6,7 +6,7 @@ mod generated;
 
 pub(crate) use generated::{Generated, outdated, report, write};
 
-/// The command that brings every generated file up to date.
+/// The command that updates every generated file.
 pub(crate) const COMMAND: &str = "cargo xtask codegen";
 
 /// Every generated file. A new one is an entry here; the command and the test follow.

@@ -1,4 +1,4 @@
-//! The tool built from checkouts as users have them: where they lie, what they came from, how cargo is set up.
+//! The tool built from various checkouts of users: locations, origins, cargo settings.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,12 +10,12 @@ use crate::command::Command;
 use crate::image_faults::is_root;
 use crate::tool::{HEADLESS, Place, copy_checkout, finish, shared_cache, stages_of};
 
-/// A checkout without a repository, as an archive unpacks, below a folder with a user's settings of cargo.
+/// A checkout without a repository, as from an unpacked archive, below a folder with a user's cargo settings.
 struct Archive {
     place: Place,
     checkout: PathBuf,
     target: PathBuf,
-    /// A line for each call of the compiler's wrapper.
+    /// A file with a line for each call of the compiler wrapper.
     wrapped: PathBuf,
 }
 
@@ -26,7 +26,7 @@ impl Archive {
         let home = place.path("häuser 'and' spaces");
         let checkout = home.join("ravé 1.0");
         copy_checkout(&checkout);
-        // What sccache is to cargo: a program before the compiler.
+        // A compiler wrapper, such as sccache.
         let (wrapper, mark) = (home.join("wrapper"), home.join("wrapped"));
         fs::write(&wrapper, "#!/bin/sh\necho \"$*\" >> \"$(dirname \"$0\")/wrapped\"\nexec \"$@\"\n")
             .unwrap();
@@ -48,7 +48,7 @@ impl Archive {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.arg("xtask").args(arguments).current_dir(&self.checkout);
         self.place.own(&mut command);
-        // What cargo gave this test is not what a user's shell has.
+        // Variables that cargo sets for this test but that a user's shell does not have.
         for name in ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
             command.env_remove(name);
         }
@@ -71,7 +71,7 @@ fn an_archive_builds_the_same_guest_program_under_a_users_settings_of_cargo_and_
     assert!(!archive.checkout.join("target").exists() && !archive.checkout.join("out").exists());
     let wrapped = fs::read_to_string(&archive.wrapped).unwrap();
     assert!(wrapped.contains("--crate-name rave_guest") && wrapped.contains("-Cdebuginfo=0"), "{wrapped}");
-    // Nothing of these settings is in what goes into the image.
+    // These settings must not affect the image.
     let shared = shared_cache(HEADLESS).join("stages");
     let guest = stages_of(HEADLESS).into_iter().find(|name| name.starts_with("guest-")).unwrap();
     assert!(
@@ -80,7 +80,7 @@ fn an_archive_builds_the_same_guest_program_under_a_users_settings_of_cargo_and_
         "the same sources give the same program"
     );
 
-    // Without --out, to the user's data folder; nothing else is written beside the sources.
+    // Without --out, artifacts go to the user's data folder; nothing is written beside the sources.
     let data = archive.place.path("data");
     let namespace: &[&str] =
         if is_root() { &["--mount"] } else { &["--mount", "--map-root-user", "--map-auto"] };

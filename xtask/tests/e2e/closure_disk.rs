@@ -1,5 +1,5 @@
-//! The disk of a Nix closure, and its ISO, on real firmware: the kernel and the initrd are those of the shared image, and the system is one
-//! static program. It needs no nix.
+//! The disk of a Nix closure, and its ISO, on real firmware: the kernel and the initrd come from the shared image, and
+//! the system is one static program. It needs no nix.
 
 use std::fs;
 use std::io::Read as _;
@@ -22,7 +22,7 @@ const KERNEL: &str = "/nix/store/0000000000000000000000000000000a-linux";
 const INITRD: &str = "/nix/store/0000000000000000000000000000000b-initrd";
 const SYSTEM: &str = "/nix/store/0000000000000000000000000000000c-system";
 
-/// A file of the shared image, by debugfs(8).
+/// Extracts a file from the shared image with debugfs(8).
 fn dump(file: &str, to: &Path) {
     let stages = shared_cache(HEADLESS).join("stages");
     let disk = stages_of(HEADLESS).into_iter().find(|name| name.starts_with("disk-")).unwrap();
@@ -41,7 +41,7 @@ fn dump(file: &str, to: &Path) {
     assert!(fs::metadata(to).unwrap().len() > 0, "{file}");
 }
 
-/// A closure in a folder: the system's `init` is a program that says how it is used.
+/// A closure in a folder: the system's `init` is a program that prints how it was started.
 fn closure(folder: &Path) -> PathBuf {
     let at = |path: &str| folder.join("store").join(path.strip_prefix("/nix/store/").unwrap());
     for path in [KERNEL, INITRD, SYSTEM] {
@@ -58,7 +58,7 @@ fn closure(folder: &Path) -> PathBuf {
     at(SYSTEM)
 }
 
-/// The lines of a path whose folder holds files and links alone.
+/// The registration of a path whose folder contains only files and links.
 fn registered(path: &str, folder: &Path) -> String {
     let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
@@ -104,7 +104,7 @@ fn disk(place: &Place) -> PathBuf {
     out
 }
 
-/// The ISO of that disk: the initrd is Debian's, whose root file system is writable by scripts of its own.
+/// The ISO of that disk: the initrd is Debian's, whose own scripts make the root file system writable.
 fn iso(place: &Place, disk: &Path) -> PathBuf {
     let store = place.path("closure/store");
     let file = |path: &str, name: &str| store.join(path.strip_prefix("/nix/store/").unwrap()).join(name);
@@ -116,7 +116,7 @@ fn iso(place: &Place, disk: &Path) -> PathBuf {
     out
 }
 
-/// Boots a disk and waits until its serial console has said all of this.
+/// Boots a disk and waits until its serial console has printed all these words.
 fn says(place: &Place, name: &str, disk: &Path, firmware: Firmware, interface: Interface, words: &[&str]) {
     let utf8 = |path: &Path| Utf8PathBuf::from_path_buf(path.to_owned()).unwrap();
     let mut machine = Machine::new(name, &utf8(&place.path(name)));
@@ -149,7 +149,7 @@ fn the_disk_of_a_closure_starts_under_both_firmwares_and_on_each_bus() {
     says(&place, "live-bios", &iso, Firmware::Bios, Interface::Cd, &live);
     says(&place, "live-uefi", &iso, uefi(), Interface::UsbStick, &live);
 
-    // As nixpkgs' install-grub.pl writes it: the core images know nothing of it beforehand.
+    // As written by nixpkgs' install-grub.pl: the core images do not know it in advance.
     let menu = place.path("grub.cfg");
     let text = "search --set=drive1 --label ESP\nif [ -s $prefix/grubenv ]; then\n  load_env\nfi\nset default=0\nset timeout=0\n\
                 serial --unit=0 --speed=115200\nterminal_output console serial\n\

@@ -16,7 +16,7 @@ use crate::fixture::{COMMAND, Fixture, said};
 use crate::seed::{ADDRESS, Medium, config_drive, no_cloud};
 use crate::tool::{CLOUD, DEADLINE, Place, finish, poll, shared_cache, shared_out};
 
-/// cloud-init is a large Python program, which an emulated processor runs slowly.
+/// cloud-init is a large Python program, which is slow under emulation.
 const LIMIT: Duration = DEADLINE.saturating_mul(3);
 
 /// The other end of `qemu-guest-agent`: a line of JSON each way (qemu-ga-ref(7)).
@@ -30,7 +30,7 @@ fn ask_agent(socket: &Utf8Path, command: &str) -> Value {
     answer.get("return").cloned().unwrap_or_else(|| panic!("{command}: {answer}"))
 }
 
-/// A login by the key that only the medium has.
+/// A login with the key that is only on the medium.
 fn by_own_key(instance: &Instance, ready: &Ready, key: &KeyPair, user: &str) -> Ssh {
     let machine = instance.machine();
     let forward = machine.forward("ssh").unwrap();
@@ -38,7 +38,7 @@ fn by_own_key(instance: &Instance, ready: &Ready, key: &KeyPair, user: &str) -> 
     Ssh::pin(folder, &machine.name, user, (forward.bind, forward.host), key, &ready.host_keys).unwrap()
 }
 
-/// A fixture with a medium that knows a key of its own.
+/// A fixture with a medium that contains its own key.
 fn with_medium(medium: Medium) -> (Fixture, KeyPair) {
     let mut fixture = Fixture::new(CLOUD);
     let folder = fixture.folder();
@@ -89,13 +89,13 @@ fn a_no_cloud_seed_gives_key_name_network_and_growth_and_the_agent_answers() {
     let (fixture, key) = with_medium(Medium::NoCloud);
     let (instance, ready, _) = fixture.ready_within(LIMIT);
     let ssh = by_own_key(&instance, &ready, &key, "agent");
-    // Ready means that user data has done its part, but for its own commands.
+    // Ready means that user data was applied, except for its own commands.
     assert_eq!(said(&ssh, "hostname; cat /etc/hostname /etc/rave/from-seed").trim(), "box-1\nbox-1\nwritten");
     assert!(said(&ssh, "sudo -n true 2>&1 && getent hosts box-1").contains("127.0.1.1"));
     let addresses = said(&ssh, "ip -4 -oneline address show dev eth0");
     assert!(addresses.contains(ADDRESS) && addresses.contains("10.0.2.15"), "{addresses}");
     assert!(root_mib(&ssh) > 7000, "{}", root_mib(&ssh));
-    // Once, and by cloud-init.
+    // Only once, and by cloud-init.
     let made = said(&ssh, "sudo -n journalctl --boot --unit rave-ssh-keys --output cat");
     assert!(!made.contains("made "), "{made}");
     let keys = said(&ssh, "ls /etc/ssh/ssh_host_*_key");

@@ -1,4 +1,4 @@
-//! A program as these tests start it: from outside of the tool, which they also kill. duct runs it.
+//! Programs started by these tests, including the tool, which they also kill. Run with duct.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead as _, BufReader};
@@ -12,10 +12,10 @@ use std::thread::JoinHandle;
 pub(crate) struct Command {
     pub(crate) program: OsString,
     pub(crate) arguments: Vec<OsString>,
-    /// Variables to set, or to take away.
+    /// Variables to set or to remove.
     pub(crate) variables: Vec<(OsString, Option<OsString>)>,
     pub(crate) folder: Option<PathBuf>,
-    /// What it reads; nothing otherwise.
+    /// Its stdin; empty by default.
     pub(crate) input: Vec<u8>,
 }
 
@@ -54,7 +54,7 @@ impl Command {
         self
     }
 
-    /// The same command line behind `runner`, in the same folder and with the same variables.
+    /// The same command line run through `runner`, in the same folder and with the same variables.
     pub(crate) fn behind(&self, runner: &Self) -> Self {
         let mut whole = runner.clone();
         whole.arg(&self.program).args(&self.arguments);
@@ -70,7 +70,7 @@ impl Command {
             Some(folder) => expression.dir(folder),
             None => expression,
         };
-        // The innermost wins in duct, the last one here.
+        // In duct the innermost wins, here the last one.
         self.variables.iter().rev().fold(expression, |expression, (name, value)| match value {
             Some(value) => expression.env(name, value),
             None => expression.env_remove(name),
@@ -93,7 +93,7 @@ impl Command {
         Started(expression.start().expect("it starts"))
     }
 
-    /// Starts, and waits for a line of stderr that begins so; a thread reads on.
+    /// Starts it, and waits for a line of stderr with this beginning; a thread keeps reading.
     pub(crate) fn start_until(&self, beginning: &str) -> Running {
         let reader = self.expression().stdout_null().stderr_to_stdout().reader().expect("it starts");
         let reader = Arc::new(reader);
@@ -119,7 +119,7 @@ impl io::Read for ReadShared {
     }
 }
 
-/// A program that runs on.
+/// A program that keeps running.
 pub(crate) struct Running {
     reader: Arc<duct::ReaderHandle>,
     rest: JoinHandle<()>,
@@ -130,7 +130,7 @@ impl Running {
         self.reader.pids()[0]
     }
 
-    /// Sends it a signal, by the name that kill(1) has for it.
+    /// Sends it a signal, named as for kill(1).
     #[track_caller]
     pub(crate) fn signal(&self, name: &str) {
         signal(name, self.id());
@@ -143,7 +143,7 @@ impl Running {
     }
 }
 
-/// A program whose streams nobody reads.
+/// A program whose streams are not read.
 pub(crate) struct Started(duct::Handle);
 
 impl Started {
@@ -161,7 +161,7 @@ impl Started {
     }
 }
 
-/// Sends a process a signal, by the name that kill(1) has for it.
+/// Sends a process a signal, named as for kill(1).
 #[track_caller]
 pub(crate) fn signal(name: &str, pid: u32) {
     let mut kill = Command::new("kill");
@@ -181,7 +181,7 @@ fn a_program_is_read_until_a_line_and_ended_by_a_signal() {
     running.signal("KILL");
     assert_eq!(running.wait().signal(), Some(9));
 
-    // The last word on a variable counts, and another program may stand in front.
+    // The last value of a variable wins, and another program may be in front.
     let mut told = Command::new("sh");
     told.args(["-c", "echo $TOLD; exit 3"]).env("TOLD", "early").env("TOLD", "late");
     let mut runner = Command::new("env");

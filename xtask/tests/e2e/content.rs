@@ -1,4 +1,4 @@
-//! What `inspect` says of the guest's files.
+//! `inspect` on the guest's files.
 
 use crate::command::Command;
 use std::fs;

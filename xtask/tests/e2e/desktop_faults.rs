@@ -1,4 +1,4 @@
-//! The desktop when things go wrong around it: it comes up all the same, and the checks say what is wrong.
+//! The desktop under faults: it still comes up, and the checks report what is wrong.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::fixture::{COMMAND, Fixture, said};
 use crate::smoke_faults::{expect, run};
 use crate::tool::{DEADLINE, SIMPLE, poll, wait_until};
 
-/// MiB, half of what rave.toml gives.
+/// MiB, half of the memory in rave.toml.
 const LITTLE_MEMORY: u64 = 2048;
 
 const DESKTOP: [&str; 3] = ["desktop-session", "desktop-painted", "desktop-calm"];
@@ -33,7 +33,7 @@ fn with_little_memory_a_dead_service_a_killed_browser_and_a_full_disk_it_comes_u
     let mut guest = fixture.guest(instance, &ready, ssh.clone());
     expect(&run(&mut guest, &DESKTOP), &[]);
 
-    // The launcher of the service that is down: its page says so.
+    // The launcher of a stopped service: its page says so.
     let page = said(&ssh, "curl --silent $(sed -n 's/^Exec=xdg-open //p' ~/Desktop/rave-kanban.desktop)");
     assert!(page.contains("Vibe Kanban is not available"), "{page}");
     guest.limits.answer = Duration::from_secs(5);
@@ -41,7 +41,7 @@ fn with_little_memory_a_dead_service_a_killed_browser_and_a_full_disk_it_comes_u
     expect(&rows, &[("gateway-root", "GET /"), ("gateway-health", "GET /healthz returned 503")]);
     guest.limits.answer = COMMAND;
 
-    // A killed browser leaves the desktop as it is.
+    // A killed browser does not affect the desktop.
     let open = "bash -lc 'setsid --fork chromium >/dev/null 2>&1 </dev/null'";
     let pages = "pgrep --count --full -- '[-]-type=renderer'";
     said(&ssh, open);
@@ -50,7 +50,7 @@ fn with_little_memory_a_dead_service_a_killed_browser_and_a_full_disk_it_comes_u
     wait_until("no page is left", || !ssh.exec(pages, DEADLINE).unwrap().success());
     expect(&run(&mut guest, &DESKTOP), &[]);
 
-    // A new session, with no room for what it wants to write.
+    // A new session, without space for its writes.
     said(
         &ssh,
         "sudo -n fallocate -l $(df --output=avail -B1 / | tail -n 1) /filler; sudo -n sh -c 'cat /dev/zero > /filler2' 2>/dev/null; true",

@@ -20,10 +20,10 @@ use crate::command::Command;
 use crate::fixture::{Fixture, said};
 use crate::tool::{Place, finish, poll, user_cache};
 
-/// The gateway, whose ports are those of this host's loopback where a rule opens them.
+/// The gateway, whose ports lead to this host's loopback if a rule opens them.
 const HOST: &str = "10.0.2.2";
 
-/// A registry on this host's loopback, of the real archives. It ends with the process.
+/// A registry on this host's loopback, with the real archives. It runs until the process exits.
 struct Registry {
     port: u16,
     is_open: Arc<AtomicBool>,
@@ -52,7 +52,7 @@ impl Registry {
     }
 }
 
-/// One request: a package's description, or its archive.
+/// Answers one request: a package's metadata, or its archive.
 fn answer(mut stream: TcpStream, port: u16, is_open: &AtomicBool, folder: &Path) {
     let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);

@@ -37,14 +37,14 @@ impl Fixture {
         Self::of(profile, Format::Qemu)
     }
 
-    /// The same in another format, which is built where it is missing.
+    /// The same in another format, which is built if it is missing.
     pub(crate) fn of(profile: &str, format: Format) -> Self {
         shared_cache(profile);
         build_shared(profile, format.as_str());
         Self::of_image(Place::new(), &shared_out(profile), format)
     }
 
-    /// An image in a folder of its own.
+    /// An image in a separate folder.
     pub(crate) fn of_image(place: Place, out: &Path, format: Format) -> Self {
         let folder = Utf8PathBuf::from_path_buf(place.path("")).unwrap();
         let out = Utf8PathBuf::from_path_buf(out.to_owned()).unwrap();
@@ -88,13 +88,13 @@ impl Fixture {
         self.sandbox.machine.credentials.push(Credential { name, value: text.into() });
     }
 
-    /// Allows the guest what it would not reach otherwise.
+    /// Allows the guest to reach something that is closed by default.
     pub(crate) fn allow(&mut self, rule: &str) {
         let Link::Own(policy) = &mut self.sandbox.machine.link else { panic!("its network is another's") };
         policy.allow.push(rule.parse().unwrap());
     }
 
-    /// A folder that goes away with the fixture.
+    /// A folder that is removed with the fixture.
     pub(crate) fn folder(&self) -> Utf8PathBuf {
         Utf8PathBuf::from_path_buf(self.place.path("")).unwrap()
     }

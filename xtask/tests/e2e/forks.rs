@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use crate::command::{Command, signal};
 use crate::tool::{DEADLINE, Finished, HEADLESS, Place, finish, shared_cache, shared_out, wait_until};
 
-/// Counts in the guest's memory, as long as it is not killed.
+/// Counts in the guest's memory until it is killed.
 const COUNT: &str = "rm -f /dev/shm/count; (n=0; while :; do n=$((n+1)); echo $n > /dev/shm/count.new; \
      mv /dev/shm/count.new /dev/shm/count; sleep 0.2; done) > /dev/null 2>&1 < /dev/null &";
 
-/// What makes a machine another, one line each.
+/// The machine's identity, one line each.
 const OWN: &str = "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub";
 
 struct Sandboxes {
@@ -33,7 +33,7 @@ impl Sandboxes {
         up
     }
 
-    /// As root, whose programs are stopped as any.
+    /// Runs as root, whose programs are paused like others.
     fn text(&self, name: &str, script: &str) -> String {
         let done = self.run(&["exec", name, "--", "sudo", "-n", "sh", "-c", script]);
         done.expect_code(0).stdout.trim().to_owned()
@@ -47,11 +47,11 @@ impl Sandboxes {
         self.json(&["inspect", name, "--json"])
     }
 
-    /// Puts a sandbox back to a snapshot with memory. One that boots instead says so, and why: that is another fault than a moment
-    /// that lost what was in memory.
+    /// Restores a sandbox to a snapshot with memory. If it boots instead, it says why: that is a different fault than
+    /// losing the memory's content.
     fn restore(&self, name: &str, label: &str) {
         let done = self.run(&["restore", name, label]);
-        done.expect_code(0).expect_said(&format!("{name} goes on from {label}"));
+        done.expect_code(0).expect_said(&format!("{name} continues from {label}"));
         assert_eq!(self.row(name)["status"]["origin"], "moment");
     }
 
@@ -65,7 +65,7 @@ impl Sandboxes {
         signal("KILL", u32::try_from(pid.as_u64().unwrap()).unwrap());
     }
 
-    /// What lies in the folder of the sandboxes and is none.
+    /// Entries of the sandboxes' folder that are not sandboxes.
     fn left(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.place.path("state/sandboxes")).unwrap().flatten();
         let paths = entries.map(|entry| entry.path());
@@ -119,7 +119,7 @@ fn forks_go_on_with_the_parents_memory_as_machines_of_their_own() {
 
     snapshots(&sandboxes);
     fenced(&sandboxes);
-    // Nothing of the parent is a fork's.
+    // The fork does not depend on the parent.
     sandboxes.run(&["rm", "--force", "demo"]).expect_code(0);
     assert_eq!(sandboxes.text("two", "cat /home/agent/file"), "of the parent");
     let own = sandboxes.text("two", OWN);
@@ -130,7 +130,7 @@ fn forks_go_on_with_the_parents_memory_as_machines_of_their_own() {
     killed(&sandboxes);
 }
 
-/// Forks share what their processes hold, and none of this.
+/// Forks share their processes' memory, but none of this.
 fn differ(sandboxes: &Sandboxes) {
     for (what, script) in [
         ("machine-id", "cat /etc/machine-id"),
@@ -172,7 +172,7 @@ fn snapshots(sandboxes: &Sandboxes) {
     assert_eq!(sandboxes.text("one", "cat /home/agent/file /dev/shm/mine; hostname"), "of one\nmemory\none");
     wait_until("what was killed counts on", || sandboxes.count("one") > count);
 
-    // Damage is told before anything is lost.
+    // Damage is reported before anything is lost.
     let memory = sandboxes.place.path("state/sandboxes/one/snapshots/good/memory");
     fs::remove_file(memory).unwrap();
     sandboxes.run(&["restore", "one", "good"]).expect_said("is damaged");
@@ -181,7 +181,8 @@ fn snapshots(sandboxes: &Sandboxes) {
     assert!(sandboxes.json(&["snapshot", "one", "--list", "--json"]).as_array().unwrap().is_empty());
 }
 
-/// A QEMU that a guest took over after a snapshot writes nothing that others lie on, neither by what it may open nor by what it has open.
+/// A QEMU that was compromised after a snapshot cannot write files that others depend on, neither by opening them nor
+/// through open files.
 fn fenced(sandboxes: &Sandboxes) {
     for (name, label) in [("demo", "first"), ("demo", "second"), ("one", "first")] {
         sandboxes.run(&["snapshot", name, label]).expect_code(0);
@@ -225,7 +226,7 @@ fn fenced(sandboxes: &Sandboxes) {
         }
         assert!(!open(&folder.join("snapshots/first/memory"), true), "{name}: it may read a snapshot");
     }
-    // Whoever attaches knows the disk again; a program waits for the session with the guest, a snapshot does not.
+    // A new supervisor knows the disk; a program waits for the session with the guest, a snapshot does not.
     sandboxes.text("demo", "true");
     sandboxes.run(&["snapshot", "demo", "third"]).expect_code(0);
     sandboxes.restore("one", "first");
@@ -247,7 +248,7 @@ fn writable(pid: u64) -> Vec<(PathBuf, fs::Metadata)> {
     opened.collect()
 }
 
-/// A sandbox that does not run is forked with its disk; the fork is a machine of its own before it starts anything.
+/// A stopped sandbox is forked with its disk; the fork has its own identity before it starts anything.
 fn disk_alone(sandboxes: &Sandboxes, parents: &str) {
     let forked = sandboxes.run(&["fork", "two", "three"]);
     forked.expect_code(0).expect_said("its disk alone");
@@ -257,10 +258,11 @@ fn disk_alone(sandboxes: &Sandboxes, parents: &str) {
     sandboxes.run(&["rm", "--force", "three"]).expect_code(0);
 }
 
-/// Whoever is killed in between, the parent goes on or can be started, and the next command needs no cleaning.
+/// Whichever process is killed during a fork, the parent continues or can be started, and the next command needs no
+/// cleanup.
 fn killed(sandboxes: &Sandboxes) {
     sandboxes.text("two", &format!("echo kept > /home/agent/file; sync; {COUNT}"));
-    // The command: its supervisor ends what it began.
+    // The command: its supervisor finishes what it began.
     let fork = sandboxes.place.xtask(&["fork", "two", "four"]).start_until("");
     wait_until("it is being saved", || sandboxes.left().iter().any(|path| path.join("memory").exists()));
     fork.signal("KILL");
@@ -283,7 +285,7 @@ fn killed(sandboxes: &Sandboxes) {
     fork.wait();
     sandboxes.run(&["start", "two"]).expect_code(0);
     assert_eq!(sandboxes.text("two", "cat /home/agent/file"), "kept");
-    sandboxes.run(&["fork", "two"]).expect_code(0).expect_said("two-1 goes on from here");
+    sandboxes.run(&["fork", "two"]).expect_code(0).expect_said("two-1 continues from here");
     assert_eq!(sandboxes.row("two-1")["status"]["origin"], "moment");
     assert_eq!(sandboxes.text("two-1", "cat /home/agent/file; hostname"), "kept\ntwo-1");
 }

@@ -1,11 +1,11 @@
-//! The disk of the sandboxes is full, with the real headless image: each command says so and leaves what was there, and a guest that
-//! writes stands until there is space.
+//! The disk of the sandboxes is full, with the real headless image: each command says so and changes nothing, and a
+//! guest that writes is paused until there is space.
 
 use crate::command::Command;
 use crate::tool::{HEADLESS, Place, checkout, finish, shared_cache, shared_out, user_cache};
 
-/// In a name space with a small file system at the state folder: one of a file, for a machine whose memory is a file of a full tmpfs
-/// cannot even read it. What fails is told by its line.
+/// Runs in a namespace with a small file system at the state folder: one in a file, because a machine whose memory is a
+/// file on a full tmpfs cannot even read it. A failure is reported with its line.
 const SCRIPT: &str = r#"
 set -eu
 truncate -s 4G "$RAVE_STATE/../disk"

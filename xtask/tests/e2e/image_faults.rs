@@ -1,4 +1,4 @@
-//! `image` when things go wrong: killed, interrupted, twice at once, disk full, no network.
+//! `image` under faults: killed, interrupted, twice at once, disk full, no network.
 
 use crate::command::Command;
 use std::fs;
@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use crate::stage::{OTHER_FORMATS, STAGES};
 use crate::tool::{HEADLESS, Place, copy_checkout, finish, shared_cache, wait_until};
 
-/// Nothing that carries a final name was left by the stage.
+/// The stage left nothing under a final name.
 fn expect_nothing_finished(place: &Place, stage: &str) {
     let finished = |folder: &str, prefix: &str| -> Vec<String> {
         let entries = fs::read_dir(place.path(folder)).into_iter().flatten().flatten();
@@ -32,7 +32,8 @@ fn a_kill_at_any_stage_leaves_no_process_and_nothing_that_looks_finished() {
         place.expect_no_process();
         expect_nothing_finished(&place, stage);
 
-        // The next run needs no cleaning by hand: it does the killed stage again. The slowest one is lent.
+        // The next run needs no manual cleanup: it redoes the killed stage. The slowest one is taken from the shared
+        // cache.
         place.seed(if *stage == "rootfs" { &["rootfs", "disk"] } else { &["disk"] });
         finish(&place.image(&[])).expect_code(0);
         assert_eq!(place.unfinished(), Vec::<std::path::PathBuf>::new());
@@ -115,12 +116,12 @@ fn a_changed_artifact_is_named_with_its_digest_and_made_anew() {
     assert!(fs::read(&artifact).unwrap() == whole);
 }
 
-/// A command with a small memory file system mounted over a folder, in a mount namespace of its own.
+/// A command with a small tmpfs mounted over a folder, in a separate mount namespace.
 fn on_small_disk(place: &Place, folder: &str, mebibytes: u64, arguments: &[&str]) -> Command {
     on_disk_that_fills(place, folder, mebibytes, 0, arguments)
 }
 
-/// The same, where a file of another program takes `taken` MiB once the disk, or an artifact, is being written.
+/// The same, with a file of another program that takes `taken` MiB once the disk, or an artifact, is being written.
 fn on_disk_that_fills(
     place: &Place,
     folder: &str,
@@ -130,7 +131,7 @@ fn on_disk_that_fills(
 ) -> Command {
     let folder = place.path(folder);
     fs::create_dir_all(&folder).unwrap();
-    // The existing stages stay reachable beside the small disk.
+    // The existing stages stay accessible beside the small disk.
     let seeded = place.path("cache/stages");
     let aside = place.path("aside");
     if seeded.is_dir() && folder == place.path("cache") {
@@ -148,7 +149,7 @@ fn on_disk_that_fills(
         shift 4
         exec "$@"
     "#;
-    // Packages hold files of many owners, so a user brings the subordinate ids of subuid(5) as well.
+    // Packages contain files of many owners, so a user needs the subordinate ids of subuid(5) as well.
     let namespace: &[&str] =
         if is_root() { &["--mount"] } else { &["--mount", "--map-root-user", "--map-auto"] };
     let mut command = Command::new("unshare");
@@ -182,7 +183,7 @@ fn a_disk_without_room_is_said_before_the_disk_is_written() {
 fn a_disk_that_fills_up_while_the_image_is_written_leaves_nothing() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest"]);
-    // Room enough when it is looked at, and 64 MiB when it is written.
+    // Enough space when it is checked, but only 64 MiB when it is written.
     let room = 2048;
     let said = finish(&on_disk_that_fills(&place, "cache", room, room - 64, &[]));
     said.expect_code(4).expect_said("mke2fs").expect_said("remedy: the disk is full");
@@ -193,7 +194,7 @@ fn a_disk_that_fills_up_while_the_image_is_written_leaves_nothing() {
 fn a_disk_that_fills_up_while_the_artifact_is_written_leaves_nothing() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest", "disk"]);
-    // Less than any compression could make of it: said before a byte is written.
+    // Smaller than any compressed result: reported before anything is written.
     let said = finish(&on_small_disk(&place, "out", 100, &[]));
     said.expect_code(4).expect_said("not enough space in ").expect_said(": need ");
 
@@ -210,17 +211,17 @@ fn a_small_tmpdir_is_passed_over_and_a_full_disk_under_the_tar_is_said() {
     place.seed(&["tools", "guest"]);
     let checkout = place.path("checkout");
     copy_checkout(&checkout);
-    // Few packages, so that the tar is soon written: their files fit, the tar does not.
+    // Few packages, so that the tar is written soon: their files fit, the tar does not.
     fs::write(checkout.join("rave.local.toml"), "[debian]\npackages = [\"less\"]\n").unwrap();
     let mut command = on_small_disk(&place, "cache", 64, &[]);
-    // The cache itself is the small disk, and open to others.
+    // The cache itself is the small disk, and accessible to others.
     command.env("TMPDIR", place.path("cache")).current_dir(&checkout);
     let said = finish(&command);
     said.expect_code(4).expect_said("mmdebstrap").expect_said("remedy: the disk is full");
     expect_nothing_finished(&place, "rootfs");
 }
 
-/// mmdebstrap, apt and dpkg see these names; few packages, so that the tree is soon unpacked.
+/// mmdebstrap, apt and dpkg see these names; few packages, so that the tree is unpacked quickly.
 #[test]
 fn a_cache_and_a_temporary_folder_with_spaces_are_passed_on() {
     let place = Place::new();
@@ -233,13 +234,13 @@ fn a_cache_and_a_temporary_folder_with_spaces_are_passed_on() {
     fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = place.image(&[]);
     command.env("RAVE_CACHE", &cache).env("TMPDIR", &temporary).current_dir(&checkout);
-    // The log has mmdebstrap's words: which folder it unpacked in.
+    // The log has mmdebstrap's message about the folder that it unpacked in.
     finish(&command).expect_code(0).expect_said("rootfs: done in");
     let log = fs::read_to_string(place.path("state/logs/rootfs.log")).unwrap();
     assert!(log.contains("an 'ä' folder/"), "{log}");
 }
 
-/// A user becomes root of a namespace with all its subordinate ids, for what a build does as root needs more than one.
+/// A user becomes root of a namespace with all its subordinate ids, because a build as root needs more than one.
 fn without_network() -> &'static [&'static str] {
     if is_root() { &["--net"] } else { &["--net", "--map-root-user", "--map-auto"] }
 }
@@ -258,7 +259,7 @@ fn without_a_network_a_new_build_says_so_and_a_cached_one_works() {
     finish(&offline(&place)).expect_code(0);
 }
 
-/// An image of the checkout's few packages, soon built; without a kernel it boots nowhere.
+/// An image with only a few packages, built quickly; without a kernel it does not boot.
 fn small_image(
     place: &Place,
     checkout: &std::path::Path,
@@ -280,7 +281,7 @@ fn a_gone_package_is_replaced_or_refused_and_what_was_fetched_needs_no_network_a
     let checkout = place.path("checkout");
     copy_checkout(&checkout);
     fs::write(checkout.join("rave.local.toml"), "[debian]\npackages = [\"less\"]\n").unwrap();
-    // `less` in a version that never was, in a lock that covers it.
+    // `less` in a version that never existed, in a lock that covers it.
     let file = checkout.join("debian.lock");
     let lock = fs::read_to_string(&file).unwrap();
     let less = lock.lines().find(|line| line.starts_with("package less ")).unwrap();
@@ -317,7 +318,7 @@ fn a_gone_package_is_replaced_or_refused_and_what_was_fetched_needs_no_network_a
 #[test]
 fn a_cache_that_cannot_be_written_is_named() {
     if is_root() {
-        // Root writes everywhere; a read-only mount is the same to it as a closed folder is to a user.
+        // Root can write everywhere; a read-only mount is the equivalent of a closed folder.
         let place = Place::new();
         fs::create_dir_all(place.path("cache")).unwrap();
         let script = r#"mount -t tmpfs -o ro tmpfs "$1"; shift; exec "$@""#;

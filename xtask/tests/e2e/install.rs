@@ -33,7 +33,7 @@ fn the_installed_program_works_from_another_folder_until_it_is_removed() {
     let home = format!("installed by `cargo xtask install` in {}", checkout().display());
     assert!(version.stdout.contains(&home) && version.stdout.contains("\ncommit: "), "{}", version.stdout);
 
-    // Settings are the home's, relative paths the current folder's.
+    // Settings come from the home, relative paths start at the current folder.
     let config = finish(&rave(&program, &place, &["config"]));
     assert!(config.expect_code(0).stdout.contains("rave.toml:"), "{}", config.stdout);
     fs::write(elsewhere.join("disk.raw"), vec![0; 1 << 20]).unwrap();

@@ -1,4 +1,4 @@
-//! The ISO's installer when things go wrong. These take minutes: `cargo xtask test matrix` runs them.
+//! The ISO's installer under faults. These tests take minutes: `cargo xtask test matrix` runs them.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -23,7 +23,7 @@ fn disk(folder: &Utf8Path, name: &str, mib: u64, interface: Interface, read_only
     ExtraDisk { path, format: DiskFormat::Raw, interface, read_only }
 }
 
-/// Runs the installer in a live session with these answers; its exit code and all that it said.
+/// Runs the installer in a live session with these answers; returns its exit code and output.
 fn install(ssh: &Ssh, answers: &str) -> (i32, String) {
     let command = format!(
         "printf '%b' '{answers}' > /tmp/answers && \
@@ -66,7 +66,7 @@ fn a_disk_that_is_no_target_is_refused_and_one_that_vanishes_is_named() {
     }
     refused(&ssh, "install=/dev/sda\\nuser=sudo", "sudo is an account of the system itself");
 
-    // The dialogue asks again where an answer cannot be, and nothing is written before all are there.
+    // The dialogue repeats a question after an invalid answer, and nothing is written before all answers are given.
     let typed = "none\\n2\\nno_host\\nbox\\nroot\\nme\\n";
     let asked =
         ssh.exec(&format!("printf '{typed}' | sudo -n /usr/lib/rave/rave-guest install 2>&1"), DEADLINE);
@@ -84,7 +84,7 @@ fn a_disk_that_is_no_target_is_refused_and_one_that_vanishes_is_named() {
     let used = fs::read(folder.join("used")).unwrap();
     assert!(used.starts_with(b"precious\n") && used[9..].iter().all(|byte| *byte == 0));
 
-    // The disk is taken away when some of it is written.
+    // The disk is removed when part of it is written.
     said(
         &ssh,
         "printf 'install=/dev/sda' > /tmp/answers; sudo -n sh -c 'nohup /usr/lib/rave/rave-guest install \
@@ -100,7 +100,7 @@ fn a_disk_that_is_no_target_is_refused_and_one_that_vanishes_is_named() {
     instance.kill().unwrap();
 }
 
-/// A medium that says to install to the only disk.
+/// A medium with answers that install to the only disk.
 fn answers(folder: &Utf8Path) -> ExtraDisk {
     let (file, image) = (folder.join("rave-setup.conf"), folder.join("setup.img"));
     fs::write(&file, "rave.install=auto\nrave.then=poweroff\n").unwrap();
@@ -115,7 +115,8 @@ fn damaged(iso: &Utf8Path, folder: &Utf8Path) -> Utf8PathBuf {
     Cmd::new("cp").args(["--sparse=always", iso.as_str(), copy.as_str()]).output().unwrap();
     let file = File::options().read(true).write(true).open(&copy).unwrap();
     let size = file.metadata().unwrap().len();
-    // The superblock begins a sector of the ISO and has the size at 40 (Linux's squashfs_fs.h, `squashfs_super_block`).
+    // The superblock is at the start of a sector of the ISO and has the size at offset 40 (Linux's squashfs_fs.h,
+    // `squashfs_super_block`).
     let mut head = [0; 48];
     let start = (0..size / 2048)
         .map(|sector| sector * 2048)
@@ -128,7 +129,7 @@ fn damaged(iso: &Utf8Path, folder: &Utf8Path) -> Utf8PathBuf {
     copy
 }
 
-/// Waits until the console has the text; what it has by then.
+/// Waits until the console contains the text; returns its content.
 #[track_caller]
 fn console(instance: &mut Instance, text: &str) -> String {
     let started = Instant::now();

@@ -1,5 +1,6 @@
-//! SIGKILL of a command, of a supervisor and of QEMU at every stage of what is done with sandboxes of the real headless image: `ps`
-//! says what is, nothing runs that it does not show, no port is held, and the next command needs no cleaning by hand.
+//! SIGKILL of a command, of a supervisor and of QEMU at every stage of operations on sandboxes of the real headless
+//! image: `ps` reports the real state, nothing runs that it does not show, no port stays in use, and the next command
+//! needs no manual cleanup.
 
 mod moment;
 mod stand;
@@ -9,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use moment::Moment::{self, After, Gone, Made};
 use stand::Stand;
 
-/// Who is killed.
+/// The process to kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Victim {
     Command,
@@ -21,7 +22,7 @@ use Victim::{Command, Qemu, Supervisor};
 
 const ALL: &[Victim] = &[Command, Supervisor, Qemu];
 
-/// When, and who is there to be killed then.
+/// Moments, with the processes that exist then.
 type Stages = &'static [(Moment, &'static [Victim])];
 
 const UP: Stages = &[
@@ -97,14 +98,14 @@ const APPLY: Stages = &[
     (Made("../../project/z"), &[Command]),
 ];
 
-/// Further kills at moments by chance, of each command.
+/// Additional kills of each command at random moments.
 const BY_CHANCE: usize = 3;
 
-/// Numbers by chance; the seed is printed.
+/// Random numbers; the seed is printed.
 struct Chance(u64);
 
 impl Chance {
-    /// `KILLS_SEED`, or another one each time.
+    /// Seeded with `KILLS_SEED`, or differently each time.
     fn new() -> Self {
         let given = std::env::var("KILLS_SEED").ok().map(|seed| seed.parse().expect("a number"));
         let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
@@ -113,7 +114,7 @@ impl Chance {
         Self(seed)
     }
 
-    /// Below `most`: `splitmix64`.
+    /// A number below `most`, by `splitmix64`.
     fn below(&mut self, most: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -122,8 +123,8 @@ impl Chance {
     }
 }
 
-/// Kills each victim at each stage, and then whoever at moments by chance in the first `usual` milliseconds. `KILLS_ONLY` chooses
-/// cases by a part of their text, such as `Qemu` or `memory`, to look at one that failed.
+/// Kills each victim at each stage, and then random victims at random moments in the first `usual` milliseconds.
+/// `KILLS_ONLY` selects cases by a part of their text, such as `Qemu` or `memory`, to investigate a failure.
 fn everywhere(stages: &[Stages], usual: u64, mut case: impl FnMut(Moment, Victim)) {
     let each = |(moment, victims): &(Moment, &'static [Victim])| {
         victims.iter().map(|victim| (*moment, *victim)).collect()
@@ -232,7 +233,7 @@ fn a_snapshot_of_a_running_sandbox_that_is_killed_is_none_or_whole() {
         if victim == Qemu {
             stand.goes_on("demo", false);
         }
-        // At once otherwise: whoever saves it for the killed command may still be at it.
+        // Not immediately: the process that saves it for the killed command may still be working.
         stand.succeeds(&["snapshot", "demo", "next"]);
         for (label, saved) in stand.snapshots() {
             assert_eq!(saved.as_deref(), Some("memory"), "{label}");

@@ -1,5 +1,5 @@
-//! Tests with a real image: `cargo xtask test` runs them last. They share the image in the user's own cache,
-//! which the first one builds.
+//! Tests with a real image: `cargo xtask test` runs them last. They share an image in the user's own cache, which the
+//! first test builds.
 
 mod checkouts;
 mod closure_disk;

@@ -1,8 +1,8 @@
-//! Rows of the matrix side by side.
+//! Rows of the matrix in parallel.
 
 use crate::tool::{HEADLESS, Place, finish, shared_cache, shared_out};
 
-/// Also the one test that boots with UEFI.
+/// Also the only test that boots with UEFI.
 #[test]
 fn two_rows_run_side_by_side_on_ports_of_their_own() {
     shared_cache(HEADLESS);
@@ -12,7 +12,7 @@ fn two_rows_run_side_by_side_on_ports_of_their_own() {
     command.args(["--only", "kanban-answers,ssh-key", "--json", "--out"]).arg(shared_out(HEADLESS));
     let finished = finish(&command);
     finished.expect_code(0).expect_said("qemu-bios: done in").expect_said("qemu-uefi: done in");
-    // Both begin before one ends.
+    // Both start before either ends.
     let at = |text: &str| finished.stderr.find(text).unwrap();
     assert!(at("qemu-uefi: started") < at(": done in"), "{}", finished.stderr);
     let report: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();

@@ -1,4 +1,4 @@
-//! The network of `run` and `smoke`: attacks from inside of real guests, and a machine that goes on without its command.
+//! The network of `run` and `smoke`: attacks from inside real guests, and a machine that outlives its command.
 
 use std::net::TcpStream;
 
@@ -7,7 +7,7 @@ use rave_smoke::isolation::ATTACKS;
 use crate::command::Command;
 use crate::tool::{HEADLESS, Place, finish, shared_cache, shared_out, wait_until};
 
-/// The rows that passed, were not run, and all others with their reasons.
+/// The number of rows that passed and were not run, and all others with their reasons.
 fn rows(stdout: &str) -> (usize, usize, Vec<String>) {
     let report: serde_json::Value = serde_json::from_str(stdout).unwrap();
     let rows = report["runs"][0]["rows"].as_array().unwrap();
@@ -29,7 +29,7 @@ fn no_attack_gets_out_of_a_guest_that_booted() {
     let (passed, not_run, other) = rows(&finished.stdout);
     assert!(other.is_empty(), "{other:#?}\n{}", finished.stderr);
     assert_eq!(passed + not_run, ATTACKS.len(), "{}", finished.stdout);
-    // A host that has loopback alone cannot try its own address.
+    // A host with only loopback cannot try its own address.
     assert!(not_run <= 1, "{}", finished.stdout);
     place.expect_no_process();
 }
@@ -45,7 +45,7 @@ fn no_attack_gets_out_of_a_clone() {
     let finished = finish(&command);
     let (passed, not_run, other) = rows(&finished.stdout);
     assert!(other.is_empty(), "{other:#?}\n{}", finished.stderr);
-    // The first row says that it is a clone; its supervisor does not know the names of the attacks' servers.
+    // The first row says that it is a clone; its supervisor cannot resolve the attacks' servers.
     assert_eq!(passed + not_run, 1 + ATTACKS.len(), "{}", finished.stdout);
     let with_names = ATTACKS.iter().filter(|attack| attack.needs_names).count();
     assert!((with_names..=with_names + 1).contains(&not_run), "{}", finished.stdout);
@@ -73,7 +73,7 @@ fn a_detached_machine_keeps_its_network_until_that_is_killed_and_gets_it_back() 
     let gateway = u16::try_from(number_after(&started.stdout, "gateway  http://127.0.0.1:")).unwrap();
     let answers = || TcpStream::connect(("127.0.0.1", gateway)).is_ok();
     let (qemu, network) = (
-        number_after(&started.stderr, "it runs on as process "),
+        number_after(&started.stderr, "it keeps running as process "),
         number_after(&started.stderr, "its network is process "),
     );
     let _guard = EndOnDrop([qemu, network]);
@@ -90,7 +90,7 @@ fn a_detached_machine_keeps_its_network_until_that_is_killed_and_gets_it_back() 
     place.expect_no_process();
 }
 
-/// Processes that a failed test would leave.
+/// Processes that a failed test would leave behind.
 struct EndOnDrop([u32; 2]);
 
 impl Drop for EndOnDrop {

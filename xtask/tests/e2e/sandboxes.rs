@@ -1,4 +1,4 @@
-//! Sandboxes by name, with the real headless image: what they keep, and what killed processes do to them.
+//! Named sandboxes, with the real headless image: what they keep, and the effects of killed processes.
 
 mod audit;
 mod clock;
@@ -126,7 +126,7 @@ fn a_sandbox_outlives_its_supervisor_and_ps_says_what_is() {
     audit::the_record_outlives_it(&sandbox);
 }
 
-/// Streams, codes, signals, a client that vanishes, and the way in by SSH.
+/// Streams, exit codes, signals, a client that disappears, and login with SSH.
 fn programs(sandbox: &Sandbox) {
     let done = sandbox.exec(&["sh", "-c", "echo out; echo err >&2; id -un; pwd; exit 7"]);
     done.expect_code(7).expect_said("err");
@@ -147,7 +147,7 @@ fn programs(sandbox: &Sandbox) {
     count.stdin(vec![b'x'; 3_000_000]);
     assert_eq!(finish(&count).expect_code(0).stdout.trim(), "3000000");
 
-    // A session of its own does not save a process from the end of its client.
+    // A process in its own session is still killed when its client ends.
     let script = "echo started >&2; setsid sleep 4711 & sleep 4711";
     let vanishing = sandbox.command(&["exec", NAME, "--", "sh", "-c", script]).start_until("started");
     vanishing.signal("KILL");
@@ -176,7 +176,7 @@ fn programs(sandbox: &Sandbox) {
     assert!(sandbox.run(&["inspect", NAME]).expect_code(0).stdout.contains("headless"));
 }
 
-/// ssh(1) by itself, with the stanzas that it is given.
+/// Plain ssh(1), with the generated stanzas.
 fn by_configuration(sandbox: &Sandbox) {
     let config = sandbox.place.path("ssh_config");
     fs::write(&config, sandbox.run(&["ssh-config"]).expect_code(0).stdout.clone()).unwrap();

@@ -1,4 +1,4 @@
-//! Media with user data, as hypervisors and clouds make them.
+//! Media with user data, as made by hypervisors and clouds.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,20 +7,20 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
 use rave_vm::machine::{DiskFormat, ExtraDisk, Interface};
 
-/// Paths on a medium, and what lies there.
+/// Paths on a medium, and the content of the files.
 pub(crate) type Files = BTreeMap<String, String>;
 
 /// The address that QEMU gives a machine's first card.
 pub(crate) const MAC: &str = "52:54:00:12:34:56";
-/// An address that no DHCP server of QEMU's gives.
+/// An address that QEMU's DHCP server never assigns.
 pub(crate) const ADDRESS: &str = "10.0.2.77";
 
-/// A medium as its hypervisor makes it.
+/// A medium, as made by its hypervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Medium {
-    /// ISO 9660 with the label `cidata`, as Proxmox and libvirt make it; in a CD drive.
+    /// ISO 9660 with the label `cidata`, as made by Proxmox and libvirt; in a CD drive.
     NoCloud,
-    /// FAT with the label `config-2`, the other of the two that `OpenStack` makes; a disk.
+    /// FAT with the label `config-2`, one of the two kinds that `OpenStack` makes; a disk.
     ConfigDrive,
 }
 
@@ -72,7 +72,7 @@ impl Medium {
         ExtraDisk { path, format: DiskFormat::Raw, interface, read_only: true }
     }
 
-    /// What a program of another's finds on a medium.
+    /// The files that a third-party program finds on a medium.
     fn read_back(self, image: &Utf8Path, folder: &Utf8Path) -> Files {
         let tree = folder.join("read-back");
         fs::create_dir(&tree).unwrap();
@@ -108,7 +108,7 @@ fn files<const N: usize>(files: [(&str, String); N]) -> Files {
     files.map(|(path, text)| (path.to_owned(), text)).into()
 }
 
-/// User data that names a key, a file and a command, and a network with one address more than DHCP's, as Proxmox writes it.
+/// User data with a key, a file and a command, and a network with an address besides DHCP's, as written by Proxmox.
 pub(crate) fn no_cloud(key: &str) -> Files {
     let user = format!(
         "#cloud-config\nssh_authorized_keys:\n  - {key}\nwrite_files:\n  - path: /etc/rave/from-seed\n    content: written\n\
@@ -125,7 +125,7 @@ pub(crate) fn no_cloud(key: &str) -> Files {
     ])
 }
 
-/// A key and a name by the cloud, and user data with a user more, without growth.
+/// A key and a name from the cloud, and user data with an additional user, without growth.
 pub(crate) fn config_drive(key: &str) -> Files {
     let meta = serde_json::json!({
         "uuid": "7f3c5d0e-5a0b-4c57-9a51-726176657631", "name": "drive-1", "hostname": "drive-1", "public_keys": {"mine": key},
@@ -155,7 +155,7 @@ fn a_medium_has_its_label_and_its_files() {
         let place = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(place.path()).unwrap();
         let disk = medium.write(folder, &written);
-        // What cloud-init asks too.
+        // cloud-init uses the same query.
         let label =
             Cmd::new("blkid").args(["-o", "value", "-s", "LABEL", disk.path.as_str()]).output().unwrap();
         assert_eq!(label.text(), medium.label());

@@ -1,5 +1,5 @@
-//! The host sleeps for two hours, as a running sandbox sees it: afterwards the guest has the host's time within a second, and TLS
-//! with a certificate of that time works.
+//! The host is suspended for two hours while a sandbox runs: afterwards the guest has the host's time within a second,
+//! and TLS with a certificate of that time works.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,12 +18,12 @@ use crate::tool::{
 const NAME: &str = "demo";
 /// How long the host sleeps.
 const SLEEP: Duration = Duration::from_secs(2 * 60 * 60);
-/// How far the guest may be from the host afterwards, ms.
+/// How far the guest's clock may be off afterwards, ms.
 const CLOSE: u128 = 1000;
-/// A certificate's life around the moment that it is made for.
+/// A certificate's validity around its time.
 const LIFE: Duration = Duration::from_secs(30 * 60);
 
-/// A sandbox on a host whose wall clock is the real one and what it was moved by.
+/// A sandbox on a host whose wall clock is the real one plus an offset.
 struct Host {
     place: Place,
     moved: Duration,
@@ -46,10 +46,10 @@ impl Host {
         self.place.path("moved")
     }
 
-    /// Its wall clock, as its programs see it, is two hours later; no other clock is.
+    /// Moves its wall clock, as seen by its programs, by two hours; other clocks are not moved.
     fn sleeps(&mut self) {
         self.moved += SLEEP;
-        // In its place: the file is mapped.
+        // In place: the file is mapped.
         let file = fs::OpenOptions::new().write(true).open(self.file()).unwrap();
         std::os::unix::fs::FileExt::write_all_at(&file, &self.moved.as_secs().to_ne_bytes(), 0).unwrap();
     }
@@ -78,7 +78,7 @@ impl Host {
         [&row["qemu"], &row["status"]["supervisor"]].map(|pid| pid.as_u64().unwrap().try_into().unwrap())
     }
 
-    /// The guest's clock lies between the host's before and after the question.
+    /// The guest's clock is between the host's before and after the query.
     fn has_the_time(&self) {
         let millis = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap().as_millis();
         let before = millis(self.now());
@@ -88,7 +88,7 @@ impl Host {
         assert!(before <= guest + CLOSE && guest <= after + CLOSE, "{before} {guest} {after}");
     }
 
-    /// A server whose certificate is of this time.
+    /// A server whose certificate is valid at this time.
     fn server(&self, at: SystemTime) -> Proxy {
         let authority = Authority::new("short").valid(at - LIFE..at + LIFE);
         fs::write(self.place.path("page"), "answered").unwrap();
@@ -99,7 +99,7 @@ impl Host {
         server
     }
 
-    /// How curl in the guest ends.
+    /// The result of curl in the guest.
     fn fetch(&self, server: &Proxy) -> Finished {
         let port = server.url().rsplit(':').next().unwrap().to_owned();
         let script = format!(
@@ -130,7 +130,7 @@ fn after_the_host_slept_for_two_hours_the_clock_is_right_and_tls_works() {
     // CURLE_PEER_FAILED_VERIFICATION of libcurl-errors(3).
     host.fetch(&first).expect_code(60).expect_said("not yet valid");
 
-    // The machine was stopped, and nobody attends to it.
+    // The machine was paused, and has no supervisor.
     let [_, supervisor] = host.pids();
     signal("KILL", supervisor);
     wait_until("the supervisor is gone", || host.row()["state"] == "unattended");
@@ -143,7 +143,7 @@ fn after_the_host_slept_for_two_hours_the_clock_is_right_and_tls_works() {
     is_set(&host, 0);
     assert_eq!(host.fetch(&first).expect_code(0).stdout, "answered");
 
-    // All of the host stands, as it does when it really sleeps.
+    // All processes are paused, as during a real suspend.
     let at = host.row()["status"]["clock"]["at"].as_u64().unwrap();
     let second = host.server(host.now() + SLEEP);
     host.fetch(&second).expect_code(60);
@@ -160,7 +160,7 @@ fn after_the_host_slept_for_two_hours_the_clock_is_right_and_tls_works() {
     host.fetch(&first).expect_code(60).expect_said("expired");
 }
 
-/// The supervisor has set the clock since then, and it is right.
+/// The supervisor has set the clock since then, and it is correct.
 fn is_set(host: &Host, since: u64) {
     host.run(&["exec", NAME, "--", "true"]).expect_code(0);
     let at = || host.row()["status"]["clock"]["at"].as_u64();

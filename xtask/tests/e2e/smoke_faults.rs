@@ -1,4 +1,4 @@
-//! The smoke suite on a guest that is broken: each check must fail for its own reason, and only then.
+//! The smoke suite on a broken guest: each check must fail exactly for its own reason.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use rave_smoke::{Guest, registry, suite};
 use crate::fixture::{Fixture, said};
 use crate::tool::HEADLESS;
 
-/// What is broken in the guest: a service, a program, a unit that failed, keys older than the machine.
+/// Breaks the guest: a service, a program, a failed unit, keys older than the machine.
 const BREAK: &str = "sudo -n systemctl stop vibe-kanban && sudo -n rm /usr/bin/wget && \
     sudo -n touch -d 2020-01-01 /etc/ssh/ssh_host_ed25519_key && \
     { sudo -n systemd-run --wait --quiet --unit=broken false || true; }";
@@ -19,7 +19,7 @@ pub(crate) fn run(guest: &mut Guest, names: &[&str]) -> Vec<CheckResult> {
     suite::run(&registry::select(&names, &[], &features).unwrap(), guest, &|_| ())
 }
 
-/// The reasons of those that failed, each with its check.
+/// The failed checks with their reasons.
 fn failed(rows: &[CheckResult]) -> Vec<(&str, &str)> {
     let failed = rows.iter().filter(|row| row.outcome.is_failure());
     failed.map(|row| (row.name.as_str(), row.outcome.reason().unwrap_or_default())).collect()

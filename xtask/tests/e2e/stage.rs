@@ -1,6 +1,6 @@
 //! The stages of `image`, in order.
 
-/// Every stage with those that must be done before it.
+/// Every stage with its prerequisites.
 pub(crate) const STAGES: &[(&str, &[&str])] = &[
     ("rootfs", &["tools", "guest"]),
     ("tools", &["rootfs", "guest"]),
@@ -9,5 +9,5 @@ pub(crate) const STAGES: &[(&str, &[&str])] = &[
     ("qemu", &["rootfs", "tools", "guest", "disk"]),
 ];
 
-/// The stages of the formats that the shared image does not have; all that is in [`STAGES`] is done before them but the last.
+/// The stages of formats that the shared image does not have; all of [`STAGES`] but the last precede them.
 pub(crate) const OTHER_FORMATS: &[&str] = &["virtualbox", "vmware", "raw", "iso"];

@@ -1,4 +1,5 @@
-//! Templates and their clones, with the real headless image: what clones do not share, and what damage and killed makers do.
+//! Templates and their clones, with the real headless image: what clones do not share, and the effects of damage and
+//! killed makers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::command::{Command, signal};
 use crate::tool::{Finished, HEADLESS, Place, finish, shared_cache, shared_out, wait_until};
 
-/// What may go on from the template: systemd's own early services, and `rave-guest`. None of them has drawn a key.
+/// Programs that may survive from the template: systemd's own early services, and `rave-guest`. None of them has
+/// generated a key.
 const SURVIVORS: [&str; 8] = [
     "systemd",
     "systemd-journal",
@@ -21,9 +23,10 @@ const SURVIVORS: [&str; 8] = [
     "rave-guest",
 ];
 
-/// Programs that are older than the opening of the barrier, whose file has the guest's uptime of that moment, ms. The fields of
-/// /proc/PID/stat after the name, which may have spaces, are state, parent, and 18 further ones up to the start in ticks of
-/// 10 ms: proc(5). Process 2 is the parent of the kernel's threads. Nothing is started for it: that is slow in emulation.
+/// Programs older than the opening of the barrier, whose file contains the guest's uptime at that moment, ms. The
+/// fields of /proc/PID/stat after the name, which may have spaces, are state, parent, and 18 further ones up to the
+/// start in ticks of 10 ms: proc(5). Process 2 is the parent of the kernel's threads. No other programs are started,
+/// which would be slow under emulation.
 const OLDER: &str = r#"
 read -r opened < /run/rave/identity
 for process in /proc/[0-9]*; do
@@ -62,7 +65,7 @@ impl Sandboxes {
         serde_json::from_str(&about.expect_code(0).stdout).unwrap()
     }
 
-    /// The folders of the templates that look whole.
+    /// The folders of templates that look complete.
     fn templates(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.place.path("state/templates")).into_iter().flatten().flatten();
         let folders = entries.map(|entry| entry.path()).filter(|path| path.is_dir());
@@ -83,7 +86,7 @@ fn clones_share_no_identity_and_change_no_byte_of_their_template() {
     shared_cache(HEADLESS);
     let mut sandboxes = Sandboxes { place: Place::new(), names: Vec::new() };
 
-    // A maker that is killed leaves nothing that looks whole.
+    // A killed maker leaves nothing that looks complete.
     let killed = sandboxes.up("killed").start_until("boot: kernel");
     killed.signal("KILL");
     sandboxes.place.expect_no_process();
@@ -107,7 +110,7 @@ fn clones_share_no_identity_and_change_no_byte_of_their_template() {
     assert_eq!(digests(&template), saved);
     restarts(&sandboxes);
 
-    // Damage is told, and made good. Running clones have the file itself.
+    // Damage is reported and repaired. Running clones keep the file open.
     fs::remove_file(template.join("memory")).unwrap();
     fs::write(template.join("memory"), "short").unwrap();
     finish(&sandboxes.up("three")).expect_code(0).expect_said("damaged and is made again");
@@ -149,7 +152,7 @@ fn digests(template: &std::path::Path) -> BTreeMap<String, String> {
     ["memory", "devices", "template.qcow2", "base.qcow2"].map(digest).into()
 }
 
-/// Two clones have nothing of this in common.
+/// Two clones differ in all of these.
 fn differ(sandboxes: &Sandboxes) {
     let own = [
         ("machine-id", "cat /etc/machine-id"),
@@ -167,7 +170,7 @@ fn differ(sandboxes: &Sandboxes) {
         let (one, two) = (sandboxes.text("one", script), sandboxes.text("two", script));
         assert!(!one.is_empty() && one != two, "{what}: {one} and {two}");
     }
-    // What is told in the documentation as the same.
+    // What the documentation lists as the same.
     let boot = |name| sandboxes.text(name, "cat /proc/sys/kernel/random/boot_id");
     assert_eq!(boot("one"), boot("two"));
 
@@ -182,7 +185,7 @@ fn differ(sandboxes: &Sandboxes) {
         }
         let guest: i128 = sandboxes.text(name, "date +%s%3N").parse().unwrap();
         let host = i128::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
-        // The command's own way back takes its time.
+        // The command itself takes some time.
         assert!((host - guest).abs() < 5000, "{name}: {host} and {guest}");
         let ssh = finish(&sandboxes.place.xtask(&["ssh", name, "hostname"]));
         assert_eq!(ssh.expect_code(0).stdout.trim(), name, "by the key of its own");
@@ -195,7 +198,7 @@ fn survivors(sandboxes: &Sandboxes, name: &str) {
     assert!(strange.is_empty() && text.lines().any(|line| line == "rave-guest"), "{text}");
 }
 
-/// A clone is a machine of its own: it starts from its disk, with the identity that it got.
+/// A clone is an independent machine: it starts from its disk, with its identity.
 fn restarts(sandboxes: &Sandboxes) {
     let id = sandboxes.text("one", "cat /etc/machine-id");
     finish(&sandboxes.place.xtask(&["stop", "one"])).expect_code(0);

@@ -1,4 +1,4 @@
-//! The built xtask as a user runs it, in a cache and output folder of the test's own.
+//! The built xtask as a user runs it, with a separate cache and output folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::command::Command;
 
-/// Longer than anything that is waited for under software emulation on a busy machine.
+/// Longer than any wait under software emulation on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(600);
 
 /// The checkout.
@@ -16,12 +16,12 @@ pub(crate) fn checkout() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the checkout")
 }
 
-/// Folders that one test has for itself.
+/// The folders of one test.
 pub(crate) struct Place {
     folder: tempfile::TempDir,
 }
 
-/// What a finished run left.
+/// The result of a finished run.
 pub(crate) struct Finished {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: String,
@@ -29,14 +29,14 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
-    /// The exit code, or a failed test that shows what was said.
+    /// Fails the test with the output unless the exit code is this one.
     #[track_caller]
     pub(crate) fn expect_code(&self, code: i32) -> &Self {
         assert_eq!(self.status.code(), Some(code), "{}\n{}", self.stdout, self.stderr);
         self
     }
 
-    /// Fails the test unless stderr has this text.
+    /// Fails the test unless stderr contains this text.
     #[track_caller]
     pub(crate) fn expect_said(&self, text: &str) -> &Self {
         assert!(self.stderr.contains(text), "no {text:?} in:\n{}", self.stderr);
@@ -45,7 +45,7 @@ impl Finished {
 }
 
 impl Place {
-    /// Below /var/tmp, for images are large and /tmp may be memory.
+    /// Below /var/tmp, because images are large and /tmp may be in memory.
     pub(crate) fn new() -> Self {
         Self { folder: tempfile::Builder::new().prefix("rave-test-").tempdir_in("/var/tmp").unwrap() }
     }
@@ -54,8 +54,8 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// Gives it the templates that tests share, of which the first that needs one makes it: a clone is ready in seconds. Not for tests
-    /// of templates themselves.
+    /// Uses the templates shared by tests, which the first test makes: a clone is ready in seconds. Not for tests of
+    /// templates themselves.
     pub(crate) fn share_templates(&self) {
         let shared = user_cache().join("test-templates");
         fs::create_dir_all(&shared).unwrap();
@@ -68,7 +68,7 @@ impl Place {
         self.xtask_by(env!("CARGO_BIN_EXE_xtask"), &[], arguments)
     }
 
-    /// The same, started by another program that takes the command line after its own arguments.
+    /// The same, run through another program that takes the command line after its own arguments.
     pub(crate) fn xtask_by(&self, program: &str, before: &[&str], arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(before);
@@ -84,7 +84,7 @@ impl Place {
     pub(crate) fn own(&self, command: &mut Command) {
         command.env("RAVE_CACHE", self.path("cache")).env("RAVE_STATE", self.path("state"));
         command.env("RAVE_PROFILE", HEADLESS).env("NO_COLOR", "1");
-        // The checkout is found from the folder, as a user's is.
+        // The checkout is found from the current folder, as for a user.
         command.env_remove("CARGO_MANIFEST_DIR");
     }
 
@@ -95,8 +95,8 @@ impl Place {
         command
     }
 
-    /// Hard links of the headless image's stages in the shared cache, so that only the others are left to do.
-    /// Other profiles' stages of the same names lie there too; the manifest says which are this image's.
+    /// Hard links of the headless image's stages in the shared cache, so that only the others must be built. The cache
+    /// also has other profiles' stages of the same names; the manifest identifies those of this image.
     pub(crate) fn seed(&self, stages: &[&str]) {
         let target = self.path("cache/stages");
         fs::create_dir_all(&target).unwrap();
@@ -108,7 +108,7 @@ impl Place {
         }
     }
 
-    /// Every file and folder of the place whose name says that it is unfinished.
+    /// Every file and folder whose name marks it as unfinished.
     pub(crate) fn unfinished(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         walk(self.folder.path(), &mut |path| {
@@ -119,7 +119,7 @@ impl Place {
         found
     }
 
-    /// Processes that this place's runs started, by their environment.
+    /// Processes started by this place's runs, found by their environment.
     pub(crate) fn processes(&self) -> Vec<u32> {
         let mark = format!("RAVE_CACHE={}", self.path("cache").display()).into_bytes();
         let pids = fs::read_dir("/proc").unwrap().flatten();
@@ -131,7 +131,7 @@ impl Place {
             .collect()
     }
 
-    /// Waits until no process of this place is left.
+    /// Waits until no process of this place remains.
     #[track_caller]
     pub(crate) fn expect_no_process(&self) {
         wait_until("every process is gone", || self.processes().is_empty());
@@ -154,7 +154,7 @@ pub(crate) fn wait_until(what: &str, holds: impl FnMut() -> bool) {
     poll(what, Duration::from_millis(20), holds);
 }
 
-/// Asks as often as this until the condition holds: where an answer costs the guest something.
+/// The same with a given interval, for queries that load the guest.
 #[track_caller]
 pub(crate) fn poll(what: &str, every: Duration, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
@@ -164,7 +164,7 @@ pub(crate) fn poll(what: &str, every: Duration, mut holds: impl FnMut() -> bool)
     }
 }
 
-/// The profiles that tests share an image of: most want the smallest.
+/// The profiles of shared images: most tests use the smallest.
 pub(crate) const HEADLESS: &str = "headless";
 pub(crate) const SIMPLE: &str = "simple";
 pub(crate) const CLOUD: &str = "cloud";
@@ -177,7 +177,7 @@ pub(crate) fn shared_cache(profile: &str) -> &'static Path {
     cache.get_or_init(|| {
         build_shared(profile, "qemu");
         let cache = user_cache();
-        // An artifact outlives its stages in a cache that newer ones have filled.
+        // An artifact may outlive its stages, which newer ones have displaced from the cache.
         if stages_of(profile).iter().any(|stage| !cache.join("stages").join(stage).is_dir()) {
             fs::remove_file(shared_out(profile).join("manifest.json")).unwrap();
             build_shared(profile, "qemu");
@@ -202,7 +202,7 @@ pub(crate) fn build_shared(profile: &str, format: &str) {
     assert!(built.status.success(), "{}", built.stderr);
 }
 
-/// The folder of a shared image's artifacts, where a user's own are too.
+/// The folder of a shared image's artifacts, which is also the user's own.
 pub(crate) fn shared_out(profile: &str) -> PathBuf {
     checkout().join("out").join(format!("debian-{profile}"))
 }

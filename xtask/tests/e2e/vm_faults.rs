@@ -1,4 +1,4 @@
-//! The real image when things go wrong inside it, and when it is asked to be otherwise.
+//! The real image under faults inside the guest, and with different settings.
 
 use std::fs;
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn a_service_that_hangs_is_named_as_the_stage_that_hangs() {
             elapsed = instance.wait_for(stage, DEADLINE, &mut |_| ()).unwrap().timeline.ready.max(elapsed);
         }
     }
-    // The guest asks systemd the more seldom the longer an answer takes.
+    // The guest queries systemd less often the longer an answer takes.
     let failure = loop {
         elapsed += Duration::from_secs(10);
         let error = instance.wait_ready(elapsed, &mut |_| ()).unwrap_err();
@@ -44,15 +44,15 @@ fn a_service_that_hangs_is_named_as_the_stage_that_hangs() {
 #[test]
 fn a_wrong_clock_does_no_harm_and_a_full_disk_is_survived() {
     let mut fixture = Fixture::new(HEADLESS);
-    // Long before the image was made: every file and certificate is from the future.
+    // Long before the image was built: every file and certificate is from the future.
     fixture.sandbox.machine.clock = Clock::At("2006-06-17T16:01:21".into());
     let (mut instance, _, ssh) = fixture.ready();
     let fill = "sudo -n fallocate -l $(df --output=avail -B1 / | tail -n 1) /filler; \
                 sudo -n sh -c 'cat /dev/zero > /filler2' 2>/dev/null; sync; df --output=avail -B1M / | tail -n 1";
     assert_eq!(said(&ssh, fill).trim(), "0");
 
-    // What must write is named where it cannot run; what need not is there. Whether the boot frees a block for it is
-    // chance, and what is told must be what is.
+    // Services that must write are named if they cannot run; others work. Whether the boot frees a block for them is
+    // random, but the report must match the actual state.
     let kanban = match instance.reboot(&ssh, DEADLINE, &mut |_| ()) {
         Ok(_) => "active",
         Err(Error::Boot(failure)) => {
@@ -62,7 +62,7 @@ fn a_wrong_clock_does_no_harm_and_a_full_disk_is_survived() {
         Err(other) => panic!("{other}"),
     };
     assert_eq!(ssh.exec("systemctl is-active vibe-kanban", COMMAND).unwrap().text().trim(), kanban);
-    // The boot ends with the first service that failed: the others may still be starting.
+    // The boot ends with the first failed service: others may still be starting.
     wait_until("what need not write is there", || {
         let states = ssh.exec("systemctl is-active nginx ssh claude-code-router", COMMAND).unwrap();
         states.text().trim() == "active\nactive\nactive"
@@ -127,7 +127,7 @@ fn a_hardened_profile_takes_no_passwords_and_units_and_variables_of_the_user_are
     place.expect_no_process();
 }
 
-/// The first image's file goes to another name and its place to a newer image; the disk stays on what it began with.
+/// The first image's file is renamed and replaced by a newer image; the disk keeps its original base.
 #[test]
 fn a_kept_disk_goes_on_beside_a_newer_image() {
     let place = Place::new();

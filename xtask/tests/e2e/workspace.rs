@@ -1,4 +1,4 @@
-//! A project on its way into a sandbox with the real headless image, and what an agent made of it on its way back.
+//! A project copied into a sandbox with the real headless image, and an agent's changes copied back.
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ impl Sandbox {
         serde_json::from_str(&done.stdout).unwrap()
     }
 
-    /// In the folder of the project in the guest.
+    /// Runs a script in the project's folder in the guest.
     fn exec(&self, script: &str) -> String {
         let done = self.run(&["exec", NAME, "--workdir", "/home/agent/work/demo", "--", "sh", "-ec", script]);
         done.expect_code(0).stdout.clone()
@@ -103,7 +103,7 @@ fn a_project_goes_in_and_an_agents_work_comes_back() {
         shown.stdout
     );
 
-    // Both sides work on: the host's is sent, and the guest's is kept.
+    // Both sides change files: the host's changes are sent, the guest's are kept.
     sandbox.write("src/other.sh", "echo host\n");
     sandbox.write("src/main.sh", "echo zero\necho one\necho two\n");
     sandbox.run(&["push", NAME]).expect_code(1).expect_said("src/main.sh");

@@ -1,5 +1,5 @@
-//! The workflows against actionlint, which knows the types of expressions and asks shellcheck. What they call is checked beside
-//! `cmd/ci.rs`.
+//! Checks the workflows with actionlint, which knows the types of expressions and runs shellcheck. The commands that
+//! they call are checked beside `cmd/ci.rs`.
 
 use rave_process::{Cmd, find_program};
 use rave_testing::skip;

@@ -9,7 +9,7 @@ pub(crate) fn root() -> &'static Utf8Path {
     Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
 }
 
-/// The files that git has or would take, relative to [`root`], that end in `end`.
+/// The files that git tracks or would add, relative to [`root`], whose names end in `end`.
 pub(crate) fn files(end: &str) -> Vec<Utf8PathBuf> {
     let list = Cmd::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
@@ -26,7 +26,7 @@ pub(crate) fn files(end: &str) -> Vec<Utf8PathBuf> {
     files
 }
 
-/// The text of a file below [`root`]; empty where it is no text.
+/// The text of a file below [`root`]; empty if it is not text.
 pub(crate) fn read(file: &Utf8Path) -> String {
     std::fs::read_to_string(root().join(file)).unwrap_or_default()
 }
@@ -36,29 +36,29 @@ pub(crate) fn own_toml() -> String {
     read("rave.toml".into())
 }
 
-/// What the program did.
+/// The result of the program.
 pub(crate) struct Ran {
     pub(crate) code: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-/// Checks all that was printed, stdout first, and the exit code.
+/// Checks the whole output, stdout first, and the exit code.
 pub(crate) fn shows(ran: &Ran, code: i32, expected: &Expect) {
     let lines = ran.stdout.lines().chain(ran.stderr.lines());
-    // clap leaves spaces on empty lines, which editors take away.
+    // clap leaves spaces on empty lines, which editors remove.
     expected.assert_eq(&(lines.map(str::trim_end).collect::<Vec<_>>().join("\n") + "\n"));
     assert_eq!(ran.code, code);
 }
 
-/// A checkout of this rave.toml and the shipped profiles, at a path with spaces.
+/// A checkout with this rave.toml and the shipped profiles, at a path with spaces.
 pub(crate) fn fresh(rave_toml: &str) -> tempfile::TempDir {
     let folder = tempfile::Builder::new().prefix("check out ").tempdir().expect("a folder");
     fill(folder.path(), rave_toml);
     folder
 }
 
-/// Makes `folder` a checkout of this rave.toml, the shipped lock and the shipped profiles.
+/// Makes `folder` a checkout with this rave.toml, the shipped lock and the shipped profiles.
 pub(crate) fn fill(folder: &std::path::Path, rave_toml: &str) {
     std::fs::write(folder.join("rave.toml"), rave_toml).expect("rave.toml is written");
     std::fs::write(folder.join("debian.lock"), read("debian.lock".into())).expect("debian.lock is written");
@@ -68,7 +68,7 @@ pub(crate) fn fill(folder: &std::path::Path, rave_toml: &str) {
     }
 }
 
-/// Runs xtask in a [`fresh`] checkout, with a state and a cache of its own.
+/// Runs xtask in a [`fresh`] checkout, with separate state and cache folders.
 pub(crate) fn xtask(rave_toml: &str, arguments: &[&str]) -> Ran {
     run_in(fresh(rave_toml).path(), arguments, &[])
 }
@@ -78,7 +78,7 @@ pub(crate) fn run_in(folder: &std::path::Path, arguments: &[&str], variables: &[
     run_under(&[], folder, arguments, variables)
 }
 
-/// Runs xtask in `folder` by way of a program that runs another, such as setpriv(1).
+/// Runs xtask in `folder` through a program that runs another, such as setpriv(1).
 pub(crate) fn run_under(
     runner: &[&str],
     folder: &std::path::Path,
@@ -87,7 +87,7 @@ pub(crate) fn run_under(
 ) -> Ran {
     let own = tempfile::tempdir().expect("a folder");
     let (out, err) = (own.path().join("stdout"), own.path().join("stderr"));
-    // A shell parts the two streams into files.
+    // A shell redirects the two streams into files.
     let script = r#"out=$1 err=$2; shift 2; "$@" >"$out" 2>"$err" </dev/null; echo $?"#;
     let mut command = Cmd::new("sh").args(["-c", script, "sh"]).arg(&out).arg(&err);
     command = command.args(runner.iter().copied());

@@ -1,4 +1,4 @@
-//! No module depends on itself by way of others, and no crate does.
+//! No module or crate depends on itself through others.
 
 mod graph;
 mod modules;
@@ -13,13 +13,13 @@ use crate::checkout::{files, read, root};
 use graph::{Graph, Reason};
 use modules::{ModulePath, Sources};
 
-/// One circle: the names of its modules, and a shortest way round.
+/// One cycle: the names of its modules, and a shortest path around it.
 struct Circle {
     modules: BTreeSet<String>,
     way: Vec<String>,
 }
 
-/// The circles between the modules of the crate that begins at `root`.
+/// The cycles between the modules of the crate whose root is `root`.
 fn circles(root: &Utf8Path, sources: &Sources) -> Vec<Circle> {
     let graph: Graph = graph::of_modules(&modules::of_crate(root, sources));
     let groups = graph::circles(&graph).into_iter();
@@ -30,7 +30,7 @@ fn circles(root: &Utf8Path, sources: &Sources) -> Vec<Circle> {
     groups.map(circle).collect()
 }
 
-/// The circles of a fixture: files that begin with a line `//- PATH`.
+/// The cycles of a fixture: files that start with a line `//- PATH`.
 fn of_fixture(name: &str) -> Vec<Circle> {
     let text = read(&Utf8Path::new("xtask/tests/fixtures/circles").join(format!("{name}.txt")));
     let mut sources = Sources::new();
@@ -46,7 +46,7 @@ fn names(circle: &Circle) -> Vec<&str> {
     circle.modules.iter().map(String::as_str).collect()
 }
 
-/// A fixture that has one circle, of these modules.
+/// Checks a fixture with one cycle, of these modules.
 fn has_one(fixture: &str, modules: &[&str]) {
     let found = of_fixture(fixture);
     assert_eq!(found.iter().map(names).collect::<Vec<_>>(), [modules], "circles of {fixture}");
@@ -105,7 +105,7 @@ fn declarations_reexports_and_tests_make_no_circle() {
     assert!(found.is_empty(), "{:?}", found.iter().map(names).collect::<Vec<_>>());
 }
 
-/// What cargo knows of the workspace's crates.
+/// Cargo's metadata of the workspace's crates.
 fn packages() -> Vec<Value> {
     let metadata = Cmd::new("cargo")
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
@@ -116,7 +116,7 @@ fn packages() -> Vec<Value> {
     metadata["packages"].as_array().expect("packages").clone()
 }
 
-/// Libraries, programs and build scripts of a crate, by the file that each begins with.
+/// Libraries, programs and build scripts of a crate, by their root files.
 fn roots(package: &Value) -> Vec<Utf8PathBuf> {
     let targets = package["targets"].as_array().expect("targets").iter();
     let of_product = targets.filter(|target| !["test", "bench", "example"].contains(&kind(target)));
@@ -144,7 +144,7 @@ fn no_modules_of_a_crate_depend_on_one_another_in_a_circle() {
 
 #[test]
 fn no_crates_depend_on_one_another_in_a_circle() {
-    // Cargo refuses circles of dependencies, and takes those that close through [dev-dependencies].
+    // Cargo refuses cyclic dependencies, except through [dev-dependencies].
     let name = |value: &Value| vec![value["name"].as_str().expect("a name").to_owned()];
     let packages = packages();
     let graph = packages.iter().map(|package| {

@@ -1,4 +1,4 @@
-//! Error texts, exit codes and streams, as a user meets them.
+//! Error texts, exit codes and streams, as seen by a user.
 
 use rave_testing::skip;
 use std::ffi::OsStr;
@@ -112,7 +112,7 @@ fn a_disk_of_any_origin_becomes_no_iso() {
     );
 }
 
-/// A raw disk of 12 MiB with a boot sector, half of which nothing compresses, in a checkout.
+/// A checkout with a raw disk of 12 MiB that has a boot sector, half of it incompressible.
 fn checkout_with_disk() -> tempfile::TempDir {
     let folder = fresh(&own_toml());
     let mut state = 1_u64;
@@ -146,7 +146,7 @@ fn a_file_that_may_not_be_so_long_is_told_before_anything_is_written_where_its_s
         "error: out/disk.img is too large, for `ulimit -f` allows 4 MiB: it needs 12 MiB\n\
          remedy: raise the limit with `ulimit -f unlimited`, then run the same command again\n"
     );
-    // One is written by a program, the other by the tool, which is sent SIGXFSZ.
+    // One is written by a program, the other by the tool itself, which gets SIGXFSZ.
     for format in ["qemu", "virtualbox"] {
         let stderr = convert(format);
         assert!(stderr.contains("File too large") || stderr.contains("SIGXFSZ"), "{stderr}");
@@ -159,7 +159,7 @@ fn another_file_system_takes_what_has_room_on_it_and_the_size_that_is_needed_is_
     let folder = checkout_with_disk();
     let out = folder.path().join("out");
     std::fs::create_dir(&out).unwrap();
-    // A tmpfs, in a namespace of its own: nothing is left of it afterwards.
+    // A tmpfs in a separate namespace, which leaves nothing behind.
     let convert = |size: &str, format: &str| {
         let script =
             r#"mount -t tmpfs -o "size=$1" tmpfs out && shift && "$@"; code=$?; ls -A out >&2; exit $code"#;
@@ -291,7 +291,7 @@ fn colours_go_only_where_they_are_asked_for() {
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let script = r#""$0" completions bash 2>&1 >&3 3>&- | cat"#;
-    // Standard output is a pipe that nobody reads.
+    // Standard output is a pipe without a reader.
     let whole = format!("{{ {{ {script}; }} 3>&1; }} | true; echo done");
     let command = rave_process::Cmd::new("bash").args(["-c", &whole, env!("CARGO_BIN_EXE_xtask")]);
     assert_eq!(command.output().unwrap().text(), "done");

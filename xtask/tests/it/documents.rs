@@ -1,4 +1,4 @@
-//! What the documents name is there.
+//! Everything that the documentation refers to exists.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::checkout::{files, read};
 
-/// Files of this repository, and the folders that they lie in.
+/// Files of this repository, and their folders.
 fn known() -> BTreeSet<Utf8PathBuf> {
     let files = files("");
     let folders = files.iter().flat_map(|file| file.ancestors().skip(1).map(Utf8Path::to_owned));
@@ -23,7 +23,7 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// What stands between backquotes in a line, where it may be a path of ours: relative, no blank, no placeholder.
+/// Texts between backquotes in a line that may be paths in the repository: relative, no blank, no placeholder.
 fn paths(line: &str) -> impl Iterator<Item = &str> {
     let quoted = line.split('`').skip(1).step_by(2);
     let is_path = |text: &&str| {
@@ -33,7 +33,8 @@ fn paths(line: &str) -> impl Iterator<Item = &str> {
     quoted.filter(is_path).map(|text| text.trim_end_matches('/'))
 }
 
-/// Whether `text` names something that ought to be here: below a top folder, or a source file by the end of its path.
+/// Whether `text` refers to something that should exist: below a top-level folder, or a source file by the end of its
+/// path.
 fn claims(text: &str, known: &BTreeSet<Utf8PathBuf>) -> bool {
     let mut parts = text.split('/');
     let below_top =
@@ -61,7 +62,7 @@ fn every_path_in_a_document_is_there() {
     assert!(seen > 100, "only {seen} paths were found");
 }
 
-/// A heading as GitHub links to it: small letters and digits, blanks as hyphens, nothing else.
+/// The anchor of a heading on GitHub: lower-case letters and digits, hyphens for blanks, nothing else.
 fn anchor(heading: &str) -> String {
     let kept = heading.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
     kept.collect::<String>().trim().replace(' ', "-").to_lowercase()
@@ -113,7 +114,7 @@ fn resolve(document: &Utf8Path, link: &str) -> Utf8PathBuf {
     path
 }
 
-/// The most lines that README.md may have.
+/// Maximum number of lines in README.md.
 const MAX_README: usize = 150;
 
 #[test]
@@ -138,7 +139,7 @@ fn every_page_says_what_it_is_for_and_is_in_the_table() {
     }
 }
 
-/// Whether a name between backquotes reads like that of a test: words in lower case, joined by underscores.
+/// Whether a name between backquotes looks like a test's name: lower-case words joined by underscores.
 fn is_test_name(name: &str) -> bool {
     name.matches('_').count() >= 2 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
@@ -162,7 +163,7 @@ fn every_test_that_a_document_names_is_there() {
     assert!(seen > 20, "only {seen} tests are named");
 }
 
-/// The variants of the enum `Event`, as serde names them in a line of a record.
+/// The variants of the enum `Event`, in serde's spelling.
 fn kinds_of_events() -> BTreeSet<String> {
     let source = read("crates/audit/src/event.rs".into());
     let (_, variants) = source.split_once("pub enum Event {\n").expect("the enum");

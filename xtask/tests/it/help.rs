@@ -1,4 +1,5 @@
-//! The first screen, and that help needs no terminal's width. The help texts themselves are in `docs/cli.md`.
+//! The first screen of help, and its independence of the terminal's width. The help texts themselves are in
+//! `docs/cli.md`.
 
 use crate::checkout::{read, xtask};
 

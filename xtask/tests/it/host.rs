@@ -1,4 +1,4 @@
-//! Hosts that let a user or root do less, made by namespaces and capabilities: nothing outside of the test changes.
+//! Hosts that restrict a user or root, simulated with namespaces and capabilities: nothing outside the test changes.
 
 use rave_process::Cmd;
 use rave_testing::or_skip;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::checkout::{Ran, fresh, read, run_under};
 
-/// An ordinary user where user namespaces are off. The limit is one of the user namespace that it is set in.
+/// An ordinary user with user namespaces disabled. The limit applies to the user namespace that it is set in.
 const NO_USER_NAMESPACES: &[&str] = &[
     "unshare",
     "--user",
@@ -20,7 +20,7 @@ const NO_USER_NAMESPACES: &[&str] = &[
     "sh",
 ];
 
-/// Root as most containers have it.
+/// Root as in most containers.
 const ROOT_WITHOUT_MOUNTS: &[&str] = &[
     "unshare",
     "--user",
@@ -31,7 +31,7 @@ const ROOT_WITHOUT_MOUNTS: &[&str] = &[
     "--bounding-set=-sys_admin",
 ];
 
-/// An error where this host cannot make such a place.
+/// An error if this host cannot simulate it.
 fn run(runner: &[&str], arguments: &[&str]) -> Result<Ran, rave_process::Error> {
     Cmd::new(runner[0]).args(runner[1..].iter().copied()).arg("true").output()?;
     Ok(run_under(runner, fresh(&read("rave.toml".into())).path(), arguments, &[]))

@@ -1,4 +1,4 @@
-//! xtask seen from outside, and the rules that the whole workspace keeps.
+//! Tests of xtask from outside, and rules for the whole workspace.
 
 #![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
 

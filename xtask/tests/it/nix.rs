@@ -1,4 +1,4 @@
-//! What the flake must have of the Rust code, told without Nix.
+//! Consistency of the flake with the Rust code, checked without Nix.
 
 use std::collections::BTreeSet;
 
@@ -82,7 +82,8 @@ fn each_check_has_a_script_for_the_flakes_machines_and_each_feature_a_module() {
     }
 }
 
-/// The dotted names of the options in nix/lib/options.nix, told by their indentation: four spaces and two more for each table.
+/// The dotted names of the options in nix/lib/options.nix, recognised by their indentation: four spaces and two more
+/// for each table.
 fn options() -> BTreeSet<String> {
     let text = read("nix/lib/options.nix".into());
     let (_, options) = text.split_once("\n  options = {\n").expect("the options");

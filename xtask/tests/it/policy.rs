@@ -1,4 +1,4 @@
-//! Rules of ARCHITECTURE.md and CONTRIBUTING.md that no compiler knows.
+//! Rules of ARCHITECTURE.md and CONTRIBUTING.md that the compiler does not check.
 
 use camino::Utf8PathBuf;
 use syn::visit::{self, Visit};
@@ -6,10 +6,10 @@ use syn::{ExprClosure, ExprReturn, ItemFn};
 
 use crate::checkout::{files, read};
 
-/// The longest a file of code may be.
+/// Maximum number of lines in a source file.
 const MAX_LINES: usize = 500;
 
-/// Each line of the code under `src/` that has one of `needles` in it and is no comment.
+/// Each line of code under `src/` that contains one of `needles` and is not a comment.
 fn lines_with(needles: &[&str], is_exempt: impl Fn(&Utf8PathBuf) -> bool) -> Vec<String> {
     let code = files(".rs").into_iter().filter(|file| file.as_str().contains("src/") && !is_exempt(file));
     code.flat_map(|file| {
@@ -22,7 +22,7 @@ fn lines_with(needles: &[&str], is_exempt: impl Fn(&Utf8PathBuf) -> bool) -> Vec
     .collect()
 }
 
-/// Whether `needle` stands in the line outside a string: behind an even number of quotes.
+/// Whether `needle` is outside a string: after an even number of quotes.
 fn is_code(line: &str, needle: &str) -> bool {
     line.find(needle).is_some_and(|place| line[..place].matches('"').count().is_multiple_of(2))
 }
@@ -33,7 +33,7 @@ fn none(what: &str, found: &[String]) {
 
 #[test]
 fn only_rave_process_spawns_on_the_host() {
-    // The guest's program runs inside the machine and spawns by itself.
+    // The guest's program runs inside the machine and spawns processes itself.
     let exempt = |file: &Utf8PathBuf| file.starts_with("crates/process") || file.starts_with("crates/guest");
     none(
         "use rave_process::Cmd",
@@ -67,7 +67,7 @@ fn only_the_ui_prints() {
     none(
         "print through the Ui",
         &lines_with(&["println!(", "print!(", "dbg!(", "io::stdout(", "io::stderr("], |file| {
-            // settings asks whether it is a terminal, and prints nothing.
+            // settings checks whether stdin is a terminal, and prints nothing.
             exempt(file) || file == "crates/rave/src/settings.rs"
         }),
     );
@@ -136,7 +136,7 @@ fn files_stay_readable() {
     none("split these", &long.collect::<Vec<_>>());
 }
 
-/// The places of `return` in tests; closures and functions inside are their own.
+/// The positions of `return` in tests, except in nested closures and functions.
 #[derive(Default)]
 struct EarlyEnds {
     test: Option<String>,

@@ -1,4 +1,4 @@
-//! Phrases that no reader should meet: `fixtures/prose.txt` lists them with what to write instead.
+//! Phrases that no text may contain: `fixtures/prose.txt` lists them with better ones.
 
 mod text;
 
@@ -15,7 +15,7 @@ const LIST: &str = "xtask/tests/fixtures/prose.txt";
 /// A phrase that is always wrong.
 #[derive(Debug, Default)]
 struct Phrase {
-    /// The word that must not come before.
+    /// The word that must not precede it.
     not_after: Option<String>,
     words: Vec<String>,
     better: String,
@@ -45,11 +45,11 @@ fn bare(word: &str) -> String {
     trimmed.to_lowercase()
 }
 
-/// Where the phrases stand in a passage: each hit's line, the words there, and the phrase.
+/// The occurrences of phrases in a passage: each hit's line, its words, and the phrase.
 fn hits<'a>(passage: &Passage, phrases: &'a [Phrase]) -> Vec<(usize, String, &'a Phrase)> {
     let bare: Vec<String> = passage.words.iter().map(|(_, word)| bare(word)).collect();
     let mut hits = Vec::new();
-    // By their first word, or a build without optimisation takes long.
+    // Indexed by their first word, otherwise an unoptimised build is slow.
     let mut by_first: BTreeMap<&str, Vec<&Phrase>> = BTreeMap::new();
     for phrase in phrases {
         by_first.entry(&phrase.words[0]).or_default().push(phrase);
@@ -74,7 +74,7 @@ fn hits<'a>(passage: &Passage, phrases: &'a [Phrase]) -> Vec<(usize, String, &'a
     hits
 }
 
-/// What a reader reads: documents, configuration, and in code its strings and comments.
+/// The checked files: documents, configuration, and code, of which strings and comments are read.
 fn is_read(file: &Utf8PathBuf) -> bool {
     let kind = file.extension().unwrap_or_default();
     let is_data = file.as_str().contains("/fixtures/") || file.as_str().contains("/tests/bad");

@@ -1,4 +1,4 @@
-//! What `release` looks at before it begins.
+//! The checks of `release` before it starts.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::checkout::{Ran, fill, fresh, own_toml, run_in};
 
 pub(crate) const VERSION: &str = "1.2.0";
 
-/// A repository that a release can be cut of, and a key beside it.
+/// A repository that a release can be cut from, and a key beside it.
 pub(crate) fn repository() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     let root = place.path().join("checkout");
@@ -25,7 +25,7 @@ pub(crate) fn repository() -> tempfile::TempDir {
     write("Cargo.lock", "");
     write("crates/guest/assets/npm/package-lock.json", "{}");
     write("CHANGELOG.md", &format!("# Changelog\n\n## [{VERSION}]\n\n- Something new.\n"));
-    // The lock of today, whenever the test runs.
+    // A current lock, whenever the test runs.
     let today = Cmd::new("date").args(["-u", "+%Y-%m-%dT00:00:00Z"]).output().unwrap().text();
     let lock = fs::read_to_string(root.join("debian.lock")).unwrap();
     let dated = |line: &str| {
@@ -35,7 +35,7 @@ pub(crate) fn repository() -> tempfile::TempDir {
             _ => format!("{line}\n"),
         }
     };
-    // No archive is asked for packages that are not there.
+    // No archive is queried for missing packages.
     let lines = lock.lines().filter(|line| !line.starts_with("package ") && !line.starts_with("profile "));
     write("debian.lock", &lines.map(dated).collect::<String>());
     write("deny.toml", "[licenses]\nallow = [\"MIT\"]\n");
@@ -54,13 +54,13 @@ fn git(root: &Path, words: &[&str]) {
     Cmd::new("git").args(author).args(words.iter().copied()).current_dir(root).output().unwrap();
 }
 
-/// cargo-deny would judge a checkout without crates; cargo installs it elsewhere.
+/// Hides cargo-deny, which cargo installs elsewhere: it would check a checkout without crates.
 const SYSTEM: (&str, &str) = ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
 
 const DRY_RUN: [&str; 8] =
     ["release", "--out", "../release", "--key", "../key", "--dry-run", "--profile", "headless"];
 
-/// What a release of a profile that was never built may take, by `release` itself: 13.5 GiB.
+/// The estimated size of a release of a profile that was never built: 13.5 GiB.
 fn has_space(place: &Path) -> Result<(), String> {
     let stat = rustix::fs::statvfs(place).unwrap();
     let free = stat.f_bavail * stat.f_frsize;
@@ -154,7 +154,7 @@ fn each_check_that_fails_is_named_with_what_to_do() {
     git(&root, &["commit", "-q", "--amend", "-m", "Now"]);
     fs::rename(place.path().join("key"), place.path().join("away")).unwrap();
     fails(&GOOD, "key", "make one with `cargo xtask release keygen`");
-    // Who only builds needs none.
+    // Building parts needs no key.
     let words =
         [&["release", "--out", "../part", "--unsigned", "--dry-run", "--profile", "headless"], &GOOD[..]]
             .concat();

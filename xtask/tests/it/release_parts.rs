@@ -1,4 +1,4 @@
-//! What the workflow `release` runs after the builds: parts are signed, and the release becomes a draft.
+//! The steps of the workflow `release` after the builds: parts are signed, and the release becomes a draft.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,7 +13,7 @@ use crate::release::{VERSION, repository};
 
 const DISK: &str = "rave-1.2.0-headless-x86_64.qcow2";
 
-/// A checkout, a key, and a part of one artifact that is a few bytes.
+/// A checkout, a key, and a part with one artifact of a few bytes.
 struct Place {
     _folder: tempfile::TempDir,
     path: Utf8PathBuf,
@@ -66,7 +66,7 @@ impl Place {
         fs::write(part.join("part.json"), document.to_string()).unwrap();
     }
 
-    /// A stand-in for the code host's client: a folder of assets. No code host is here that could be used.
+    /// A stand-in for the code host's client: a folder of assets. No real code host is available here.
     fn make_host(&self) {
         let script = r#"#!/bin/sh
 echo "$*" >>"$GH_STATE.log"
@@ -147,7 +147,7 @@ esac
         names
     }
 
-    /// What the client was asked for since the last call of this.
+    /// The number of uploads since the last call.
     fn uploads(&self) -> usize {
         let log = self.path.join("assets.log");
         let text = fs::read_to_string(&log).unwrap_or_default();
@@ -172,7 +172,7 @@ fn parts_are_signed_by_the_key_of_the_environment_which_leaves_nothing() {
     let said = place.sign();
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert!(said.stderr.contains("is already finished"), "{}", said.stderr);
-    // A part of other sources.
+    // A part from different sources.
     fs::remove_dir_all(place.path.join("release")).unwrap();
     let path = place.path.join("parts/part-debian-headless/part.json");
     let text =
@@ -191,7 +191,7 @@ fn a_draft_gets_each_file_once_and_never_another_content() {
     assert_eq!((said.code, said.stdout.as_str()), (Some(0), "the draft of v1.2.0\n"), "{}", said.stderr);
     let expected = ["rave-1.2.0-bundle.jsonl", "rave-1.2.0-documents.tar", DISK];
     assert_eq!((place.assets(), place.uploads()), (expected.map(String::from).to_vec(), 3));
-    // What is fetched is what was signed, after one tar.
+    // The downloads are the signed files, after unpacking one tar.
     let fetched = place.path.join("fetched");
     fs::create_dir(&fetched).unwrap();
     fs::copy(place.path.join("assets").join(DISK), fetched.join(DISK)).unwrap();
@@ -202,7 +202,7 @@ fn a_draft_gets_each_file_once_and_never_another_content() {
     assert_eq!((place.draft(&[]).code, place.uploads()), (Some(0), 0));
     // A client that knows no digests fetches the file.
     assert_eq!((place.draft(&[("GH_OLD", "1")]).code, place.uploads()), (Some(0), 0));
-    // An upload that was killed.
+    // A killed upload.
     let asset = place.path.join("assets").join(DISK);
     fs::write(&asset, "").unwrap();
     assert_eq!((place.draft(&[]).code, place.uploads()), (Some(0), 1));
@@ -216,7 +216,7 @@ fn a_draft_gets_each_file_once_and_never_another_content() {
         );
         assert_eq!((fs::read(&asset).unwrap().as_slice(), place.uploads()), (&b"another"[..], 0));
     }
-    // Once it is published, nothing is added.
+    // Nothing is added after publication.
     fs::remove_file(&asset).unwrap();
     fs::write(place.path.join("assets.draft"), "false\n").unwrap();
     let said = place.draft(&[]);
@@ -225,7 +225,7 @@ fn a_draft_gets_each_file_once_and_never_another_content() {
         "{}",
         said.stderr
     );
-    // Nor is anything drafted that does not verify.
+    // A release that does not verify is not drafted.
     fs::remove_dir_all(place.path.join("assets")).unwrap();
     fs::write(place.path.join("release").join(DISK), "A disk").unwrap();
     let said = place.draft(&[]);

@@ -1,4 +1,4 @@
-//! `cargo xtask smoke` as far as it needs no machine.
+//! `cargo xtask smoke` without machines.
 
 use expect_test::expect;
 
@@ -59,7 +59,7 @@ fn a_report_folder_that_cannot_be_made_is_told_before_anything_is_built() {
         assert_eq!(
             ran.stderr,
             "error: cannot make the folder rave.toml: File exists (os error 17)\n\
-             remedy: name a folder that can be made or is there\n"
+             remedy: name a folder that exists or can be created\n"
         );
     }
 }
@@ -113,7 +113,7 @@ fn rows_that_are_not_there_or_of_other_formats_are_wrong_usage() {
         &smoke(&["--format", "raw", "--rows", "qemu-uefi"]),
         2,
         &expect![[r#"
-        error: row qemu-uefi is not of the chosen formats
+        error: row qemu-uefi does not belong to the chosen formats
         remedy: add qemu to --format, or leave --format out
     "#]],
     );

@@ -1,4 +1,4 @@
-//! Files that claim more than they have: neither the tool nor the programs that it asks take memory or time for it.
+//! Files with exaggerated sizes: neither the tool nor the programs that it runs spend memory or time on them.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ fn qcow2(size: u64) -> Vec<u8> {
     bytes
 }
 
-/// A VMDK of so many sectors, in grains of one sector.
+/// A VMDK of `sectors` sectors, in grains of one sector.
 fn vmdk(sectors: u64) -> Vec<u8> {
     let mut bytes = b"KDMV".to_vec();
     let text = format!(
@@ -60,7 +60,7 @@ fn gpt() -> Vec<u8> {
     bytes
 }
 
-/// An archive with a VMDK of 2^62 bytes, as the base-256 numbers of GNU tar can say it.
+/// An archive with a VMDK of 2^62 bytes, expressed in GNU tar's base-256 numbers.
 fn ova() -> Vec<u8> {
     let mut bytes = b"a.vmdk".to_vec();
     put(&mut bytes, 100, b"0000644\0");
@@ -75,7 +75,7 @@ fn ova() -> Vec<u8> {
     bytes
 }
 
-/// A frame with a window and a content of as much as the fields can say, and one block (RFC 8878, 3.1.1.1).
+/// A frame with the maximum window and content size, and one block (RFC 8878, 3.1.1.1).
 fn zst() -> Vec<u8> {
     let mut bytes = 0xFD2F_B528_u32.to_le_bytes().to_vec();
     bytes.extend([0xC0, 0xFF]);

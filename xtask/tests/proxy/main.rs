@@ -1,5 +1,5 @@
-//! A headless image, built and booted where every connection leaves by a proxy that looks into TLS: packages, npm tools and crates
-//! come once more, into caches of the test's own, and the guest trusts the proxy's authority too.
+//! A headless image, built and booted in a network whose only way out is a proxy that intercepts TLS: packages, npm
+//! tools and crates are fetched again into separate caches, and the guest trusts the proxy's authority too.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::time::Instant;
 use rave_testing::skip;
 use rave_testing::tls::{Authority, Behind, Proxy};
 
-/// What the host itself trusts, where its environment does not say.
+/// The host's trust store, if its environment does not name one.
 const STORE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Variables that name authorities; a user of a corporate network sets one.
@@ -63,14 +63,14 @@ impl Place {
             .env("http_proxy", &url)
             .env("https_proxy", &url)
             .env("no_proxy", "127.0.0.1,localhost")
-            // A `cafile` of the host's own would win.
+            // A `cafile` of the host would take precedence.
             .env("npm_config_globalconfig", self.path("npmrc-of-all"))
             .env("npm_config_userconfig", self.path("npmrc"))
             .env_remove("CARGO_MANIFEST_DIR");
         for name in AUTHORITIES {
             command = command.env_remove(name);
         }
-        // The innermost wins in duct: a variable is either set or taken away.
+        // In duct the innermost wins: a variable is either set or removed.
         command = if knows_authority {
             command.env("SSL_CERT_FILE", self.path("checkout/corp-ca.pem"))
         } else {
@@ -104,7 +104,7 @@ fn an_image_is_built_behind_a_proxy_that_looks_into_tls() {
     assert!(built.status.success(), "{:?}\n{}", built.status, said(&built));
     let hosts = place.proxy.hosts();
     println!("built in {} s through the proxy, from {} hosts", started.elapsed().as_secs(), hosts.len());
-    // At least one for packages of Debian, of npm and of cargo each.
+    // At least one each for Debian packages, npm and cargo.
     assert!(hosts.len() >= 3, "{hosts:?}");
     let started = Instant::now();
     let smoke = ["smoke", "--base", "debian", "--only", "certificates,kanban-answers,tool-claude"];

@@ -1,4 +1,4 @@
-//! Artifacts: which are there, how they are compressed, and what makes those that are missing.
+//! Artifacts: which exist, how they are compressed, and how missing ones are made.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -15,7 +15,7 @@ use crate::manifest::{Artifact, ArtifactFile, Manifest};
 use crate::preflight;
 use crate::stage_runner::StageRunner;
 
-/// How the artifacts of a manifest were compressed, where they are of what `request` would build; none where they are not.
+/// The compression of a manifest's artifacts, if they are what `request` would build; otherwise none.
 pub fn compressed(request: &BuildRequest<'_>, manifest: &Manifest) -> Result<Option<Compress>, Error> {
     let plan = BuildPlan::read(request)?;
     let key = |format, compress| formats::key(format, &ExportSpec { compress, ..plan.export_spec() });
@@ -26,7 +26,7 @@ pub fn compressed(request: &BuildRequest<'_>, manifest: &Manifest) -> Result<Opt
 }
 
 impl BuildPlan<'_> {
-    /// One that nobody asked for may stay however it is compressed.
+    /// An artifact that was not requested may stay regardless of its compression.
     pub(super) fn is_of_these_inputs(&self, artifact: &Artifact) -> bool {
         let format = artifact.format;
         let export = self.export_spec();
@@ -42,7 +42,7 @@ impl BuildPlan<'_> {
         formats::key(format, &self.export_spec())
     }
 
-    /// What artifacts are made of, apart from the disk's content.
+    /// The inputs of artifacts, apart from the disk's content.
     pub(super) fn export_spec(&self) -> ExportSpec {
         let BuildRequest { spec, base, profile, epoch, compress, .. } = self.request;
         let stem = formats::stem(*base, profile);
@@ -60,7 +60,7 @@ impl BuildPlan<'_> {
         }
     }
 
-    /// Makes what is asked for and missing, side by side as there are processors.
+    /// Makes requested artifacts that are missing, as many in parallel as there are processors.
     pub(super) fn artifacts(&self, stages: &StageRunner<'_>, disk: &RawDisk) -> Result<Vec<Artifact>, Error> {
         let before = Manifest::read(self.request.out_dir).ok();
         let mut artifacts = Vec::new();
@@ -91,14 +91,14 @@ impl BuildPlan<'_> {
         Ok(artifacts)
     }
 
-    /// Files of other inputs that the new manifest would not name.
+    /// Removes files of other inputs, which the new manifest does not name.
     fn remove_stale(&self, format: Format) -> Result<(), Error> {
         self.remove_all_but(format, &[])
     }
 
     fn remove_all_but(&self, format: Format, kept: &[ArtifactFile]) -> Result<(), Error> {
         let stem = formats::stem(self.request.base, self.request.profile);
-        // All that the format may consist of.
+        // All files that the format may consist of.
         let mut names = formats::file_names(&stem, format, Compress::all(Compression::Zstd));
         names.retain(|name| kept.iter().all(|file| file.name != *name));
         names.iter().try_for_each(|name| artifact::remove(&self.request.out_dir.join(name)))

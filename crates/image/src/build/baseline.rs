@@ -1,4 +1,4 @@
-//! Disks with nothing of RAVE's: what a boot is measured against.
+//! Disks without any of RAVE's files: the baseline for measuring boots.
 
 use rave_guest::assets::GuestFile;
 use rave_process::progress::Sink;
@@ -18,8 +18,8 @@ use crate::tree::overlay::Overlay;
 pub enum Baseline {
     /// The kernel and packages of the profile.
     Profile,
-    /// What Debian's installer calls its Xfce desktop, with what that recommends. It logs the user in automatically, and says
-    /// on the serial line how much memory is in use.
+    /// The Xfce desktop of Debian's installer, with its recommended packages. It logs the user in automatically, and
+    /// prints the memory in use on the serial console.
     XfceDesktop,
 }
 
@@ -30,7 +30,7 @@ const TASK: &str = "task-xfce-desktop";
 const MEMORY_UNIT: &str = "[Unit]\nDescription=Tell the memory in use\n[Service]\n\
     ExecStart=/bin/sh -c 'while :; do grep -E \"^(MemTotal|MemAvailable):\" /proc/meminfo >/dev/ttyS0; sleep 5; done'\n";
 
-/// Builds one, or takes it from the store.
+/// Builds one, or takes it from the cache.
 pub fn baseline_disk(request: &BuildRequest<'_>, kind: Baseline, sink: Sink<'_>) -> Result<RawDisk, Error> {
     let plan = BuildPlan::read(request)?;
     let _lock = lock(request.cache_dir, sink)?;

@@ -1,4 +1,4 @@
-//! Artifacts come to their place whole, and several are made at once.
+//! Artifacts appear under their final names only when complete; several are made in parallel.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::error::{Error, IoContext as _};
 use crate::formats::{self, Exporter};
 use crate::manifest::ArtifactFile;
 
-/// Makes an artifact beside its place, and renames its files into it.
+/// Makes an artifact in a temporary folder beside its destination, and renames its files into place.
 pub(crate) fn export(
     exporter: &Exporter<'_>,
     format: Format,
@@ -28,7 +28,7 @@ pub(crate) fn export(
         let mut files = Vec::new();
         for name in formats::file_names(stem, format, spec.compress) {
             let path = partial.folder.join(&name);
-            // It is the first file's, if it is any's.
+            // It belongs to the first file, if to any.
             let sha256 = known.take().map_or_else(|| Digest::of_file(&path).at("read", &path), Ok)?;
             let size = fs::metadata(&path).at("read", &path)?.len();
             files.push(ArtifactFile { name, size, sha256 });
@@ -41,12 +41,12 @@ pub(crate) fn export(
     })
 }
 
-/// The same place, also for programs that run in another folder.
+/// An absolute path, for programs that run in another folder.
 pub(crate) fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf, Error> {
     camino::absolute_utf8(path).at("look at", path)
 }
 
-/// A folder that goes away with what is left in it; also one that a killed build left.
+/// A folder that is removed with its content; so is one that a killed build left.
 struct PartialDir {
     folder: Utf8PathBuf,
 }
@@ -65,7 +65,7 @@ impl Drop for PartialDir {
     }
 }
 
-/// Works on as many formats at once as there are processors. After a failure no other one is begun.
+/// Works on as many formats in parallel as there are processors. After a failure no other one is started.
 pub(crate) fn export_parallel<T: Send>(
     formats: Vec<Format>,
     work: impl Fn(Format) -> Result<T, Error> + Sync,

@@ -1,4 +1,4 @@
-//! What the guest is made of besides packages: its configuration, its user, RAVE's files, and the machine around it.
+//! The guest's parts besides packages: its configuration, its user, RAVE's files, and the machine around it.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ use crate::npm_tools;
 use crate::tree::accounts::{Account, hash_password};
 use crate::tree::overlay::Overlay;
 
-/// The machine that descriptors describe.
+/// The machine described by the formats' descriptors.
 pub fn appliance(spec: &Spec, name: &str, desktop: bool) -> Appliance {
     let forward = |(name, service): (rave_spec::ServiceName, rave_spec::Service)| NatForward {
         name: name.to_string(),

@@ -1,4 +1,4 @@
-//! What to build, and by which rules.
+//! What to build, and how.
 
 use camino::Utf8Path;
 use rave_spec::{Base, Compress, Compression, Format, Spec};
@@ -6,27 +6,27 @@ use rave_spec::{Base, Compress, Compression, Format, Spec};
 use crate::bases::debian::lock::Lock;
 use crate::bases::debian::{Mirrors, NetworkAccess, PackagePolicy, ResolveOptions};
 
-/// What a command asks for.
+/// The options of a command.
 #[derive(Debug, Clone, Copy)]
 pub struct BuildOptions<'a> {
     /// The formats, at least one.
     pub formats: &'a [Format],
-    /// Build every stage, even where the cache has its result.
+    /// Build every stage, even if the cache has its result.
     pub refresh: bool,
     /// What to do with an artifact that somebody changed since it was built.
     pub changed_artifact: ChangedArtifact,
-    /// How artifacts are compressed; as rave.toml says where it is none.
+    /// The compression of artifacts; that of rave.toml if it is none.
     pub compress: Option<Compression>,
-    /// Whether an artifact that is there counts however it is compressed: to boot it makes no difference.
+    /// Whether an existing artifact counts regardless of its compression, which makes no difference for booting.
     pub any_compression: bool,
-    /// What decides on the packages.
+    /// How packages are chosen.
     pub packages: PackagePolicy<'a>,
     /// Where they may come from.
     pub network: NetworkAccess,
 }
 
 impl<'a> BuildOptions<'a> {
-    /// What is delivered, as rave.toml wants it.
+    /// The default options for these formats, with the compression of rave.toml.
     pub fn new(formats: &'a [Format]) -> Self {
         Self {
             formats,
@@ -43,7 +43,7 @@ impl<'a> BuildOptions<'a> {
 /// What to build.
 #[derive(Debug, Clone)]
 pub struct BuildRequest<'a> {
-    /// What the command asked for.
+    /// The options of the command.
     pub options: BuildOptions<'a>,
     /// The checkout.
     pub root: &'a Utf8Path,
@@ -53,9 +53,9 @@ pub struct BuildRequest<'a> {
     pub profile: &'a str,
     /// The base.
     pub base: Base,
-    /// How artifacts are compressed that are made now.
+    /// The compression of new artifacts.
     pub compress: Compress,
-    /// Where artifacts and manifest go.
+    /// Where the artifacts and the manifest go.
     pub out_dir: &'a Utf8Path,
     /// Where finished stages are kept.
     pub cache_dir: &'a Utf8Path,
@@ -63,16 +63,16 @@ pub struct BuildRequest<'a> {
     pub log_dir: &'a Utf8Path,
     /// `SOURCE_DATE_EPOCH` in seconds.
     pub epoch: u64,
-    /// What the checkout's `debian.lock` says.
+    /// The checkout's `debian.lock`.
     pub lock: &'a Lock,
 }
 
 /// What to do with an artifact that somebody changed since it was built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangedArtifact {
-    /// Rebuild it, with a warning: `image` was asked for just that.
+    /// Rebuild it with a warning: that is what `image` is for.
     Replace,
-    /// Stop with both digests: whoever wants to boot it should know.
+    /// Fail with both digests: a user who wants to boot it should know.
     Refuse,
 }
 

@@ -1,5 +1,5 @@
-//! The store's database: what nix itself makes of a registration, but for times, which are fixed, and without the files that a
-//! running nix keeps beside it.
+//! The store's database: what nix itself creates from a registration, except for fixed times, and without the files
+//! that a running nix keeps beside it.
 
 use camino::Utf8Path;
 use rusqlite::{Connection, OpenFlags, params};
@@ -11,13 +11,13 @@ use crate::error::Error;
 /// `nixSchemaVersion`).
 pub const SCHEMA: &str = "10";
 
-/// Nix's own words (libstore/schema.sql): it creates nothing that is there, and never changes what is.
+/// Nix's own schema (libstore/schema.sql): it does not create existing tables again, and never changes them.
 const TABLES: &str = include_str!("schema.sql");
 
-/// When every path was registered, seconds since 1970: the time stamp of what lies in a store.
+/// The registration time of every path, seconds since 1970: the timestamp of files in a store.
 const REGISTERED: i64 = 1;
 
-/// Writes the database of a store that has these paths and no others. The same paths make the same bytes.
+/// Writes the database of a store with exactly these paths. The same paths give the same bytes.
 pub(super) fn write(registration: &Registration, file: &Utf8Path) -> Result<(), Error> {
     fill(registration, file).map_err(|error| Error::Input {
         what: "the store's database".into(),
@@ -30,7 +30,7 @@ fn fill(registration: &Registration, file: &Utf8Path) -> rusqlite::Result<()> {
         file,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    // No journal: a file that is not finished is thrown away. What is freed is zeroed, so that no byte is left to chance.
+    // No journal: an unfinished file is discarded. Freed space is zeroed, so that every byte is deterministic.
     database
         .execute_batch("pragma page_size = 4096; pragma journal_mode = off; pragma secure_delete = on;")?;
     let transaction = database.transaction()?;
@@ -57,7 +57,7 @@ fn fill(registration: &Registration, file: &Utf8Path) -> rusqlite::Result<()> {
     database.close().map_err(|(_, error)| error)
 }
 
-/// The identifier that the database gave the path at this place: they count from one.
+/// The database's identifier of the path at this index: they count from one.
 fn number(place: usize) -> i64 {
     i64::try_from(place).unwrap_or(i64::MAX).saturating_add(1)
 }

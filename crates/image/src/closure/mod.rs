@@ -1,4 +1,5 @@
-//! A Nix closure as a root file system: the store's paths, the store's database, and what NixOS needs to start from empty.
+//! A Nix closure as a root file system: the store's paths, the store's database, and what NixOS needs for its first
+//! boot.
 
 mod database;
 pub mod nar;

@@ -1,18 +1,18 @@
-//! The hash of a Nix archive (Nix Reference Manual, "Nix Archive (NAR) format"), of entries that come in the order of a
-//! walk: a folder before its content, names in the order of their bytes.
+//! The hash of a Nix archive (Nix Reference Manual, "Nix Archive (NAR) format"), of entries in the order of a walk: a
+//! folder before its content, names in byte order.
 
 use std::io::{self, Read};
 
 use crate::digest::{Digest, Hasher};
 
-/// Bytes of a file that are read at once.
+/// Bytes of a file read at once.
 const CHUNK: usize = 1 << 18;
 
-/// An archive whose hash is wanted, while its entries come.
+/// Computes the hash of an archive while its entries arrive.
 pub struct NarHasher {
     hasher: Hasher,
     size: u64,
-    /// How many folders are open, the archive's own among them.
+    /// How many folders are open, including the archive's root.
     open: usize,
 }
 
@@ -25,7 +25,7 @@ impl Default for NarHasher {
 }
 
 impl NarHasher {
-    /// A folder; `path` is below the archive's root, which is empty.
+    /// A folder; `path` is relative to the archive's root, whose own path is empty.
     pub fn folder(&mut self, path: &[u8]) {
         self.begin(path, b"directory");
         self.open += 1;
@@ -39,7 +39,7 @@ impl NarHasher {
         self.end(path);
     }
 
-    /// A file of `size` bytes; fails where it has another number of them.
+    /// A file of `size` bytes; fails if its actual length differs.
     pub fn file(
         &mut self,
         path: &[u8],
@@ -78,19 +78,19 @@ impl NarHasher {
         (self.hasher.finish(), self.size)
     }
 
-    /// Opens a node, after what the entry before it left open.
+    /// Opens a node, after closing what the previous entry left open.
     fn begin(&mut self, path: &[u8], kind: &[u8]) {
         if !path.is_empty() {
             let mut names = path.split(|byte| *byte == b'/');
             let name = names.next_back().unwrap_or_default();
-            // Every folder above it is open, and the archive's own.
+            // Every parent folder and the archive's root are open.
             self.close(names.count() + 1);
             self.texts(&[b"entry", b"(", b"name", name, b"node"]);
         }
         self.texts(&[b"(", b"type", kind]);
     }
 
-    /// Closes a node that is no folder.
+    /// Closes a node that is not a folder.
     fn end(&mut self, path: &[u8]) {
         self.text(b")");
         if !path.is_empty() {
@@ -98,7 +98,7 @@ impl NarHasher {
         }
     }
 
-    /// Closes folders until so many are open.
+    /// Closes folders until `remaining` are open.
     fn close(&mut self, remaining: usize) {
         while self.open > remaining {
             self.text(b")");

@@ -1,4 +1,4 @@
-//! What nix says of the paths of a closure: the lines that `nix-store --dump-db` and nixpkgs' `closureInfo` write
+//! Nix's registration of a closure's paths: the lines that `nix-store --dump-db` and nixpkgs' `closureInfo` write
 //! (libstore/store-api.cc, `decodeValidPathInfo`, with hashes given).
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use super::store_path::{StorePath, parse_sha256};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 
-/// The paths of a closure, sorted, each with all that it refers to among them.
+/// The sorted paths of a closure, including everything that each of them refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
     paths: Vec<ValidPath>,
@@ -19,19 +19,19 @@ pub struct Registration {
 /// One path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValidPath {
-    /// Where it lies.
+    /// The path.
     pub path: StorePath,
     /// The SHA-256 of its archive ([`super::nar`]).
     pub nar_hash: Digest,
     /// Bytes of that archive.
     pub nar_size: u64,
-    /// What it was built from, where that is told.
+    /// The derivation that it was built from, if known.
     pub deriver: Option<StorePath>,
-    /// What it refers to: places in [`Registration::paths`], sorted.
+    /// Its references: sorted indexes into [`Registration::paths`].
     pub references: Vec<usize>,
 }
 
-/// The lines of one path, as they are written.
+/// The unparsed lines of one path.
 struct Written<'a> {
     path: &'a str,
     hash: &'a str,
@@ -78,7 +78,7 @@ impl Registration {
         &self.paths
     }
 
-    /// The path of this name in the store's folder.
+    /// The path with this name in the store's folder.
     pub fn of_base(&self, base: &str) -> Option<&ValidPath> {
         let place = self.paths.binary_search_by(|path| path.path.base().cmp(base)).ok()?;
         Some(&self.paths[place])
@@ -108,7 +108,7 @@ impl ValidPath {
     }
 }
 
-/// The next path's lines; none at the end, where empty lines may be.
+/// The lines of the next path; none at the end, where empty lines are allowed.
 fn written_path<'a>(lines: &mut Lines<'a>) -> Result<Option<Written<'a>>, String> {
     let Some(path) = lines.find(|line| !line.is_empty()) else { return Ok(None) };
     let mut line = |what: &str| lines.next().ok_or_else(|| format!("it ends before the {what} of {path}"));

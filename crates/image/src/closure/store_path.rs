@@ -1,10 +1,10 @@
-//! Names of store paths, and hashes as nix writes them.
+//! Names of store paths, and hashes in nix's notations.
 
 use base64ct::{Base64, Encoding as _};
 
 use crate::digest::Digest;
 
-/// Where every store path lies in the guest.
+/// The store's folder in the guest.
 pub const STORE: &str = "/nix/store";
 
 /// The digits of nix's base 32 (libutil/hash.cc, `nix32Chars`).
@@ -41,7 +41,7 @@ impl StorePath {
         &self.0
     }
 
-    /// What it is called in the store's folder.
+    /// Its name in the store's folder.
     pub fn base(&self) -> &str {
         &self.0[STORE.len() + 1..]
     }
@@ -60,9 +60,9 @@ pub fn parse_sha256(text: &str) -> Option<Digest> {
     }
 }
 
-/// Five bits a digit, the lowest last (libutil/hash.cc).
+/// Five bits per digit, the lowest last (libutil/hash.cc).
 fn from_base_32(digits: &str) -> Option<Digest> {
-    // 256 bits in digits of five.
+    // 256 bits in digits of five bits.
     if digits.len() != 52 {
         return None;
     }

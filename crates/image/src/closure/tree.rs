@@ -1,4 +1,4 @@
-//! The tree: what a NixOS machine needs on its disk before its first boot, and no more. Activation makes the rest.
+//! The tree: exactly what a NixOS machine needs on its disk before its first boot. Activation creates the rest.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -18,18 +18,19 @@ use crate::tree::merge::WriteError;
 use crate::tree::root_tar::Extent;
 use crate::tree::root_tree::RootTree;
 
-/// The time stamp of everything in a store, seconds since 1970 (libstore/posix-fs-canonicalise.hh, `mtimeStore`).
+/// The timestamp of everything in a store, seconds since 1970 (libstore/posix-fs-canonicalise.hh, `mtimeStore`).
 pub(super) const STORE_TIME: u64 = 1;
 
-/// The folder of the store itself: owned by the group of the builders, who may add and not remove (nixos/modules/system/boot/stage-2.nix).
+/// The mode of the store's folder: it belongs to the builders' group, which may add paths but not remove them
+/// (nixos/modules/system/boot/stage-2.nix).
 const STORE_MODE: u32 = 0o1775;
 /// The group `nixbld` (nixos/modules/misc/ids.nix).
 const BUILDERS: u64 = 30000;
 
-/// Bytes of a target that a header holds (POSIX pax, "ustar Interchange Format", `linkname`).
+/// The longest link target that fits a header, bytes (POSIX pax, "ustar Interchange Format", `linkname`).
 const LONGEST_TARGET: usize = 100;
 
-/// Folders that are there, with their modes, before the store. systemd mounts what is empty.
+/// Folders created before the store, with their modes. systemd mounts over the empty ones.
 const FOLDERS: &[(&str, u32)] = &[
     ("boot", 0o755),
     ("dev", 0o755),
@@ -49,10 +50,10 @@ const FOLDERS: &[(&str, u32)] = &[
     ("var", 0o755),
 ];
 
-/// A closure on this host, and what goes beside it.
+/// A closure on this host, and the other files of the tree.
 pub(crate) struct ClosureTree<'a> {
     pub(crate) registration: &'a Registration,
-    /// Where the store lies on this host.
+    /// The store's folder on this host.
     pub(crate) store: &'a Utf8Path,
     /// The system that is started: the first generation of the profile `system`.
     pub(crate) system: &'a StorePath,
@@ -60,7 +61,7 @@ pub(crate) struct ClosureTree<'a> {
     pub(crate) files: Option<&'a Utf8Path>,
     /// Where the database is written before it goes into the tree.
     pub(crate) work: &'a Utf8Path,
-    /// The time stamp of what is not in the store, seconds since 1970.
+    /// The timestamp of files outside the store, seconds since 1970.
     pub(crate) epoch: u64,
     pub(crate) extent: Extent,
 }
@@ -68,9 +69,9 @@ pub(crate) struct ClosureTree<'a> {
 /// How entries of a folder are written.
 #[derive(Clone, Copy)]
 enum Manner {
-    /// As nix keeps them: nothing is writable.
+    /// As nix stores them: nothing is writable.
     Store,
-    /// For root to write.
+    /// Writable for root.
     Own { epoch: u64 },
 }
 
@@ -93,13 +94,13 @@ impl Manner {
     }
 }
 
-/// What a tree of these parts needs on a disk.
+/// The space that a tree of these parts needs on a disk.
 pub(crate) fn extent(
     registration: &Registration,
     store: &Utf8Path,
     files: Option<&Utf8Path>,
 ) -> Result<Extent, Error> {
-    // The folders, and a database of less than a KiB for each path and what it refers to.
+    // The folders, and a database of less than 1 KiB for each path with its references.
     let mut extent = Extent::default();
     extent.add((registration.paths().len() as u64 + 64) << 10);
     for _ in FOLDERS {
@@ -195,7 +196,7 @@ fn header(kind: EntryType, mode: u32, time: u64) -> Header {
     header
 }
 
-/// Appends what lies at `source`, a folder with its content, as `place`; an empty place is the root folder, which is there.
+/// Appends `source`, recursively, as `place`; an empty place is the root folder, which already exists.
 fn append(
     tar: &mut Builder<&mut dyn Write>,
     source: &Path,
@@ -228,7 +229,7 @@ fn entry(
         let mut header = header(EntryType::Directory, manner.mode(metadata), manner.time());
         tar.append_data(&mut header, place, io::empty())?;
     } else if kind.is_file() {
-        // Never as a second name of another file: which files share an inode is this host's affair.
+        // Never as a hard link: which files share an inode depends on this host.
         let mut header = header(EntryType::Regular, manner.mode(metadata), manner.time());
         header.set_size(metadata.len());
         tar.append_data(&mut header, place, File::open(source)?)?;
@@ -249,7 +250,7 @@ fn append_link(
     if target.len() <= LONGEST_TARGET {
         header.set_link_name_literal(target)?;
     } else {
-        // An entry of GNU tar with the target of the entry after it, which ends with a zero.
+        // An entry of GNU tar with the zero-terminated target of the following entry.
         let mut long = self::header(EntryType::GNULongLink, 0o644, 0);
         let name = b"././@LongLink";
         long.as_gnu_mut().expect("a header of GNU tar").name[..name.len()].copy_from_slice(name);
@@ -261,10 +262,10 @@ fn append_link(
     tar.append_data(header, place, io::empty())
 }
 
-/// Is shown an entry.
+/// Visits an entry.
 type Visit<'a> = dyn FnMut(&Path, &Metadata) -> Result<(), WriteError> + 'a;
 
-/// Shows an entry, and what lies in a folder after the folder, in the order of names.
+/// Visits an entry, and after a folder its content, in the order of names.
 fn walk(path: &Path, visit: &mut Visit<'_>) -> Result<(), WriteError> {
     let metadata = fs::symlink_metadata(path).map_err(|source| unreadable(path, source))?;
     visit(path, &metadata)?;

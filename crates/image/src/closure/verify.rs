@@ -1,4 +1,4 @@
-//! Whether the disk's own file system has the store's paths as they were registered.
+//! Whether the file system on the disk has the store's paths as registered.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -8,10 +8,10 @@ use super::registration::{Registration, ValidPath};
 use super::tree::STORE_TIME;
 use crate::content::ext4::{Attributes, Ext4Tree, ReadLimits, TreeError, Visited};
 
-/// Below the root folder, where the store's paths are.
+/// The store's folder, relative to the root folder.
 const BELOW: &[u8] = b"nix/store/";
 
-/// What differs, a line for each path that does; nothing where all are as registered.
+/// One line for each path that differs from its registration.
 pub(crate) fn differences(
     tree: &Ext4Tree,
     registration: &Registration,
@@ -28,7 +28,7 @@ pub(crate) fn differences(
 
 struct Check<'a> {
     registration: &'a Registration,
-    /// The path whose entries come, and the archive that they make.
+    /// The path being read, and the hasher of its archive.
     at: Option<(&'a ValidPath, NarHasher)>,
     seen: BTreeSet<&'a str>,
     found: Vec<String>,
@@ -75,7 +75,7 @@ impl<'a> Check<'a> {
         Some((valid, NarHasher::default()))
     }
 
-    /// Compares the archive of the path that has ended.
+    /// Compares the archive of the finished path.
     fn finish(&mut self) {
         let Some((valid, nar)) = self.at.take() else { return };
         let (hash, size) = nar.finish();
@@ -86,7 +86,7 @@ impl<'a> Check<'a> {
     }
 }
 
-/// What no entry of a store has, if this one has it.
+/// An attribute of this entry that no entry of a store has, if any.
 fn unlike_a_store(attributes: &Attributes, is_link: bool) -> Option<String> {
     let Attributes { mode, uid, gid, modified, is_folder } = *attributes;
     let mode_fits = is_link || mode == 0o555 || (mode == 0o444 && !is_folder);

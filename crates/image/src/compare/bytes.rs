@@ -10,16 +10,16 @@ use crate::error::{Error, IoContext as _};
 
 const CHUNK: usize = 1 << 18;
 
-/// Bytes that are shown before and from the first that differs.
+/// Bytes shown before the first difference, and from it on.
 const BEFORE: usize = 16;
 const AFTER: usize = 24;
 
-/// Where two streams differ first.
+/// The first difference of two streams.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ByteDifference {
     /// Counted from 0.
     pub offset: u64,
-    /// What is around it in each of them, what is not printable as `\xNN`.
+    /// The surrounding bytes in each stream, unprintable ones as `\xNN`.
     pub around: [String; 2],
 }
 

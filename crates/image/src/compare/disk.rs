@@ -62,7 +62,7 @@ fn partitions(disk: &Utf8Path) -> Result<Vec<Partition>, Error> {
     Ok(header.table(&entries).partitions)
 }
 
-/// The first file that differs, by mdir(1) and mtype(1). A help only: without them the partition is still told.
+/// The first file that differs, found with mdir(1) and mtype(1). Without these programs only the partition is reported.
 fn file_of_esp(disks: &[&Utf8Path; 2], start: u64) -> Option<String> {
     let image = |disk: &Utf8Path| format!("{disk}@@{start}");
     let list = Cmd::new("mdir").args(["-/", "-b", "-i", &image(disks[0]), "::"]).output().ok()?;

@@ -1,4 +1,4 @@
-//! Real small disks: what differs between two is named with both values.
+//! Real small disks: a difference is reported with both values.
 
 use std::os::unix::fs::FileExt as _;
 
@@ -118,7 +118,7 @@ fn with_the_same_files_the_part_of_the_disk_is_told() {
     assert_eq!(of_root, "partition 2 \"root\": ext4's own tables, byte 4101 of it, block 1, group 0");
 }
 
-/// A cache and an output folder with one raw artifact, made of the stage's disk and `wrapping`.
+/// A cache and an output folder with one raw artifact, made from the stage's disk and `wrapping`.
 fn built(stage: &Stage, disk_key: &str, wrapping: &str) -> (Manifest, Utf8PathBuf, Utf8PathBuf) {
     let out = stage.path.join("out");
     let cache = stage.path.join("cache");
@@ -143,7 +143,7 @@ fn built(stage: &Stage, disk_key: &str, wrapping: &str) -> (Manifest, Utf8PathBu
     (serde_json::from_value(text).unwrap(), out, cache)
 }
 
-/// What is said of two builds, each of files, the disk's key and what is around the disk.
+/// The explanation for two builds, each given by files, the disk's key and the wrapping.
 fn explained(ours: (&str, &str, &str), theirs: (&str, &str, &str)) -> Option<BuildDifference> {
     let [a, b] = [ours, theirs].map(|(content, ..)| stage(&[("a", 0o644, content)]));
     let ours = built(&a, ours.1, ours.2);

@@ -13,7 +13,7 @@ use crate::disk::boot_loader::NAME_IDENTIFIERS;
 use crate::disk::layout::Layout;
 use crate::error::Error;
 
-/// So many entries that differ are reported with all values.
+/// How many differing entries are reported with all values.
 const TOLD: usize = 5;
 
 /// Entries that differ.
@@ -21,14 +21,14 @@ const TOLD: usize = 5;
 pub struct TreeDifference {
     /// The first of them, in the order of paths.
     pub told: Vec<FileDifference>,
-    /// How many there are.
+    /// How many differ.
     pub number: u64,
 }
 
 /// An entry that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileDifference {
-    /// Its path, with a slash before.
+    /// Its path, with a leading slash.
     pub path: String,
     /// What differs.
     pub facts: Vec<ValueDifference>,
@@ -39,13 +39,13 @@ pub struct FileDifference {
 /// A value that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ValueDifference {
-    /// Which.
+    /// The name of the value.
     pub what: &'static str,
     /// In the first build and in the second.
     pub values: [String; 2],
 }
 
-/// Compares listings, and looks into the disks for the bytes of files that differ.
+/// Compares listings, and reads the disks for the bytes of files that differ.
 pub(super) fn compare(
     listings: &[Utf8PathBuf; 2],
     disks: &[Utf8PathBuf; 2],
@@ -60,14 +60,14 @@ pub(super) fn compare(
             (None, None) => break,
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
-            // A folder comes before its content, and that before what follows the folder.
+            // A folder comes before its content, and its content before the folder's next sibling.
             (Some(a), Some(b)) => a.path.split('/').cmp(b.path.split('/')),
         };
         let one = if order == Ordering::Greater { None } else { a.take() };
         let other = if order == Ordering::Less { None } else { b.take() };
         if one != other {
             found.number += 1;
-            // What only names the disk's identifiers is a consequence: causes are told before it.
+            // Files that only differ in the disk's identifiers are a consequence: causes are reported first.
             let path = one.as_ref().or(other.as_ref()).map_or("", |entry| entry.path.as_str());
             let told = if NAME_IDENTIFIERS.contains(&path) { &mut identifiers } else { &mut found.told };
             if told.len() < TOLD {
@@ -127,7 +127,7 @@ fn facts(a: &TreeEntry, b: &TreeEntry) -> Vec<ValueDifference> {
     facts
 }
 
-/// The bytes are a help: where the disks cannot be read any more, the other facts are reported without them.
+/// The bytes are optional: if the disks can no longer be read, the other facts are reported without them.
 fn spot(a: &TreeEntry, b: &TreeEntry, disks: &[Utf8PathBuf; 2]) -> Option<ByteDifference> {
     let (EntryKind::File { sha256, .. }, EntryKind::File { sha256: other, .. }) = (&a.kind, &b.kind) else {
         return None;

@@ -18,7 +18,7 @@ pub struct TreeEntry {
     pub uid: u32,
     /// Its group.
     pub gid: u32,
-    /// When it was modified, seconds since 1970; not part of the digest.
+    /// Modification time, seconds since 1970; not part of the digest.
     pub modified: i64,
 }
 
@@ -37,12 +37,12 @@ pub enum EntryKind {
     },
     /// A symbolic link.
     Link {
-        /// Where it leads.
+        /// Its target.
         target: String,
     },
-    /// A device that is read by bytes.
+    /// A character device.
     CharacterDevice(DeviceNumbers),
-    /// A device that is read by blocks.
+    /// A block device.
     BlockDevice(DeviceNumbers),
     /// A FIFO.
     Pipe,
@@ -53,14 +53,14 @@ pub enum EntryKind {
 /// The numbers of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceNumbers {
-    /// Its driver.
+    /// Identifies the driver.
     pub major: u32,
-    /// Which of the driver's.
+    /// Identifies the device of the driver.
     pub minor: u32,
 }
 
 impl EntryKind {
-    /// What the digest and people call it.
+    /// Its name in the digest and in messages.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Folder => "folder",

@@ -1,5 +1,5 @@
-//! The tree of an ext4 file system that lies somewhere in a file, read without mounting it. Strangers' file systems are
-//! read too: what is not sound ends the reading with a reason.
+//! Reads the tree of an ext4 file system at any offset in a file, without mounting it. Untrusted file systems are read
+//! too: damage ends the reading with an error.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -14,41 +14,41 @@ use rave_process::{Cmd, interrupt};
 use super::entry::{DeviceNumbers, EntryKind, TreeEntry};
 use crate::digest::Hasher;
 
-/// Bytes of a file's content that are read at once.
+/// Bytes of a file's content read at once.
 const CHUNK: usize = 1 << 18;
 
-/// The longest path that Linux takes, bytes (limits.h, `PATH_MAX`). A damaged folder may hold itself.
+/// The longest path that Linux accepts, bytes (limits.h, `PATH_MAX`). A damaged folder may contain itself.
 const LONGEST_PATH: usize = 4096;
 
 /// Why a tree cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
-    /// The file system, or what it is said to be.
+    /// The file system is damaged, or is not ext4.
     #[error("not a valid ext4 file system: {0}")]
     FileSystem(#[from] Ext4Error),
-    /// A folder holds itself, or something like it.
+    /// A folder contains itself, or similar damage.
     #[error("its folders are nested too deeply at {0}")]
     TooDeep(String),
     /// It took too long.
     #[error("gave up after {} s at {at}", limit.as_secs())]
     TooLong {
-        /// What is allowed.
+        /// The time limit.
         limit: Duration,
         /// The path that was being read.
         at: String,
     },
-    /// debugfs tells the numbers of devices.
+    /// debugfs failed to report the numbers of devices.
     #[error("the numbers of its devices cannot be read: {0}")]
     Devices(String),
-    /// The file that holds the file system.
+    /// The file with the file system cannot be opened.
     #[error("cannot open {path}: {source}")]
     Open {
         /// The file.
         path: Utf8PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Who looks at the entries could not go on.
+    /// The visitor of the entries failed.
     #[error("{0}")]
     Visitor(#[from] std::io::Error),
     /// Ctrl-C or SIGTERM.
@@ -56,7 +56,7 @@ pub enum TreeError {
     Interrupted,
 }
 
-/// How long reading may take; a damaged file system may hold a file of exabytes.
+/// How long reading may take; a damaged file system may contain a file of exabytes.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadLimits {
     /// For the whole tree.
@@ -69,14 +69,14 @@ impl Default for ReadLimits {
     }
 }
 
-/// An entry and the bytes that its texts are made of.
+/// An entry and the raw bytes of its texts.
 pub(super) struct VisitedEntry<'a> {
     pub(super) path: &'a [u8],
     pub(super) target: &'a [u8],
     pub(super) entry: TreeEntry,
 }
 
-/// An entry of a file system, as far as its content goes.
+/// The content of a file system's entry.
 pub enum Visited<'a> {
     /// A regular file.
     File {
@@ -94,7 +94,7 @@ pub enum Visited<'a> {
     Other,
 }
 
-/// What an entry has besides its content.
+/// The attributes of an entry besides its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Attributes {
     pub(crate) is_folder: bool,
@@ -102,7 +102,7 @@ pub(crate) struct Attributes {
     pub(crate) mode: u32,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
-    /// When it was modified, seconds since 1970.
+    /// Modification time, seconds since 1970.
     pub(crate) modified: i64,
 }
 
@@ -118,15 +118,15 @@ impl Attributes {
     }
 }
 
-/// Is shown the path of an entry, without a leading slash, and the entry.
+/// Visits an entry, given its path without a leading slash.
 pub type Visit<'a> = dyn FnMut(&str, Visited<'_>) -> std::io::Result<()> + 'a;
 
-/// Is shown the bytes of the path as well, and the attributes.
+/// The same with the path as bytes, and the attributes.
 pub(crate) type VisitBytes<'a> = dyn FnMut(&[u8], &Attributes, Visited<'_>) -> std::io::Result<()> + 'a;
 
 type EachEntry<'a> = dyn FnMut(&Walk<'_>, &PathBuf, &Metadata) -> Result<(), TreeError> + 'a;
 
-/// The bytes of a file, while there is time for them.
+/// The bytes of a file, within the time limit.
 struct Bytes<'a> {
     walk: &'a Walk<'a>,
     path: &'a PathBuf,
@@ -147,7 +147,7 @@ pub struct Ext4Tree {
     start: u64,
 }
 
-/// A part of a file, as the reader of the file system wants it.
+/// A part of a file, as the file system's reader expects it.
 struct FilePart {
     file: File,
     start: u64,
@@ -177,7 +177,7 @@ impl Ext4Tree {
         Ok(Self { fs, image: image.to_owned(), start })
     }
 
-    /// The file that holds it.
+    /// The file that contains it.
     pub fn image(&self) -> &Utf8Path {
         &self.image
     }
@@ -187,8 +187,8 @@ impl Ext4Tree {
         Ok(self.fs.open(format!("/{path}").as_str())?)
     }
 
-    /// Shows every entry, the root folder first, a folder before its content, names in the order of their bytes. Memory
-    /// holds the names of the folders that lead to the entry.
+    /// Visits every entry, the root folder first, a folder before its content, names in byte order. Memory use is
+    /// bounded by the names in the folders on the way to the entry.
     pub(super) fn walk(
         &self,
         limits: &ReadLimits,
@@ -198,7 +198,8 @@ impl Ext4Tree {
         self.each(limits, &mut |walk, path, metadata| Ok(visit(walk.found(path, metadata, &mut target)?)?))
     }
 
-    /// Shows every file with its bytes, every link with where it leads, and the paths of the rest, in the same order.
+    /// Visits every file with its bytes, every link with its target, and other entries by their paths, in the same
+    /// order.
     pub fn contents(&self, limits: &ReadLimits, visit: &mut Visit<'_>) -> Result<(), TreeError> {
         self.entries(limits, &mut |path, _, entry| visit(&text(path), entry))
     }
@@ -251,14 +252,14 @@ impl Ext4Tree {
         Ok(())
     }
 
-    /// debugfs(8) alone tells the numbers of a device.
+    /// The numbers of a device, which only debugfs(8) can print.
     fn numbers(&self, path: &[u8]) -> Result<DeviceNumbers, TreeError> {
         let failed = |detail: String| TreeError::Devices(detail);
         let path = std::str::from_utf8(path).map_err(|_| failed("a name is not UTF-8".into()))?;
         if path.contains(['"', '\n']) {
             return Err(failed(format!("debugfs takes no name such as {path:?}")));
         }
-        // "?offset=" is how e2fsprogs names a file system inside a file (unix_io.c).
+        // "?offset=" is e2fsprogs' syntax for a file system inside a file (unix_io.c).
         let image = format!("{}?offset={}", self.image, self.start);
         let request = format!("stat \"/{path}\"");
         let command = Cmd::new("debugfs").args(["-R", &request, &image]).timeout(Duration::from_secs(60));
@@ -292,7 +293,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// What lies in a folder, in the order of names.
+    /// The content of a folder, in the order of names.
     fn names(&self, folder: &PathBuf) -> Result<VecDeque<DirEntry>, TreeError> {
         let mut entries = Vec::new();
         for entry in self.tree.fs.read_dir(folder)? {
@@ -349,7 +350,7 @@ impl Walk<'_> {
     }
 }
 
-/// Fills the buffer, or as much of it as the file has left; the reader gives a block at a time.
+/// Fills the buffer as far as the file's remaining bytes go; the reader returns one block at a time.
 pub(crate) fn read_full(file: &mut ext4_view::File, buffer: &mut [u8]) -> Result<usize, Ext4Error> {
     let mut filled = 0;
     while filled < buffer.len() {

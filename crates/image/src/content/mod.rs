@@ -1,5 +1,5 @@
-//! What the guest's root file system holds, as one digest and as a listing: the same for every format of one build, and
-//! the same wherever the build was done.
+//! The content of the guest's root file system, as one digest and as a listing: the same for every format of a build,
+//! and for every build of the same inputs.
 //!
 //! # Encoding, version 1
 //!
@@ -35,10 +35,10 @@ use crate::error::{Error, IoContext as _};
 pub use entry::{DeviceNumbers, EntryKind, TreeEntry};
 use ext4::{Ext4Tree, ReadLimits, TreeError};
 
-/// What the encoding is called; changes with it.
+/// The name of the encoding; changes with it.
 pub const DOMAIN: &[u8] = b"rave content 1";
 
-/// The digest of a tree, while it is read.
+/// Computes the digest of a tree while it is read.
 struct Encoder {
     hasher: Hasher,
     entries: u64,
@@ -51,7 +51,7 @@ impl Encoder {
         Self { hasher, entries: 0 }
     }
 
-    /// `path` and `target` are the bytes that the entry's texts are made of.
+    /// `path` and `target` are the raw bytes of the entry's texts.
     fn add(&mut self, path: &[u8], target: &[u8], entry: &TreeEntry) {
         self.entries += 1;
         let hasher = self.hasher.field("path", path).field("type", entry.kind.name().as_bytes());
@@ -89,7 +89,7 @@ pub fn digest(tree: &Ext4Tree, limits: &ReadLimits) -> Result<Digest, TreeError>
     Ok(encoder.finish())
 }
 
-/// Writes the listing of a tree, a line of JSON for each entry in the order of the digest, and gives the digest.
+/// Writes the listing of a tree, one line of JSON for each entry in the order of the digest, and returns the digest.
 pub(crate) fn list(tree: &Ext4Tree, limits: &ReadLimits, listing: &Utf8Path) -> Result<Digest, TreeError> {
     let mut encoder = Encoder::new();
     let mut out = BufWriter::new(File::create(listing)?);

@@ -1,4 +1,4 @@
-//! A real small file system, and what becomes of it when it is garbled.
+//! A real small file system, intact and garbled.
 
 use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
@@ -120,7 +120,7 @@ fn every_kind_of_entry_is_listed_in_the_order_of_paths() {
     assert_eq!((file.mode, file.uid, file.gid, file.modified), (0o4755, 7, 70_000, 1_767_225_600));
 }
 
-/// The encoding is a promise: whoever reads docs/reproducible.md must get the same digest.
+/// The encoding is stable: an implementation of docs/reproducible.md must compute the same digest.
 #[test]
 fn the_digest_is_the_documented_encoding_of_the_listing() {
     let image = image();
@@ -211,7 +211,7 @@ fn device_numbers_are_decimal() {
     assert_eq!(parse_numbers("Inode: 5"), None);
 }
 
-/// Garbled anywhere in its tables, a file system is read or refused, and nothing falls over.
+/// A file system garbled anywhere in its tables is either read or refused, without a panic.
 #[test]
 fn damaged_file_systems_are_refused_and_nothing_falls_over() {
     let image = image();

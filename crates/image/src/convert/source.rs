@@ -1,4 +1,5 @@
-//! The raw disk of a file: unpacked, taken out of its package and out of its container, each of which is looked at anew.
+//! The raw disk in a file: unpacked, then extracted from its package and its container, each of which is examined
+//! separately.
 
 use std::fs::{self, File};
 use std::time::Duration;
@@ -20,19 +21,20 @@ use crate::tool::tool;
 /// The name of this stage.
 const STAGE: &str = "unpack";
 
-/// Wrappings of a disk: a compressed archive of a compressed image has three, and no one makes more.
+/// Maximum layers around a disk: a compressed archive of a compressed image has three, and more do not occur in
+/// practice.
 const MOST_LAYERS: usize = 3;
 
-/// How much larger the content of a compressed file is taken to be than the file, zeros aside.
+/// The assumed expansion of a compressed file, apart from zeros.
 const EXPANSION: u64 = 8;
 
 /// How long qemu-img may look for holes in a file.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// No disk has as many bytes: ext4 fills 16 TiB.
+/// Larger than any disk, bytes: ext4 is limited to 16 TiB.
 const LARGEST: u64 = 64 << 40;
 
-/// A file that was looked at, not unpacked.
+/// A file that was examined but not unpacked yet.
 pub(super) struct Source {
     file: Utf8PathBuf,
     found: Layer,
@@ -50,9 +52,9 @@ pub(super) struct RawSource {
     pub(super) path: Utf8PathBuf,
     /// Bytes, a multiple of 512.
     pub(super) size: u64,
-    /// What identifiers follow from: the digest of all files that it was read from.
+    /// The basis of identifiers: the digest of all files that it was read from.
     pub(super) identity: Digest,
-    /// Names of what a package holds beside it.
+    /// Names of the other content of a package.
     pub(super) left_out: Vec<String>,
     _scratch: Vec<ScratchDir>,
 }
@@ -73,16 +75,16 @@ fn layer(path: &Utf8Path, request: &ConvertRequest<'_>, links: Links) -> Result<
     Ok(Layer::Image(image))
 }
 
-/// What a chain needs to be read.
+/// Adds a hint about the flag that lets a chain be read.
 fn with_flag(why: String, container: Container) -> String {
     if container == Container::Qcow2 && why.starts_with("it needs another file") {
-        return format!("{why}; where the chain is your own and lies in this folder, add --allow-backing");
+        return format!("{why}; if the chain is your own and in this folder, add --allow-backing");
     }
     why
 }
 
 impl Source {
-    /// Looks at a file. What can be refused at once is.
+    /// Examines a file, and refuses early what can be refused without unpacking.
     pub(super) fn look(file: &Utf8Path, request: &ConvertRequest<'_>) -> Result<Self, Error> {
         Ok(Self { file: file.to_owned(), found: layer(file, request, request.links)? })
     }
@@ -131,10 +133,10 @@ impl Source {
             };
             path = next;
             is_own = false;
-            // What comes out has nothing beside it.
+            // The unpacked file has no other files beside it.
             found = layer(&path, request, Links::Refuse)?;
         }
-        unreachable!("every turn ends or goes on")
+        unreachable!("every iteration returns or continues")
     }
 }
 
@@ -142,7 +144,7 @@ fn stopped(why: String, refuse: impl Fn(String) -> Error) -> Error {
     if rave_process::interrupt::requested().is_some() { Error::Interrupted } else { refuse(why) }
 }
 
-/// The disk that boots of a package, once its digest was found right.
+/// The bootable disk of a package, after verifying its digest.
 fn boot_disk(path: &Utf8Path) -> Result<ova::BootDisk, String> {
     let mut file = File::open(path).map_err(|error| error.to_string())?;
     let package = ova::Package::read(&mut file).map_err(|error| format!("not a valid archive: {error}"))?;
@@ -158,7 +160,7 @@ fn boot_disk(path: &Utf8Path) -> Result<ova::BootDisk, String> {
     Ok(boot)
 }
 
-/// Of one file its digest; of several those of all.
+/// The digest of a single file, or a digest over those of several.
 fn identity(image: &ImageNode, file: &Utf8Path, is_own: bool) -> Result<Digest, Error> {
     if !is_own || image.files.len() < 2 {
         return Digest::of_file(file).at("read", file);
@@ -170,7 +172,7 @@ fn identity(image: &ImageNode, file: &Utf8Path, is_own: bool) -> Result<Digest, 
     Ok(hasher.finish())
 }
 
-/// The disk as a raw file: the file itself where it is one.
+/// The disk as a raw file; the file itself if it is raw already.
 fn flat(
     stages: &StageRunner<'_>,
     request: &ConvertRequest<'_>,
@@ -188,7 +190,7 @@ fn flat(
         LARGEST.. => return Err(refuse(format!("{} TiB is larger than any disk of a guest", size >> 40))),
         _ => {}
     }
-    // A disk may end within a sector; no format but raw can.
+    // A disk may end within a sector, which only the raw format supports.
     let whole = size.next_multiple_of(512);
     if image.is_plain() {
         return Ok((image.files[0].clone(), whole));
@@ -200,7 +202,7 @@ fn flat(
     let inner = File::open(&path).and_then(|file| Container::of_file(&file, 0, size)).at("read", &path)?;
     if inner == Container::FixedVhd || inner.driver().is_some_and(|driver| driver != "raw") {
         let detail =
-            format!("the disk in it is itself a {}: take that out first, and convert it", inner.name());
+            format!("the disk in it is itself a {}: extract that first, and convert it", inner.name());
         return Err(refuse(detail));
     }
     scratch.push(folder);
@@ -213,7 +215,7 @@ fn allocated(image: &ImageNode) -> Result<u64, Error> {
     struct Measured {
         required: u64,
     }
-    // What a qcow2 without compression would take.
+    // The size that an uncompressed qcow2 would have.
     let words = ["measure", "--output=json", "-O", "qcow2", &image.name()];
     let found = Cmd::new("qemu-img").args(words).timeout(DEADLINE).output().stage("measure")?;
     let measured: Measured = serde_json::from_slice(&found.stdout)
@@ -222,10 +224,10 @@ fn allocated(image: &ImageNode) -> Result<u64, Error> {
 }
 
 impl RawSource {
-    /// Why its end is missing, by its partition table.
+    /// An error if its end is missing according to its partition table.
     pub(super) fn is_whole(&self) -> Result<(), String> {
         let file = File::open(&self.path).map_err(|error| error.to_string())?;
-        // An ISO for USB sticks may have a table that counts sectors which its writer left out.
+        // The partition table of a hybrid ISO may include sectors that its writer omitted.
         if matches!(Container::of_file(&file, 0, self.size), Ok(Container::Iso { .. })) {
             return Ok(());
         }

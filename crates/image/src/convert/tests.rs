@@ -1,4 +1,4 @@
-//! What is made is the disk that was given, in every format.
+//! A conversion to any format preserves the disk's bytes.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;

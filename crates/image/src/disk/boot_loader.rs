@@ -1,5 +1,5 @@
-//! GRUB for BIOS and UEFI, written into the image by its own tools' rules (grub-bios-setup's
-//! `util/setup.c`), without a device to install to.
+//! GRUB for BIOS and UEFI, written into the image as GRUB's own tools do (grub-bios-setup's `util/setup.c`), without a
+//! device to install to.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -15,19 +15,19 @@ use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;
 use crate::tool::tool;
 
-/// Arguments of the guest's kernel beside `root=`. Without `gpt_auto=0` systemd would mount the ESP, which nothing reads:
-/// four seconds of a boot under software emulation. The kernel's test of its timer panics where a busy host delivers
-/// ticks late; a virtual machine's timer needs no test.
+/// Arguments of the guest's kernel besides `root=`. Without `gpt_auto=0` systemd would mount the ESP, which nothing
+/// reads: four seconds of a boot under software emulation. The kernel's test of its timer panics if a busy host
+/// delivers ticks late; a virtual machine's timer needs no test.
 pub const KERNEL_ARGUMENTS: &str = "ro console=tty0 console=ttyS0,115200 systemd.gpt_auto=0 no_timer_check";
 
-/// The same without what makes the boot shorter.
+/// The same without the arguments that shorten the boot.
 pub const PLAIN_KERNEL_ARGUMENTS: &str = "ro console=tty0 console=ttyS0,115200";
 
-/// `/boot/grub/grub.cfg`. The marker on the serial line tells the host that the boot loader runs. Holding shift
+/// `/boot/grub/grub.cfg`. The marker on the serial line shows the host that the boot loader is running. Holding shift
 /// shows a menu.
 pub const CONFIGURATION: &str = include_str!("grub.cfg");
 
-/// Modules that both core images hold, so that none is read from the disk.
+/// Modules built into both core images, so that none is read from the disk.
 const MODULES: &[&str] = &[
     "part_gpt",
     "ext2",
@@ -46,7 +46,7 @@ const MODULES: &[&str] = &[
     "halt",
 ];
 
-/// Modules for a menu that NixOS's install-grub.pl writes, which loads them by name or uses their commands.
+/// Modules for a menu written by NixOS's install-grub.pl, which loads them by name or uses their commands.
 const ESP_MODULES: &[&str] = &[
     "fat",
     "loadenv",
@@ -66,10 +66,10 @@ const ESP_MODULES: &[&str] = &[
     "true",
 ];
 
-/// A core image that starts under UEFI beside [`MODULES`]: the display.
+/// Additional modules of the UEFI core image, besides [`MODULES`]: the display.
 pub(crate) const UEFI_MODULES: &[&str] = &["efi_gop", "efi_uga"];
 
-/// Modules that GRUB 2.14 dropped, for firmware older than UEFI. A core image does without those that are gone.
+/// Modules for firmware older than UEFI that GRUB 2.14 dropped. A core image omits the missing ones.
 const DROPPED: &[&str] = &["efi_uga"];
 
 /// FAT32 needs at least 65,525 clusters (Microsoft FAT specification 1.03, page 14); some are taken by the tables.
@@ -87,10 +87,10 @@ const BOOT_CODE_END: usize = 440;
 /// (`GRUB_BOOT_MACHINE_LIST_SIZE`), whose first eight bytes are a sector number.
 const CORE_BLOCK_LIST: usize = 0x1f4;
 
-/// Where the guest's files that name the disk's identifiers lie, without the leading slash.
+/// Paths of the guest's files that contain the disk's identifiers, without the leading slash.
 pub(crate) const NAME_IDENTIFIERS: [&str; 2] = ["boot/grub/grub.cfg", "etc/fstab"];
 
-/// The guest's files that name the disk's identifiers.
+/// The guest's files that contain the disk's identifiers.
 pub(crate) fn guest_files(identifiers: &Identifiers, arguments: &str) -> Vec<GuestFile> {
     let entry = BootEntry {
         kernel: "/vmlinuz".into(),
@@ -102,13 +102,13 @@ pub(crate) fn guest_files(identifiers: &Identifiers, arguments: &str) -> Vec<Gue
         owner: Owner::Root,
         kind: GuestFileKind::File { mode: 0o644, content: text.into_bytes() },
     };
-    // x-systemd.growfs: the file system follows its partition (systemd.mount(5)).
+    // x-systemd.growfs: the file system grows with its partition (systemd.mount(5)).
     let fstab = format!("UUID={} / ext4 defaults,errors=remount-ro,x-systemd.growfs 0 1\n", identifiers.root);
     let [grub_place, fstab_place] = NAME_IDENTIFIERS;
     vec![file(grub_place, entry.menu()), file(fstab_place, fstab)]
 }
 
-/// What a menu starts. Paths are from the root of the file system that the menu lies on.
+/// The entry of a menu. Paths are relative to the root of the file system that contains the menu.
 #[derive(Debug, Clone)]
 pub(crate) struct BootEntry {
     pub(crate) kernel: String,
@@ -143,13 +143,13 @@ pub(crate) struct EspFile {
 pub(crate) enum MenuPlace<'a> {
     /// `/boot/grub` of the root file system, where the tree has it.
     Root,
-    /// `/grub` of the ESP, among these files. The system mounts the ESP at `/boot` and writes the menu anew; the core images
-    /// read whatever it wrote.
+    /// `/grub` of the ESP, among these files. The system mounts the ESP at `/boot` and rewrites the menu; the core
+    /// images read whatever it wrote.
     Esp(&'a [EspFile]),
 }
 
 impl MenuPlace<'_> {
-    /// The commands that a core image begins with.
+    /// The commands that a core image runs first.
     fn early(self, identifiers: &Identifiers) -> String {
         let (uuid, prefix) = match self {
             Self::Root => (identifiers.root.clone(), "boot/grub"),
@@ -169,7 +169,7 @@ impl MenuPlace<'_> {
         }
     }
 
-    /// Modules that the core images hold for it.
+    /// Additional modules of the core images for this menu.
     fn modules(self) -> &'static [&'static str] {
         match self {
             Self::Root => &[],
@@ -189,7 +189,7 @@ impl Default for GrubFolders {
 }
 
 impl GrubFolders {
-    /// These, or the host's own where there are none.
+    /// These folders, or the host's own if there are none.
     pub fn of(folders: &[Utf8PathBuf]) -> Self {
         if folders.is_empty() { Self::default() } else { Self(folders.to_vec()) }
     }
@@ -203,7 +203,7 @@ impl GrubFolders {
     }
 }
 
-/// A disk that gets its boot loaders.
+/// The disk to install boot loaders to.
 pub(crate) struct BootLoaders<'a> {
     pub(crate) image: &'a Utf8Path,
     pub(crate) layout: &'a Layout,
@@ -222,7 +222,7 @@ pub(crate) fn install(disk: &BootLoaders<'_>, tool: &GrubTool<'_>) -> Result<(),
     fs::remove_dir_all(&work).at("remove", &work)
 }
 
-/// Runs GRUB's programs and those that fill an ESP.
+/// Runs GRUB's programs and the programs that fill an ESP.
 pub(crate) struct GrubTool<'a> {
     pub(crate) stages: &'a StageRunner<'a>,
     pub(crate) stage: &'static str,
@@ -255,7 +255,7 @@ impl GrubTool<'_> {
         let esp = disk.layout.esp;
         let modules = [&["fat"], UEFI_MODULES, disk.menu.modules()].concat();
         let loader = self.core_image("x86_64-efi", &modules, work, early)?;
-        // --invariant: no time stamps (mkfs.fat(8)).
+        // --invariant: no timestamps (mkfs.fat(8)).
         let offset = (esp.start / SECTOR).to_string();
         let blocks = (esp.size / 1024).to_string();
         let cluster = cluster_sectors(esp).to_string();
@@ -279,14 +279,15 @@ impl GrubTool<'_> {
         })
     }
 
-    /// Puts a loader into a FAT file system; `drive` is a file, with `@@` and an offset where it starts later (mtools(1)).
+    /// Copies a loader into a FAT file system; `drive` is a file, followed by `@@` and the file system's offset if
+    /// there is one (mtools(1)).
     pub(crate) fn fill_esp(&self, drive: &str, loader: &Utf8Path) -> Result<(), Error> {
         self.run(tool("mmd").args(["-i", drive, "::/EFI", "::/EFI/BOOT"]))?;
         // The removable-media path (UEFI specification 2.10, section 3.5.1.1): no firmware variable is needed.
         self.run(tool("mcopy").args(["-i", drive, loader.as_str(), "::/EFI/BOOT/BOOTX64.EFI"]))
     }
 
-    /// A core image with [`MODULES`] and those of `modules`, which runs the commands of the file `early`.
+    /// A core image with [`MODULES`] and `modules`, which runs the commands in the file `early`.
     pub(crate) fn core_image(
         &self,
         format: &str,
@@ -308,7 +309,7 @@ impl GrubTool<'_> {
             .env("SOURCE_DATE_EPOCH", self.epoch.to_string())
             // FAT keeps local time.
             .env("TZ", "UTC")
-            // Without the user's ~/.mtoolsrc (mtools(5)).
+            // Ignore the user's ~/.mtoolsrc (mtools(5)).
             .env("HOME", "/nonexistent")
             .log_file(self.stages.log(self.stage))
             .run(&mut |_| ())
@@ -317,12 +318,12 @@ impl GrubTool<'_> {
     }
 }
 
-/// Whether a core image gets this module of the folder. Only one that GRUB dropped may be missing in silence.
+/// Whether a core image gets this module of the folder. Only modules that GRUB dropped may be missing without an error.
 fn is_available(folder: &Utf8Path, module: &str) -> bool {
     !DROPPED.contains(&module) || folder.join(format!("{module}.mod")).exists()
 }
 
-/// Sectors of a cluster: as many as leave enough clusters for FAT32, and at most those of a block of 4 KiB.
+/// Sectors per cluster: as many as leave enough clusters for FAT32, and at most 4 KiB.
 fn cluster_sectors(esp: Partition) -> u64 {
     [8, 4, 2].into_iter().find(|sectors| esp.size / SECTOR / sectors > FAT32_CLUSTERS).unwrap_or(1)
 }

@@ -1,10 +1,10 @@
-//! What tells one disk from another.
+//! Identifiers of disks.
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 
-/// Identifiers that the disk and its file systems carry; they follow from the inputs.
+/// Identifiers of the disk and its file systems; derived from the inputs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identifiers {
     /// GPT disk GUID (UEFI specification 2.10, table 5.5).
@@ -31,7 +31,7 @@ impl Identifiers {
         }
     }
 
-    /// The same with another UUID of the root file system, which the system on it names.
+    /// The same with a given UUID of the root file system, which the installed system refers to.
     #[must_use]
     pub fn with_root(self, root: &str) -> Self {
         Self { root: root.to_owned(), ..self }

@@ -1,4 +1,4 @@
-//! Where the partitions lie. All positions are in bytes and multiples of one MiB.
+//! The partition layout. All positions are in bytes and multiples of one MiB.
 
 use crate::disk::Identifiers;
 use crate::tree::root_tar::Extent;
@@ -19,7 +19,7 @@ const TYPE_ROOT_X86_64: &str = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709";
 /// sector that is 33 MiB.
 const ESP_SIZE: u64 = 40 * MIB;
 
-/// Bytes of room for each inode (mke2fs.conf(5), `inode_ratio`).
+/// Bytes per inode (mke2fs.conf(5), `inode_ratio`).
 const INODE_RATIO: u64 = 16384;
 
 /// One partition.
@@ -46,18 +46,18 @@ impl Layout {
     /// Where the root file system starts on every disk of the Debian base: after the partition table, the BIOS boot partition and the ESP.
     pub const ROOT_START: u64 = MIB + MIB + ESP_SIZE;
 
-    /// The smallest layout that holds the content with room for a first boot; the disk grows afterwards.
+    /// The smallest layout that fits the content, with free space for a first boot; the disk grows afterwards.
     pub fn for_content(content: Extent) -> Self {
         Self::with_esp(content, ESP_SIZE)
     }
 
-    /// The same with an ESP of so many bytes, a multiple of one MiB: for a system that keeps its kernels there.
+    /// The same with an ESP of `esp_size` bytes, a multiple of one MiB: for a system that keeps its kernels there.
     pub fn with_esp(content: Extent, esp_size: u64) -> Self {
-        // One inode of 256 bytes an entry and one for each [`INODE_RATIO`],
-        // 1 % reserved for root, a journal of 64 MiB, block bitmaps and extent trees.
+        // One inode of 256 bytes per entry and one for each [`INODE_RATIO`], 1 % reserved for root, a journal of 64
+        // MiB, block bitmaps and extent trees.
         let tables = content.entries * 256 + content.bytes / 50;
         let needed = content.bytes + content.bytes / 50 + tables + 64 * MIB;
-        // Many small files need more inodes than room; a tenth is for those of the first boot.
+        // Many small files need more inodes than their size suggests; a tenth is for the files of the first boot.
         let needed = needed.max(content.entries * INODE_RATIO / 10 * 11);
         let spare = 256 * MIB;
         let bios_boot = Partition { start: MIB, size: MIB };
@@ -72,7 +72,7 @@ impl Layout {
         self.root.start + self.root.size + MIB
     }
 
-    /// The table as sfdisk(8) reads it.
+    /// The table as input of sfdisk(8).
     pub fn sfdisk_script(&self, identifiers: &Identifiers) -> String {
         let row = |partition: Partition, kind: &str, guid: &str, name: &str| {
             let (start, size) = (partition.start / SECTOR, partition.size / SECTOR);

@@ -14,7 +14,7 @@ use crate::tree::overlay::Overlay;
 use crate::tree::root_tar::{Extent, RootTar};
 use crate::tree::root_tree::RootTree;
 
-/// What the file system holds.
+/// The content of the file system.
 pub(crate) struct MergedTree<'a> {
     pub(crate) root: &'a RootTar,
     pub(crate) tools: &'a NpmTools,

@@ -19,5 +19,5 @@ pub const STAGE: &str = "disk";
 
 /// The disk's file in the stage.
 pub const IMAGE: &str = "disk.raw";
-/// What the root file system holds: [`crate::content::read_listing`].
+/// The listing of the root file system: [`crate::content::read_listing`].
 pub const LISTING: &str = "content.jsonl";

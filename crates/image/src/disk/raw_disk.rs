@@ -1,4 +1,4 @@
-//! The raw disk of its inputs, or from the store.
+//! Builds the raw disk, or takes it from the cache.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -21,21 +21,21 @@ use crate::tree::accounts::Account;
 use crate::tree::overlay::Overlay;
 use crate::tree::root_tar::RootTar;
 
-/// Changes when this folder makes another disk from the same inputs.
+/// Changes whenever this folder makes a different disk from the same inputs.
 const REVISION: &[u8] = b"2";
 
 const DESCRIPTION: &str = "disk.json";
-/// What a disk is made from.
+/// The inputs of a disk.
 pub(crate) struct DiskInputs<'a> {
     pub(crate) root: &'a RootTar,
     pub(crate) tools: &'a NpmTools,
     pub(crate) account: &'a Account,
-    /// RAVE's own files, without those that name the disk's identifiers.
+    /// RAVE's own files, without those that contain the disk's identifiers.
     pub(crate) overlay: &'a Overlay,
     pub(crate) kernel_arguments: &'a str,
     pub(crate) key: Digest,
     pub(crate) epoch: u64,
-    /// Bytes that the disk may have at most: `vm.disk`.
+    /// Maximum size of the disk, bytes: `vm.disk`.
     pub(crate) most: u64,
 }
 
@@ -48,7 +48,7 @@ pub struct RawDisk {
     pub identifiers: Identifiers,
     /// Its size in bytes.
     pub size: u64,
-    /// The digest of what its root file system holds.
+    /// The digest of its root file system's content.
     pub content: Digest,
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn key(
 }
 
 impl DiskInputs<'_> {
-    /// Assembles the disk, or takes it from the store, where it is kept by this stage's name.
+    /// Assembles the disk, or takes it from the cache, where it is stored under this stage's name.
     pub(crate) fn build(&self, stages: &StageRunner<'_>, stage: &'static str) -> Result<RawDisk, Error> {
         let identifiers = Identifiers::of(&self.key);
         let mut overlay = self.overlay.clone();
@@ -139,7 +139,7 @@ impl DiskInputs<'_> {
     }
 }
 
-/// Lists what a disk really holds, not what went into it.
+/// Lists the actual content of a disk, not its inputs.
 pub(crate) fn read_back(image: &Utf8Path, layout: &Layout, listing: &Utf8Path) -> Result<Digest, Error> {
     let files = Ext4Tree::open(image, layout.root.start, layout.root.size);
     let listed = files.and_then(|files| content::list(&files, &ReadLimits::default(), listing));
@@ -150,7 +150,7 @@ pub(crate) fn read_back(image: &Utf8Path, layout: &Layout, listing: &Utf8Path) -
     })
 }
 
-/// A guest that does not fit is told before the work, with the size that it needs.
+/// Reports a guest that does not fit before it is built, with the required size.
 fn require_size(needed: u64, most: u64) -> Result<(), Error> {
     if needed <= most {
         return Ok(());

@@ -66,7 +66,7 @@ pub(crate) fn write(
     let result = tool(&argv[0])
         .args(&argv[1..])
         .env("SOURCE_DATE_EPOCH", epoch.to_string())
-        // A list of paths with colons between: its name alone has none.
+        // The variable is a colon-separated list: a bare file name contains no colon.
         .env("MKE2FS_CONFIG", CONFIGURATION_FILE)
         .current_dir(scratch.path().as_str())
         // libarchive reads file names in the locale's encoding; npm's packages have names beyond ASCII.
@@ -91,7 +91,7 @@ pub(crate) fn write(
     refused.map_or(result.map(drop), Err)
 }
 
-/// Reports the bytes that went through.
+/// Reports the number of bytes written.
 struct Counted<'a, 'b> {
     inner: &'a mut dyn Write,
     done: u64,

@@ -14,14 +14,14 @@ use crate::stage_runner::StageRunner;
 use crate::tool::tool;
 use crate::tree::root_tree::RootTree;
 
-/// What a disk is; its bytes follow from this and from the versions of the programs that write it.
+/// The definition of a disk; together with the versions of the programs that write it, it determines every byte.
 pub(crate) struct DiskWriter<'a> {
     pub(crate) tree: &'a dyn RootTree,
     pub(crate) layout: Layout,
     pub(crate) identifiers: &'a Identifiers,
     pub(crate) menu: MenuPlace<'a>,
     pub(crate) grub: &'a GrubFolders,
-    /// Time stamps of what the tree does not date, seconds since 1970.
+    /// Timestamp of everything that the tree does not date, seconds since 1970.
     pub(crate) epoch: u64,
 }
 

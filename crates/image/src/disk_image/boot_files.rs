@@ -1,5 +1,5 @@
-//! What lies on the ESP beside the boot loader, by the names that NixOS's install-grub.pl gives it: the first rebuild in the
-//! machine finds the kernel and the initrd that it would copy, and writes the menu anew.
+//! The files on the ESP beside the boot loader, named as by NixOS's install-grub.pl: the first rebuild in the machine
+//! finds the kernel and the initrd that it would copy, and rewrites the menu.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::closure::store_path::STORE;
 use crate::disk::boot_loader::{BootEntry, EspFile};
 use crate::error::{Error, IoContext as _};
 
-/// Links that lead to a kernel at most; Linux follows as many (`path_resolution(7)`).
+/// Maximum number of links to a kernel; the limit of Linux (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;
 
 /// The folder of kernels and initrds.
@@ -54,7 +54,7 @@ impl BootFiles {
     }
 }
 
-/// The file that a link leads to, where links into the guest's store lead into `store`.
+/// Resolves a link; links into the guest's store lead into `store`.
 fn resolved(file: &Utf8Path, store: &Utf8Path) -> Result<Utf8PathBuf, Error> {
     let mut at = file.to_owned();
     for _ in 0..MOST_LINKS {
@@ -64,14 +64,14 @@ fn resolved(file: &Utf8Path, store: &Utf8Path) -> Result<Utf8PathBuf, Error> {
         let target = at.read_link_utf8().at("read", &at)?;
         at = match target.strip_prefix(STORE) {
             Ok(below) => store.join(below),
-            // An absolute path replaces what it is joined to.
+            // Joining an absolute path replaces the base.
             Err(_) => at.parent().unwrap_or(Utf8Path::new("/")).join(target),
         };
     }
     Err(Error::Input { what: file.to_string(), detail: "too many links lead to it".into() })
 }
 
-/// `/nix/store/HASH-linux/bzImage` is `HASH-linux-bzImage`, as in install-grub.pl.
+/// `/nix/store/HASH-linux/bzImage` becomes `HASH-linux-bzImage`, as in install-grub.pl.
 fn name(file: &Utf8Path, store: &Utf8Path) -> String {
     match file.strip_prefix(store) {
         Ok(below) => below.as_str().replace('/', "-"),

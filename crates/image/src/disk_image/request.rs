@@ -1,26 +1,26 @@
-//! What a disk is made of.
+//! The inputs of a disk.
 
 use camino::Utf8Path;
 
 use crate::error::Error;
 
-/// MiB of the ESP that [`DiskImageRequest::esp_mib`] is by default. A generation keeps its kernel and initrd there, 40 MB, and the
-/// boot loader five generations and the one that is being added.
+/// The default of [`DiskImageRequest::esp_mib`]. Each generation keeps its kernel and initrd there, 40 MB; the boot
+/// loader keeps five generations and the one being added.
 pub const ESP_MIB: u64 = 512;
 
-/// FAT32 is used, which has no smaller size with clusters of a sector.
+/// The minimum size of FAT32 with clusters of one sector.
 const ESP_MIB_AT_LEAST: u64 = 40;
-/// More would be a mistake.
+/// A larger value is probably a mistake.
 const ESP_MIB_AT_MOST: u64 = 16 << 10;
 
-/// What to write. Paths are this host's, unless they are told to be the guest's.
+/// What to write. Paths are on this host unless stated otherwise.
 #[derive(Debug, Clone)]
 pub struct DiskImageRequest<'a> {
-    /// What the store has: [`crate::closure::registration`].
+    /// The registration of the store: [`crate::closure::registration`].
     pub registration: &'a Utf8Path,
-    /// Where the store lies.
+    /// The store's folder.
     pub store: &'a Utf8Path,
-    /// The system to start, a path of the guest's store.
+    /// The system to start, a path in the guest's store.
     pub system: &'a str,
     /// Its kernel.
     pub kernel: &'a Utf8Path,
@@ -28,22 +28,22 @@ pub struct DiskImageRequest<'a> {
     pub initrd: &'a Utf8Path,
     /// The kernel's arguments.
     pub arguments: &'a str,
-    /// A folder whose content goes into the guest's root folder, for root to write.
+    /// A folder whose content goes into the guest's root folder, writable for root.
     pub files: Option<&'a Utf8Path>,
     /// UUID of the root file system, which the system names.
     pub root_uuid: &'a str,
     /// MiB of the ESP, which the system mounts at `/boot`.
     pub esp_mib: u64,
-    /// Folders with GRUB's modules; none: the host's.
+    /// Folders with GRUB's modules; the host's own if empty.
     pub grub: &'a [camino::Utf8PathBuf],
     /// The disk.
     pub output: &'a Utf8Path,
-    /// Time stamp of what is not in the store, seconds since 1970.
+    /// Timestamp of files outside the store, seconds since 1970.
     pub epoch: u64,
 }
 
 impl DiskImageRequest<'_> {
-    /// What is wrong without reading a file.
+    /// Checks everything that can be checked without reading a file.
     pub(super) fn validate(&self) -> Result<(), Error> {
         if !is_uuid(self.root_uuid) {
             return refuse(
@@ -60,15 +60,19 @@ impl DiskImageRequest<'_> {
     }
 }
 
-/// Refuses what would break a menu of GRUB, which is a script: the kernel's arguments are one line of plain words.
+/// Refuses characters that would break GRUB's menu, which is a script: the kernel's arguments are one line of plain
+/// words.
 pub(crate) fn check_arguments(arguments: &str) -> Result<(), Error> {
     if arguments.chars().any(|c| c.is_control() || "\"'\\$;{}<>|&#".contains(c)) {
-        return refuse("--arguments", "a control character or one with a meaning in GRUB's menu is in it");
+        return refuse(
+            "--arguments",
+            "it contains a control character, or one that is special in GRUB's menu",
+        );
     }
     Ok(())
 }
 
-/// Refuses to write over a file.
+/// Refuses to overwrite a file.
 pub(crate) fn check_output(output: &Utf8Path) -> Result<(), Error> {
     if output.exists() {
         return refuse(output.as_str(), "it already exists; move it, or choose another name with --out");

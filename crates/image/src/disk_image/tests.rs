@@ -1,4 +1,4 @@
-//! Real disks of the closure in tests/fixtures/closure: paths of a few kB, and what nix registered of them.
+//! Real disks of the closure in tests/fixtures/closure: store paths of a few kB, with nix's registration of them.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -18,7 +18,7 @@ pub(crate) const EPOCH: u64 = 1_767_225_600;
 /// The smallest ESP, for tests that read every byte of the disk.
 const ESP: u64 = 40;
 
-/// A folder with what goes onto the disk beside the store.
+/// A folder with the other files of the disk, besides the store.
 pub(crate) struct Place {
     _guard: tempfile::TempDir,
     pub(crate) path: Utf8PathBuf,
@@ -45,7 +45,7 @@ impl Place {
         Self { _guard: guard, path }
     }
 
-    /// A copy of the fixture's store with other modes and times, as another host's file system may keep it.
+    /// A copy of the fixture's store with different modes and times, as on another host's file system.
     fn copy_of_the_store(&self) -> Utf8PathBuf {
         let copy = self.path.join("store");
         let words =
@@ -92,7 +92,7 @@ fn root(disk: &Utf8Path) -> Ext4Tree {
     Ext4Tree::open(disk, start, size).unwrap()
 }
 
-/// Every entry: its path, what it is like, and where a link leads.
+/// Every entry: its path, its attributes, and a link's target.
 fn entries(disk: &Utf8Path) -> Vec<(String, Attributes, Option<String>)> {
     let mut found = Vec::new();
     let visit = &mut |path: &[u8], attributes: &Attributes, entry: Visited<'_>| {
@@ -196,7 +196,7 @@ fn the_database_has_every_path_with_the_hash_of_what_is_on_the_disk() {
     assert_eq!(archive_of(&disk, ODD), (rows[1].1.clone(), size));
 }
 
-/// The hash and the size that nix would give a path on the disk, computed from its file system.
+/// The hash and size that nix would compute for a path on the disk, read from its file system.
 fn archive_of(disk: &Utf8Path, path: &str) -> (String, i64) {
     let mut nar = NarHasher::default();
     let visit = &mut |name: &[u8], attributes: &Attributes, entry: Visited<'_>| {

@@ -1,4 +1,4 @@
-//! Whether an artifact that a manifest names is all that QEMU opens when it boots.
+//! Whether QEMU opens only the artifact itself when it boots an artifact named by a manifest.
 
 use std::fs::File;
 
@@ -11,7 +11,7 @@ use super::part::Part;
 use crate::error::{Error, IoContext as _};
 use crate::formats::ova;
 
-/// Refuses what is not a regular file: a pipe would wait for its other end, and a device has no end.
+/// Refuses everything but regular files: a pipe would block, and a device has no end.
 pub fn is_regular(path: &Utf8Path) -> Result<(), Error> {
     if std::fs::metadata(path).at("open", path)?.is_file() {
         return Ok(());
@@ -19,14 +19,14 @@ pub fn is_regular(path: &Utf8Path) -> Result<(), Error> {
     Err(Error::Input { what: path.to_string(), detail: "it is not a regular file".into() })
 }
 
-/// Refuses a file that is not of its format, that is not a regular file, or that names others.
+/// Refuses a file that does not have the format, is not a regular file, or refers to other files.
 pub fn stands_alone(path: &Utf8Path, format: Format) -> Result<(), Error> {
     let refuse = |detail: String| Error::Input { what: path.to_string(), detail };
     is_regular(path)?;
     let expected = match format {
         Format::Qemu => Container::Qcow2,
         Format::Vmware | Format::Virtualbox => Container::Vmdk,
-        // QEMU reads them as plain bytes, whatever they are.
+        // QEMU reads them as plain bytes, whatever they contain.
         Format::Raw | Format::Iso => return Ok(()),
     };
     let path = &camino::absolute_utf8(path).at("look at", path)?;

@@ -1,5 +1,5 @@
-//! Which files belong to an image. A name that it contains is a stranger's word: it is followed only where the user says
-//! that the chain is his own, and then within the image's own folder.
+//! Which files belong to an image. Names inside it are untrusted: they are followed only if the user declares the chain
+//! as their own, and then only within the image's folder.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
@@ -14,19 +14,19 @@ use super::part::{Part, inside};
 use super::vhd::{self, Footer, Kind};
 use super::{qcow2, tables, vhdx, vmdk_files};
 
-/// What to do with the names of other files in a qcow2.
+/// What to do if a qcow2 refers to other files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Links {
     /// Refuse the image.
     Refuse,
-    /// Read the files, where they belong to the user and lie in the image's folder or below.
+    /// Read the files, if the user owns them and they are in the image's folder or below.
     Follow,
 }
 
-/// Images of a chain; QEMU itself stops at none.
+/// Maximum images of a chain; QEMU itself has no limit.
 const MOST_LINKS: usize = 64;
 
-/// The image as QEMU may open it, or why not.
+/// The image as a node for QEMU, or why it is refused.
 pub(crate) fn open(part: &Part<'_>, container: Container, links: Links) -> Result<ImageNode, String> {
     match container {
         Container::Qcow2 => qcow2(part, links),
@@ -38,7 +38,7 @@ pub(crate) fn open(part: &Part<'_>, container: Container, links: Links) -> Resul
             let node = match container {
                 Container::Raw | Container::Iso { .. } => json!({ "driver": "raw", "file": file }),
                 Container::FixedVhd => window(&file, 0, fixed_size(part)?),
-                // Without it QEMU takes the size of some from their geometry, which may be smaller.
+                // Without it QEMU derives the size of some images from their geometry, which may be smaller.
                 Container::Vhd => {
                     json!({ "driver": driver, "force_size_calc": "current_size", "file": file, "backing": null })
                 }
@@ -52,7 +52,7 @@ pub(crate) fn open(part: &Part<'_>, container: Container, links: Links) -> Resul
 }
 
 fn image(part: &Part<'_>, container: Container, node: Value) -> ImageNode {
-    // A raw disk has no tables, and ends where its bytes do.
+    // A raw disk has no tables, and ends with its file.
     let is_raw = container.driver() == Some("raw");
     let parts = if is_raw { Vec::new() } else { vec![Bounds::one(node.clone(), part.size)] };
     ImageNode {
@@ -71,25 +71,25 @@ fn fixed_size(part: &Part<'_>) -> Result<u64, String> {
     let footer = Footer::parse(&part.read(content, length)?)?;
     match footer.kind {
         Kind::Fixed if footer.size > content => {
-            Err(format!("it is cut: its footer says {} bytes, it has {content}", footer.size))
+            Err(format!("it is truncated: its footer says {} bytes, it has {content}", footer.size))
         }
         Kind::Fixed => Ok(footer.size),
         Kind::Dynamic | Kind::Differencing => {
-            Err("it is cut: a VHD's footer stands where its table should be".into())
+            Err("it is truncated: a VHD's footer is where its table should be".into())
         }
     }
 }
 
 const ANOTHER: &str = "it needs another file, which was not opened";
 
-/// Whether anything that QEMU would open, or should and does not, is named.
+/// Refuses an image that refers to files that QEMU would open, or that it would need but ignores.
 fn refuse_links(part: &Part<'_>, container: Container) -> Result<(), String> {
     let head = part.read(0, 4096)?;
     match container {
         Container::Vmdk => vmdk_files::refuse_links(part),
         Container::Qcow | Container::Qed => {
             let head = if container == Container::Qed { OldHead::qed(&head) } else { OldHead::qcow(&head) };
-            match head.ok_or("its header is cut")? {
+            match head.ok_or("its header is truncated")? {
                 OldHead { is_encrypted: true, .. } => {
                     Err("its clusters are encrypted: decrypt it first".into())
                 }
@@ -102,7 +102,8 @@ fn refuse_links(part: &Part<'_>, container: Container) -> Result<(), String> {
                 "{ANOTHER}: a differencing VHD holds what differs from its parent; merge both first"
             )),
             Kind::Dynamic if part.read(part.size.saturating_sub(512), 512)? != head[..512] => {
-                Err("it is cut: its last bytes are not the footer that its first bytes are a copy of".into())
+                Err("it is truncated: its last bytes are not the footer that its first bytes are a copy of"
+                    .into())
             }
             _ => Ok(()),
         },
@@ -113,7 +114,7 @@ fn refuse_links(part: &Part<'_>, container: Container) -> Result<(), String> {
                 Some(true) => Err(format!(
                     "{ANOTHER}: a differencing VHDX holds what differs from its parent; merge both first"
                 )),
-                None => Err("its metadata cannot be found: it is damaged or cut".into()),
+                None => Err("its metadata cannot be found: it is damaged or truncated".into()),
             }
         }
         // VirtualBox, VDICore.h, `VDIIMAGETYPE`: 3 and 4 are for undo and for differences.
@@ -152,7 +153,7 @@ fn qcow2(part: &Part<'_>, links: Links) -> Result<ImageNode, String> {
     follow(part.path, None, &mut Vec::new())
 }
 
-/// What an image says of its backing file.
+/// An image's reference to its backing file.
 struct Reference<'a> {
     image: &'a Utf8Path,
     format: Option<&'a str>,
@@ -177,7 +178,7 @@ fn follow(
     owned(&file, &canonical)?;
     let part = Part::whole(&canonical, &file).map_err(|error| failed(&canonical, error))?;
     let container = Container::of_file(&file, 0, part.size).map_err(|error| failed(&canonical, error))?;
-    // At the end of a chain any bytes may be a disk.
+    // The last image of a chain may be raw, with any content.
     let container =
         if container == Container::Unknown && from.is_some() { Container::Raw } else { container };
     from.map_or(Ok(()), |from| same_format(from, container))?;
@@ -198,7 +199,7 @@ fn follow(
         let opened = File::open(&data).map_err(|error| failed(&data, error))?;
         owned(&opened, &data)?;
         top["data-file"] = node::file(&data);
-        // Its clusters lie in that file.
+        // Its clusters are in that file.
         length = opened.metadata().map_err(|error| failed(&data, error))?.len();
         files.push(data);
     }
@@ -214,7 +215,7 @@ fn follow(
     Ok(ImageNode { container: Container::Qcow2, files, node, top, parts, _descriptor: None })
 }
 
-/// A guest can write the head of a qcow2 to its raw disk: what an image says of its backing file's format must be so.
+/// Checks the declared format of a backing file: a guest can write a qcow2 header to its raw disk.
 fn same_format(from: &Reference<'_>, found: Container) -> Result<(), String> {
     let Reference { image, format } = from;
     match (format, found.driver()) {

@@ -1,4 +1,4 @@
-//! What a file is, by its first and last bytes. Names and endings are not asked: they are a stranger's word.
+//! The type of a file, according to its first and last bytes. Names and extensions are ignored: they are untrusted.
 
 use std::fs::File;
 use std::io;
@@ -8,11 +8,11 @@ use crate::formats::{vmdk, zst};
 
 use super::{old_qemu, qcow2, vhd, vhdx};
 
-/// Bytes that are read of a file's start: the volume descriptors of an ISO (ECMA-119, 6.2.1) and the superblock of
-/// btrfs, the last one that is looked for, lie in them.
+/// Bytes read from the start of a file: they include the volume descriptors of an ISO (ECMA-119, 6.2.1) and the
+/// superblock of btrfs, the last one that is looked for.
 pub(crate) const HEAD: u64 = 68 << 10;
 
-/// What a file is.
+/// The type of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Container {
@@ -26,21 +26,21 @@ pub enum Container {
     Qed,
     /// VMware's sparse extent, in hosted products.
     Vmdk,
-    /// The text that names the extents of a VMDK.
+    /// The text that lists the extents of a VMDK.
     VmdkDescriptor,
-    /// A sparse extent of ESX, which a text names.
+    /// A sparse extent of ESX, listed in a descriptor.
     EsxExtent,
     /// VirtualBox's own.
     Vdi,
-    /// Virtual PC's and Hyper-V's, its blocks in a table.
+    /// Virtual PC's and Hyper-V's, with a table of blocks.
     Vhd,
-    /// A disk's bytes with a VHD's footer behind them.
+    /// A disk's bytes followed by a VHD footer.
     FixedVhd,
     /// Hyper-V's.
     Vhdx,
     /// Parallels'.
     Parallels,
-    /// That of Bochs.
+    /// Bochs's own.
     Bochs,
     /// A compressed loop device.
     Cloop,
@@ -52,7 +52,7 @@ pub enum Container {
     Packed(Packing),
     /// An archive that an OVA may be.
     Tar,
-    /// A zip, which some call an appliance.
+    /// A zip archive, sometimes used for appliances.
     Zip,
     /// A 7z archive.
     SevenZip,
@@ -79,14 +79,14 @@ pub enum Packing {
     Xz,
     /// RFC 8878.
     Zstd,
-    /// That of bzip2(1).
+    /// The format of bzip2(1).
     Bzip2,
     /// The LZ4 frame format 1.6.
     Lz4,
 }
 
 impl Container {
-    /// Looks at a file from `offset` on, `size` bytes long.
+    /// The type of `size` bytes of a file, from `offset` on.
     pub(crate) fn of_file(file: &File, offset: u64, size: u64) -> io::Result<Self> {
         let part = |start: u64, length: u64| {
             let mut bytes =
@@ -97,7 +97,7 @@ impl Container {
         Ok(Self::of(&part(0, HEAD)?, &part(size.saturating_sub(512), 512)?))
     }
 
-    /// By a file's first bytes, [`HEAD`] where it has as many, and its last 512.
+    /// The type according to a file's first bytes, up to [`HEAD`], and its last 512.
     pub fn of(head: &[u8], tail: &[u8]) -> Self {
         let at = |place: usize, magic: &[u8]| head.get(place..place + magic.len()) == Some(magic);
         let starts = |magics: &[&[u8]]| magics.iter().any(|magic| head.starts_with(magic));
@@ -199,7 +199,7 @@ impl Container {
             Self::SevenZip => "a 7z archive: unpack it with `7z x`, then give the disk in it".into(),
             Self::Iso { .. } => "an ISO 9660 image of a CD without a boot sector, no disk: boot it, and install".into(),
             Self::Wim => "a Windows image file (WIM), no disk: apply it to a disk with wimlib-imagex(1)".into(),
-            Self::AndroidSparse => "an Android sparse image: make a raw disk of it with `simg2img`".into(),
+            Self::AndroidSparse => "an Android sparse image: convert it to a raw disk with `simg2img`".into(),
             Self::Unknown => {
                 "neither a disk image that is known nor a raw disk with a boot sector, a partition table or a file \
                  system: where it is a raw disk nevertheless, say so with --raw"

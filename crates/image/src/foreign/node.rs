@@ -1,5 +1,5 @@
-//! An image as a tree of QEMU's nodes (its qapi/block-core.json, `BlockdevOptions`): each file and each driver is said, so
-//! that nothing is probed and no name in an image is followed.
+//! An image as a tree of QEMU's nodes (its qapi/block-core.json, `BlockdevOptions`): each file and each driver is
+//! explicit, so that nothing is probed and no name in an image is followed.
 
 use std::time::Duration;
 
@@ -9,35 +9,35 @@ use serde_json::{Value, json};
 
 use super::container::Container;
 
-/// How long qemu-img may take to look at an image's head; a stranger's may keep it busy forever.
+/// How long qemu-img may take to read an image's header; an untrusted image may keep it busy forever.
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// An image whose every file is known.
+/// An image with all its files known.
 #[derive(Debug)]
 pub(crate) struct ImageNode {
-    /// What it is.
+    /// Its type.
     pub(crate) container: Container,
     /// Its files, the image itself first.
     pub(crate) files: Vec<Utf8PathBuf>,
     pub(super) node: Value,
-    /// The first image without those that it is based on: `qemu-img info` opens no others.
+    /// The first image without its backing files: `qemu-img info` opens no others.
     pub(super) top: Value,
-    /// What must lie within its files.
+    /// Data bounds that must be within its files.
     pub(super) parts: Vec<Bounds>,
-    /// The descriptor that QEMU reads instead of a stranger's.
+    /// The descriptor that QEMU reads instead of the untrusted one.
     pub(super) _descriptor: Option<tempfile::TempDir>,
 }
 
-/// An image, and the files that its data lies in.
+/// An image, and the files that contain its data.
 #[derive(Debug)]
 pub(super) struct Bounds {
     pub(super) node: Value,
-    /// Where a file's share of the disk ends, and how long the file is; both in bytes, in the disk's order.
+    /// The end of each file's share of the disk, and the file's length; both in bytes, in the disk's order.
     pub(super) files: Vec<(u64, u64)>,
 }
 
 impl Bounds {
-    /// All data in one file of so many bytes.
+    /// All data in one file of `length` bytes.
     pub(super) fn one(node: Value, length: u64) -> Self {
         Self { node, files: vec![(u64::MAX, length)] }
     }
@@ -53,13 +53,13 @@ pub(crate) fn window(node: &Value, offset: u64, size: u64) -> Value {
     json!({ "driver": "raw", "offset": offset, "size": size, "file": node })
 }
 
-/// An image that is read alone: where it names a backing file, QEMU does as if it did not.
+/// An image that is read alone: QEMU ignores its backing file.
 pub(super) fn alone(driver: &str, file: &Value) -> Value {
     json!({ "driver": driver, "file": file, "backing": null })
 }
 
 impl ImageNode {
-    /// QEMU's name of it.
+    /// Its name for QEMU.
     pub(crate) fn name(&self) -> String {
         name(&self.node)
     }
@@ -69,7 +69,7 @@ impl ImageNode {
         matches!(self.container, Container::Raw | Container::Iso { .. }) && self.files.len() == 1
     }
 
-    /// QEMU's name of a part of the disk in it, both bounds multiples of 512.
+    /// The name for QEMU of a part of its disk, both bounds multiples of 512.
     pub(crate) fn part(&self, start: u64, size: u64) -> String {
         name(&window(&self.node, start, size))
     }
@@ -87,14 +87,14 @@ pub(super) fn name(node: &Value) -> String {
     format!("json:{node}")
 }
 
-/// What qemu-img said, without its command line.
+/// The message of qemu-img, without its command line.
 pub(super) fn told(error: &rave_process::Error) -> String {
     let lines = error.tail();
     let last = lines.iter().rev().find(|line| !line.trim().is_empty());
     last.map_or_else(|| error.to_string(), |line| reason(line))
 }
 
-/// `qemu-img: Could not open 'json:{...}': why` is about what we named so.
+/// `qemu-img: Could not open 'json:{...}': why` refers to a node of ours.
 fn reason(line: &str) -> String {
     let line = line.trim();
     line.rsplit_once("': ").map_or(line, |(_, why)| why).trim_start_matches("qemu-img: ").to_owned()

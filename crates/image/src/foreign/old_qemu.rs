@@ -1,4 +1,4 @@
-//! The heads of qcow version 1 and QED, which only old hosts made. Both may name a backing file.
+//! The headers of qcow version 1 and QED, which only old hosts wrote. Both may have a backing file.
 
 /// `QED\0` (QEMU, `docs/interop/qed_spec.txt`).
 pub const QED_MAGIC: [u8; 4] = *b"QED\0";
@@ -6,10 +6,10 @@ pub const QED_MAGIC: [u8; 4] = *b"QED\0";
 /// Bit 0 of a QED's features: `QED_F_BACKING_FILE`.
 const BACKING: u64 = 1;
 
-/// What a head says that matters.
+/// The relevant facts of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OldHead {
-    /// Whether it names a backing file.
+    /// Whether it has a backing file.
     pub has_backing: bool,
     /// Whether its clusters are encrypted.
     pub is_encrypted: bool,

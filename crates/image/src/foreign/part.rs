@@ -1,4 +1,4 @@
-//! Bytes of a file that hold an image, and the files beside it.
+//! A range of a file that contains an image, and the files beside it.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::node::{self, window};
 
-/// Bytes of a file that hold an image.
+/// A range of a file that contains an image.
 pub(crate) struct Part<'a> {
     /// The file's absolute path.
     pub(crate) path: &'a Utf8Path,
@@ -23,12 +23,12 @@ pub(crate) struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// The image that is a file.
+    /// The image that is a whole file.
     pub(crate) fn whole(path: &'a Utf8Path, file: &'a File) -> std::io::Result<Self> {
         Ok(Self { path, file, offset: 0, size: file.metadata()?.len(), is_whole: true })
     }
 
-    /// Its bytes from `start` on, fewer where it ends.
+    /// Up to `length` bytes from `start` on.
     pub(super) fn read(&self, start: u64, length: u64) -> Result<Vec<u8>, String> {
         let length = length.min(self.size.saturating_sub(start));
         let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
@@ -43,12 +43,12 @@ impl<'a> Part<'a> {
     }
 }
 
-/// The file that `image` means by `name`: regular, and in `folder` or below it, wherever links lead.
+/// Resolves `name` in `image`: a regular file in `folder` or below, after following links.
 pub(super) fn inside(folder: &Utf8Path, image: &Utf8Path, name: &str) -> Result<Utf8PathBuf, String> {
     // As QEMU's `path_has_protocol`: a colon before the first slash.
     if name.find([':', '/']).is_some_and(|at| name[at..].starts_with(':')) {
         return Err(format!(
-            "it needs {name:?}, which is not a name of a file: only files of its own folder are read"
+            "it needs {name:?}, which is not the name of a file: only files in its own folder are read"
         ));
     }
     let beside = image.parent().unwrap_or(Utf8Path::new("/"));
@@ -56,7 +56,7 @@ pub(super) fn inside(folder: &Utf8Path, image: &Utf8Path, name: &str) -> Result<
     let path = path.map_err(|error| format!("it needs {name:?}, which is missing: {error}"))?;
     if !path.starts_with(folder) {
         return Err(format!(
-            "it needs {name:?}, which lies outside of its folder {folder}: only files of that folder are read"
+            "it needs {name:?}, which is outside its folder {folder}: only files in that folder are read"
         ));
     }
     match std::fs::metadata(&path) {

@@ -1,17 +1,17 @@
-//! The head of a qcow2: QEMU's docs/interop/qcow2.txt, "Header" and "Header extensions".
+//! The header of a qcow2: QEMU's docs/interop/qcow2.txt, "Header" and "Header extensions".
 
 use serde::Serialize;
 
 /// "QFI\xfb"
 pub const MAGIC: [u8; 4] = *b"QFI\xfb";
 
-/// Bytes that are read of it; version 2 has 72, version 3 at least 104.
+/// Bytes of it that are read; version 2 has 72, version 3 at least 104.
 pub const LENGTH: usize = 112;
 
-/// Bit 2 of the incompatible features: the clusters lie in another file.
+/// Bit 2 of the incompatible features: the clusters are in another file.
 const EXTERNAL_DATA: u64 = 1 << 2;
 
-/// What the head says.
+/// The header's fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Header {
     /// 2 or 3.
@@ -20,22 +20,22 @@ pub struct Header {
     pub virtual_size: u64,
     /// Bytes of a cluster.
     pub cluster_size: u64,
-    /// How clusters are compressed, where they are.
+    /// The compression of compressed clusters.
     pub compression: Compression,
-    /// Whether it needs another file: a backing file, or one with its data.
+    /// Whether it needs another file: a backing file or an external data file.
     pub needs_another_file: bool,
     /// Whether its clusters are encrypted.
     pub is_encrypted: bool,
 }
 
-/// The names of other files that a qcow2 contains.
+/// References to other files in a qcow2.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Names {
     /// The backing file.
     pub backing: Option<String>,
-    /// The backing file's format; QEMU would look at its bytes otherwise, which a guest may have written.
+    /// The backing file's format; otherwise QEMU would probe its bytes, which a guest may have written.
     pub backing_format: Option<String>,
-    /// The file with its data; empty where it needs one and does not name it.
+    /// The external data file; empty if it needs one without naming it.
     pub data: Option<String>,
 }
 
@@ -52,12 +52,12 @@ pub enum Compression {
     Zlib,
     /// By Zstandard.
     Zstd,
-    /// By something newer.
+    /// An unknown, newer algorithm.
     Unknown,
 }
 
 impl Header {
-    /// Reads the first bytes of a file; shorter ones count as if zeros followed.
+    /// Parses the first bytes of a file; shorter input is padded with zeros.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let mut head = [0; LENGTH];
         let length = bytes.len().min(LENGTH);
@@ -71,7 +71,7 @@ impl Header {
         if !(2..=3).contains(&version) {
             return Err(format!("its version is {version}; 2 and 3 are known"));
         }
-        // QEMU takes 512 bytes to 2 MiB.
+        // QEMU accepts 512 bytes to 2 MiB.
         if !(9..=21).contains(&cluster_bits) {
             return Err(format!("its clusters have 2^{cluster_bits} bytes"));
         }
@@ -91,14 +91,14 @@ impl Header {
         })
     }
 
-    /// Bytes of a file that hold its header, its extensions and its names: its first cluster.
+    /// Size of the part of the file with the header, its extensions and names: its first cluster.
     pub fn first_cluster(&self) -> u64 {
         self.cluster_size
     }
 }
 
 impl Names {
-    /// Reads a first cluster, or as much of it as there is.
+    /// Parses the first cluster, or as much of it as exists.
     pub fn parse(cluster: &[u8]) -> Result<Self, String> {
         Header::parse(cluster)?;
         let part = |start: usize, length: usize| {
@@ -116,7 +116,7 @@ impl Names {
         }
         let needs_data = is_three && number(part(72, 8)?) & EXTERNAL_DATA != 0;
         let mut at = if is_three { place(part(100, 4)?) } else { 72 };
-        // Extensions end at the backing file's name, if there is one.
+        // Extensions end at the backing file's name, if it has one.
         while start == 0 || at < start {
             let Ok(head) = part(at, 8) else { break };
             let (kind, length) = (number(&head[..4]), place(&head[4..]));

@@ -1,5 +1,5 @@
-//! Whether an image is whole. QEMU reads zeros beyond a file's end: an image that was cut on its way would become a disk
-//! with holes, and nothing would say so.
+//! Whether an image is complete. QEMU reads zeros beyond a file's end: a truncated image would silently become a disk
+//! with holes.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use super::node::{Bounds, ImageNode, name, told};
 
-/// How long qemu-img may go through an image's tables.
+/// How long qemu-img may check an image's tables.
 const DEADLINE: Duration = Duration::from_secs(600);
 
-/// Exit codes of `qemu-img check` (its manual): leaked clusters cost room and nothing else; a format that cannot be
+/// Exit codes of `qemu-img check` (its manual): leaked clusters, which only waste space; a format that cannot be
 /// checked.
 const LEAKS: i32 = 3;
 const NOT_SUPPORTED: i32 = 63;
@@ -29,7 +29,7 @@ struct Extent {
     offset: Option<u64>,
 }
 
-/// Why an image is not whole, if so.
+/// Checks that an image is complete.
 pub(crate) fn check(image: &ImageNode) -> Result<(), String> {
     image.parts.iter().try_for_each(|part| {
         tables(&part.node)?;
@@ -43,13 +43,13 @@ fn tables(node: &Value) -> Result<(), String> {
             Ok(())
         }
         Err(error @ rave_process::Error::Failed { .. }) => {
-            Err(format!("it is damaged or cut, qemu-img check says: {}", told(&error)))
+            Err(format!("it is damaged or truncated, qemu-img check says: {}", told(&error)))
         }
         Err(error) => Err(error.to_string()),
     }
 }
 
-/// Whether all data of an image lies before the end of its files.
+/// Checks that all data of an image is within its files.
 fn ends(bounds: &Bounds) -> Result<(), String> {
     let command = Cmd::new("qemu-img").args(["map", "--output=json", &name(&bounds.node)]).timeout(DEADLINE);
     let mut beyond = None;
@@ -67,7 +67,7 @@ fn ends(bounds: &Bounds) -> Result<(), String> {
         .map_err(|error| told(&error))?;
     match beyond {
         Some((end, length)) => {
-            Err(format!("it is cut: its data ends at byte {end}, the file has {length} bytes"))
+            Err(format!("it is truncated: its data ends at byte {end}, the file has {length} bytes"))
         }
         None => Ok(()),
     }

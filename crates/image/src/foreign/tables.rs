@@ -1,15 +1,16 @@
-//! Whether the tables of an image lie in its file. `qemu-img check` overlooks some that do not, and reads zeros for them: a
-//! disk without content.
+//! Whether the tables of an image are within its file. `qemu-img check` misses some that are not, and reads them as
+//! zeros: a disk without content.
 
 use super::container::Container;
 use super::part::Part;
 use super::vhdx;
 use crate::formats::vmdk::{Header, SECTOR};
 
-/// The largest table that is read; QEMU itself takes 32 MiB of a qcow2's first one.
+/// The largest table that is read; QEMU itself accepts 32 MiB for the L1 table of a qcow2.
 const LARGEST: u64 = 32 << 20;
 
-/// Bit 17 of a sparse extent's flags: markers stand before compressed grains (VMware, Virtual Disk Format 5.0, "The Header").
+/// Bit 17 of a sparse extent's flags: markers precede compressed grains (VMware, Virtual Disk Format 5.0, "The
+/// Header").
 const HAS_MARKERS: u32 = 1 << 17;
 
 /// Bytes of a grain's marker ("Compressed Grains").
@@ -18,13 +19,13 @@ const MARKER: u64 = 12;
 /// Entries of tables.
 #[derive(Clone, Copy)]
 enum Order {
-    /// Eight bytes, the highest first.
+    /// Eight bytes, big-endian.
     Big64,
-    /// Four bytes, the lowest first.
+    /// Four bytes, little-endian.
     Little32,
 }
 
-/// Refuses an image whose tables are cut.
+/// Refuses an image with truncated tables.
 pub(super) fn check(part: &Part<'_>, container: Container) -> Result<(), String> {
     let head = part.read(0, 512)?;
     let four = |at: usize| head.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
@@ -52,7 +53,7 @@ pub(super) fn check(part: &Part<'_>, container: Container) -> Result<(), String>
             let regions = vhdx::regions(part.file).map_err(|error| format!("it cannot be read: {error}"))?;
             regions.into_iter().try_for_each(|(start, length)| within(part, start, length))
         }
-        // QEMU, docs/interop/parallels.txt: `bat_entries`, behind a header of 64 bytes.
+        // QEMU, docs/interop/parallels.txt: `bat_entries`, after a header of 64 bytes.
         Container::Parallels => within(part, 64, little(32).saturating_mul(4)),
         // VirtualBox, VDICore.h, `VDIHEADER1`: `offBlocks`, `cBlocks`.
         Container::Vdi => within(part, little(0x154), little(0x180).saturating_mul(4)),
@@ -66,7 +67,7 @@ fn vmdk(part: &Part<'_>) -> Result<(), String> {
     let parsed = |bytes: &[u8]| Header::parse(bytes).map_err(|error| error.to_string());
     let mut header = parsed(&part.read(0, SECTOR)?)?;
     if header.directory == AT_END {
-        // The footer stands before the last marker.
+        // The footer precedes the last marker.
         header = parsed(&part.read(part.size.saturating_sub(2 * SECTOR), SECTOR)?)?;
     }
     let entries = u64::from(header.entries_per_table);
@@ -78,7 +79,7 @@ fn vmdk(part: &Part<'_>) -> Result<(), String> {
     if header.flags & HAS_MARKERS == 0 { Ok(()) } else { last_grain(part, &first, place) }
 }
 
-/// Whether a compressed grain is whole that is the last in the file: `qemu-img check` looks where grains begin alone.
+/// Checks that the last compressed grain in the file is complete: `qemu-img check` only looks at the start of grains.
 fn last_grain(part: &Part<'_>, first: &[u8], place: impl Fn(u64) -> (u64, u64)) -> Result<(), String> {
     let mut tables = numbers(first, Order::Little32);
     tables.sort_unstable();
@@ -88,7 +89,7 @@ fn last_grain(part: &Part<'_>, first: &[u8], place: impl Fn(u64) -> (u64, u64)) 
         let (start, length) = place(entry);
         last = numbers(&table(part, start, length)?, Order::Little32).into_iter().fold(last, u64::max);
     }
-    // Its marker: the first sector that it stands for, and its length ("Compressed Grains").
+    // Its marker: the first sector that it contains, and its length ("Compressed Grains").
     let start = last.saturating_mul(SECTOR);
     within(part, start, MARKER)?;
     let marker = part.read(start, MARKER)?;
@@ -101,7 +102,7 @@ fn within(part: &Part<'_>, start: u64, length: u64) -> Result<(), String> {
     if end <= part.size {
         return Ok(());
     }
-    Err(format!("it is cut: its tables end at byte {end}, it has {} bytes", part.size))
+    Err(format!("it is truncated: its tables end at byte {end}, it has {} bytes", part.size))
 }
 
 fn table(part: &Part<'_>, start: u64, length: u64) -> Result<Vec<u8>, String> {
@@ -112,7 +113,7 @@ fn table(part: &Part<'_>, start: u64, length: u64) -> Result<Vec<u8>, String> {
     part.read(start, length)
 }
 
-/// Whether the tables that a first one points to lie in the file; none where the entry is 0.
+/// Checks that the second-level tables are within the file; an entry of 0 means that there is no table.
 fn second(
     part: &Part<'_>,
     first: &[u8],

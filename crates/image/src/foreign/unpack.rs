@@ -1,4 +1,4 @@
-//! Compressed files, unpacked while they are read.
+//! Unpacks compressed files as streams.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write as _};
@@ -13,16 +13,16 @@ use super::container::{HEAD, Packing};
 use super::node::told;
 use crate::formats::zst;
 
-/// The largest file that is written: no disk of a guest has as many bytes.
+/// The largest file that is written: larger than any guest's disk.
 const LARGEST: u64 = 64 << 40;
 
 /// How long a program may take for the start of a file.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Bytes that are written or left out as a hole.
+/// The unit that is either written or left as a hole, bytes.
 const CHUNK: usize = 64 << 10;
 
-/// The first bytes of what a file holds, as many as tell what it is.
+/// The first bytes of a file's content, enough to determine its type.
 pub(crate) fn head(path: &Utf8Path, packing: Packing) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     if packing == Packing::Gzip {
@@ -32,7 +32,7 @@ pub(crate) fn head(path: &Utf8Path, packing: Packing) -> Result<Vec<u8>, String>
     let mut target = tempfile::tempfile().map_err(|error| format!("no temporary file: {error}"))?;
     let stdout = target.try_clone().map_err(|error| error.to_string())?;
     let command = program(path, packing, HEAD).stdout_file(stdout).timeout(DEADLINE);
-    // It is stopped when it has written enough.
+    // The program is stopped when it has written enough.
     let outcome = command.run(&mut |_| ());
     io::Seek::rewind(&mut target)
         .and_then(|()| target.read_to_end(&mut bytes))
@@ -43,7 +43,7 @@ pub(crate) fn head(path: &Utf8Path, packing: Packing) -> Result<Vec<u8>, String>
     }
 }
 
-/// Unpacks a file, its zeros as holes where that is no detour.
+/// Unpacks a file, with zeros as holes if that costs nothing extra.
 pub(crate) fn whole(path: &Utf8Path, packing: Packing, target: &Utf8Path) -> Result<(), String> {
     let out = File::create_new(target).map_err(|error| format!("cannot make {target}: {error}"))?;
     if packing == Packing::Gzip {
@@ -53,7 +53,7 @@ pub(crate) fn whole(path: &Utf8Path, packing: Packing, target: &Utf8Path) -> Res
     command.run(&mut |_| ()).map(drop).map_err(|error| failed(path, packing, &error))
 }
 
-/// The most that a file may hold: what its headers say, where they do.
+/// The maximum size of a file's content: that of its headers, if they state it.
 fn most(path: &Utf8Path, packing: Packing) -> u64 {
     let frames = || zst::frames(&mut File::open(path).ok()?).ok()?.content;
     let said = if packing == Packing::Zstd { frames() } else { None };
@@ -82,17 +82,17 @@ fn copy(from: &mut impl Read, to: &File) -> io::Result<()> {
         }
         at += count as u64;
         if at > LARGEST {
-            return Err(io::Error::other("it holds more than any disk has"));
+            return Err(io::Error::other("its content is larger than any disk"));
         }
     }
     to.set_len(at)?;
     (&*to).flush()
 }
 
-/// What a file's header says of its content binds no one; the system does (prlimit(1)).
+/// A header's size is not binding, so the system enforces the limit (prlimit(1)).
 fn program(path: &Utf8Path, packing: Packing, most: u64) -> Cmd {
     let limit = format!("--fsize={most}");
-    // xz sees for itself that it may leave holes.
+    // xz creates holes by itself.
     let sparse = (packing == Packing::Zstd).then_some("--sparse");
     let words = [limit.as_str(), packing.name(), "-q", "-d", "-c"];
     Cmd::new("prlimit").args(words).args(sparse).arg(path.as_str())
@@ -105,9 +105,9 @@ fn failed(path: &Utf8Path, packing: Packing, error: &rave_process::Error) -> Str
             "it is compressed by {name}, which this host does not have: install it, or unpack the file elsewhere with `{name} -d {path}`"
         );
     }
-    format!("it is compressed by {name} and damaged or cut: {}", told(error))
+    format!("it is compressed by {name} and damaged or truncated: {}", told(error))
 }
 
 fn damaged(error: &io::Error) -> String {
-    format!("it is compressed by gzip and damaged or cut: {error}")
+    format!("it is compressed by gzip and damaged or truncated: {error}")
 }

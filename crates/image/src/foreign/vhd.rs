@@ -9,7 +9,7 @@ pub const FOOTER: usize = 512;
 /// A footer ("Hard Disk Footer Format").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footer {
-    /// What kind of disk it is.
+    /// The kind of the disk.
     pub kind: Kind,
     /// `Current Size`: the disk's size, bytes.
     pub size: u64,
@@ -27,7 +27,7 @@ pub enum Kind {
 }
 
 impl Footer {
-    /// Reads a footer whose check sum holds.
+    /// Parses a footer and verifies its checksum.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let bytes = bytes.get(..FOOTER).ok_or("it is shorter than a footer")?;
         if !bytes.starts_with(COOKIE) {

@@ -1,4 +1,4 @@
-//! VHDX: Microsoft, [MS-VHDX] 7.0. Whether a disk has a parent stands in its metadata. Numbers are little-endian.
+//! VHDX: Microsoft, [MS-VHDX] 7.0. The metadata says whether a disk has a parent. Numbers are little-endian.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +11,7 @@ pub const MAGIC: &[u8] = b"vhdxfile";
 const REGIONS: [u64; 2] = [192 << 10, 256 << 10];
 const TABLE: usize = 64 << 10;
 
-/// The GUIDs as they lie in a file: of the metadata region (2.2.3.2), and of its items "File Parameters" and "Virtual
+/// The GUIDs as stored in a file: of the metadata region (2.2.3.2), and of its items "File Parameters" and "Virtual
 /// Disk Size" (2.6.2).
 const METADATA: [u8; 16] = 0x8b7c_a206_4790_4b9a_b8fe_575f_050f_886e_u128.to_be_bytes();
 const PARAMETERS: [u8; 16] = 0xcaa1_6737_fa36_4d43_b3b6_33f0_aa44_e76b_u128.to_be_bytes();
@@ -29,7 +29,7 @@ fn four(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
 
-/// Where the regions lie that a table names, and their bytes: metadata and the table of blocks among them.
+/// Offset and size of the regions listed in a table, among them the metadata and the block table.
 pub fn region_bounds(table: &[u8]) -> Vec<(u64, u64)> {
     let Some(true) = table.get(..4).map(|magic| magic == b"regi") else { return Vec::new() };
     let count = four(table, 8).unwrap_or_default();
@@ -53,21 +53,22 @@ pub(crate) fn regions(file: &File) -> io::Result<Vec<(u64, u64)>> {
     Ok(Vec::new())
 }
 
-/// As much of a table as there is.
+/// A table, or as much of it as exists.
 fn part(file: &File, start: u64) -> io::Result<Vec<u8>> {
     let size = file.metadata()?.len();
     let mut bytes = vec![0; TABLE.min(usize::try_from(size.saturating_sub(start)).unwrap_or(TABLE))];
     file.read_exact_at(&mut bytes, start).map(|()| bytes)
 }
 
-/// Where the metadata lies: an entry has a GUID, an offset of eight bytes and a length of four (2.2.3.2).
+/// The offset of the metadata: an entry has a GUID, an offset of eight bytes and a length of four (2.2.3.2).
 pub fn metadata_region(table: &[u8]) -> Option<u64> {
     table.starts_with(b"regi").then_some(())?;
     let entry = entries(table, 16, 8, METADATA)?;
     Some(u64::from_le_bytes(entry.get(16..24)?.try_into().ok()?))
 }
 
-/// Where "File Parameters" lies in the metadata: an entry has a GUID, an offset and a length of four bytes each (2.6.1.2).
+/// The offset of "File Parameters" in the metadata: an entry has a GUID, an offset and a length of four bytes each
+/// (2.6.1.2).
 pub fn parameters(table: &[u8]) -> Option<u32> {
     table.starts_with(b"metadata").then_some(())?;
     four(entries(table, 32, 10, PARAMETERS)?, 16)
@@ -80,7 +81,7 @@ fn entries(table: &[u8], start: usize, count: usize, guid: [u8; 16]) -> Option<&
     table.get(start..)?.chunks_exact(32).take(count.into()).find(|entry| entry.starts_with(&guid))
 }
 
-/// Whether a disk needs another one; none where its metadata cannot be found.
+/// Whether a disk has a parent; none if its metadata cannot be found.
 pub(crate) fn has_parent(file: &File) -> io::Result<Option<bool>> {
     for place in REGIONS {
         let Some(metadata) = metadata_region(&part(file, place)?) else { continue };

@@ -1,5 +1,5 @@
-//! The files of a VMDK. QEMU finds the extents of a descriptor by a looser grammar than ours and opens whatever they name:
-//! so it is given a descriptor of our own, whose extents are those that were looked at.
+//! The files of a VMDK. QEMU parses descriptors more loosely than this module and opens whatever their extents name: so
+//! it is given a rewritten descriptor with exactly the extents that were checked.
 
 use std::fs::File;
 use std::os::unix::fs::symlink;
@@ -15,14 +15,14 @@ use crate::formats::vmdk::{self, Descriptor, Extent, Header, NO_PARENT, SECTOR};
 /// The longest descriptor that is read: a disk of 64 TiB in files of 2 GiB has 32,768 lines.
 const LONGEST: u64 = 4 << 20;
 
-/// `createType`s whose extents lie in files of their own, as QEMU knows them (block/vmdk.c, `vmdk_open_desc_file`).
+/// `createType`s with extents in separate files, as supported by QEMU (block/vmdk.c, `vmdk_open_desc_file`).
 const KINDS: &[&str] =
     &["monolithicFlat", "vmfs", "vmfsSparse", "seSparse", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat"];
 
-/// What a text says that has a parent; QEMU looks for this alone.
+/// The key of a descriptor with a parent; QEMU only looks for this.
 const PARENT: &str = "parentFileNameHint";
 
-/// Refuses a sparse extent whose disk is not all in it.
+/// Refuses a sparse extent that does not contain its whole disk.
 pub(super) fn refuse_links(part: &Part<'_>) -> Result<(), String> {
     let head = Header::parse(&part.read(0, SECTOR)?).map_err(|error| error.to_string())?;
     let text = part.read(head.descriptor_offset.saturating_mul(SECTOR), SECTOR)?;
@@ -52,7 +52,7 @@ fn refuse_parent(descriptor: &Descriptor, text: &str) -> Result<(), String> {
         .into())
 }
 
-/// The disk that a descriptor's text is about.
+/// Opens the disk described by a descriptor.
 pub(super) fn open(part: &Part<'_>) -> Result<ImageNode, String> {
     if part.size > LONGEST {
         return Err(format!("a VMDK descriptor of {} MiB, longer than any", part.size >> 20));
@@ -93,17 +93,15 @@ pub(super) fn open(part: &Part<'_>) -> Result<ImageNode, String> {
     Ok(ImageNode { container, files, node, top, parts, _descriptor: Some(place) })
 }
 
-/// An extent lies beside its descriptor, under a plain name: no folder, nothing hidden.
+/// The path of an extent, which must be beside its descriptor and have a plain name: no folder, not hidden.
 fn beside(folder: &Utf8Path, name: &str) -> Result<Utf8PathBuf, String> {
     if name.is_empty() || name.starts_with('.') || name.contains('/') {
-        return Err(format!(
-            "its extent {name:?} does not lie beside it: only files of its own folder are read"
-        ));
+        return Err(format!("its extent {name:?} is not beside it: only files in its own folder are read"));
     }
     inside(folder, &folder.join("descriptor"), name)
 }
 
-/// The length of a file, where it is the extent that a line describes.
+/// The length of an extent's file; an error if it does not match the descriptor's line.
 fn look(extent: &Extent, path: &Utf8Path) -> Result<u64, String> {
     let name = &extent.file;
     let failed = |error: std::io::Error| format!("its extent {name:?}: {error}");
@@ -117,7 +115,7 @@ fn look(extent: &Extent, path: &Utf8Path) -> Result<u64, String> {
         if found == expected {
             Ok(())
         } else {
-            Err(format!("its extent {name:?} is no {}, but: {}", expected.name(), found.name()))
+            Err(format!("its extent {name:?} is not a {}, but: {}", expected.name(), found.name()))
         }
     };
     match extent.kind.as_str() {
@@ -126,13 +124,13 @@ fn look(extent: &Extent, path: &Utf8Path) -> Result<u64, String> {
             let end = end.and_then(|end| end.checked_mul(SECTOR));
             match end {
                 Some(end) if end <= part.size => Ok(part.size),
-                _ => Err(format!("its extent {name:?} is cut: it has {} bytes", part.size)),
+                _ => Err(format!("its extent {name:?} is truncated: it has {} bytes", part.size)),
             }
         }
         "SPARSE" => {
             is(Container::Vmdk)?;
             let header = Header::parse(&part.read(0, 512)?).map_err(|error| error.to_string())?;
-            // QEMU takes one without sectors for a descriptor and follows that.
+            // QEMU treats an extent without sectors as a descriptor, and follows it.
             if header.capacity != extent.sectors || header.capacity == 0 {
                 return Err(format!(
                     "its extent {name:?} has {} sectors, not {}",

@@ -1,4 +1,4 @@
-//! What a format is: one value, in a file of the format's own.
+//! The definition of a format: one value, in the format's own file.
 
 use camino::Utf8PathBuf;
 use rave_spec::{Compress, Format};
@@ -10,18 +10,18 @@ use crate::disk::RawDisk;
 use crate::error::Error;
 use crate::preflight::Planned;
 
-/// How much smaller compression makes a guest's files at the best; seen was 2.2.
+/// The best compression ratio assumed for a guest's files; 2.2 was observed.
 const BEST_RATIO: u64 = 3;
 
 /// A format.
 pub(crate) struct FormatDef {
-    /// What it is called.
+    /// Its name.
     pub(crate) format: Format,
-    /// Its files; the first is the one that boots.
+    /// Its files; the first is the bootable one.
     pub(crate) files: fn(Compress) -> &'static [OutputFile],
-    /// Its turn where several are made: the longest work is begun first, and what then waits for its result last.
+    /// Its position if several are made: the longest work starts first, formats that wait for its result come last.
     pub(crate) order: u8,
-    /// Adds what the artifact depends on beside the disk: command lines and descriptors.
+    /// Adds the artifact's inputs besides the disk: command lines and descriptors.
     pub(crate) add_to_key: fn(&ExportSpec, &mut Hasher),
     /// Writes its files.
     pub(crate) make: Make,
@@ -29,18 +29,18 @@ pub(crate) struct FormatDef {
 
 /// A file of an artifact.
 pub(crate) struct OutputFile {
-    /// What follows the stem in its name.
+    /// The suffix after the stem of its name.
     pub(crate) ending: &'static str,
-    /// How large it becomes.
+    /// Its estimated size.
     pub(crate) size: SizeEstimate,
 }
 
-/// How large a file becomes at least.
+/// The minimum size of a file.
 #[derive(Clone, Copy)]
 pub(crate) enum SizeEstimate {
-    /// As long as the disk, with its holes.
+    /// The size of the disk, with holes.
     WholeDisk,
-    /// What the disk holds without its holes.
+    /// The disk's data without holes.
     Data,
     /// The same, compressed.
     CompressedData,
@@ -48,15 +48,15 @@ pub(crate) enum SizeEstimate {
     Small,
 }
 
-/// The digest of the file that boots, where it was found on the way, so that it need not be read again.
+/// The digest of the bootable file, if it was computed along the way, so that the file need not be read again.
 pub(crate) type ExportResult = Result<Option<Digest>, Error>;
 
 /// Writes the files of an artifact, in the order of [`FormatDef::files`].
 #[derive(Clone, Copy)]
 pub(crate) enum Make {
-    /// Of a disk of any origin.
+    /// From a disk of any origin.
     OfAnyDisk(fn(&Exporter<'_>, &[Utf8PathBuf]) -> ExportResult),
-    /// Of one that was built here: its kernel and its programs are needed.
+    /// Only from a disk that was built here: its kernel and programs are needed.
     OfBuiltDisk(fn(&Exporter<'_>, &RawDisk, &[Utf8PathBuf]) -> ExportResult),
 }
 
@@ -66,7 +66,7 @@ impl FormatDef {
         (self.files)(compress).iter().map(|file| format!("{stem}{}", file.ending)).collect()
     }
 
-    /// What an artifact's files will take at least, of a disk of `size` bytes of which `allocated` are not holes.
+    /// The minimum space for an artifact's files, for a disk of `size` bytes of which `allocated` are not holes.
     pub(crate) fn planned(&self, spec: &ExportSpec, size: u64, allocated: u64) -> Vec<Planned> {
         let plan = |file: &OutputFile| {
             let (length, allocated) = match file.size {
@@ -80,7 +80,7 @@ impl FormatDef {
         (self.files)(spec.compress).iter().map(plan).collect()
     }
 
-    /// Changes when, and only when, the artifact would.
+    /// Changes when, and only when, the artifact would change.
     pub(crate) fn key(&self, spec: &ExportSpec) -> Digest {
         let mut hasher = Hasher::default();
         hasher.field("disk", spec.identity.bytes());
@@ -89,14 +89,14 @@ impl FormatDef {
     }
 }
 
-/// Adds every word of some command lines.
+/// Adds every argument of command lines.
 pub(super) fn add_arguments(hasher: &mut Hasher, commands: &[Vec<String>]) {
     for argument in commands.iter().flatten() {
         hasher.field("argument", argument.as_bytes());
     }
 }
 
-/// Adds a descriptor, as it would be for a file of no bytes, and the time at which it is packed.
+/// Adds a descriptor, rendered for an empty file, and the timestamp of packing.
 pub(super) fn add_descriptor(hasher: &mut Hasher, text: &str, spec: &ExportSpec) {
     hasher.field("descriptor", text.as_bytes());
     hasher.field("epoch", &spec.epoch.to_le_bytes());

@@ -1,11 +1,11 @@
-//! What artifacts are made of, apart from the disk's content.
+//! The inputs of artifacts, apart from the disk's content.
 
 use rave_spec::Compress;
 
 use super::ovf::vbox::NatForward;
 use crate::digest::Digest;
 
-/// The machine that a descriptor describes.
+/// The machine described by a descriptor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appliance {
     /// Its name.
@@ -14,25 +14,25 @@ pub struct Appliance {
     pub memory_mib: u64,
     /// Virtual CPUs.
     pub cpus: u32,
-    /// Whether there is a desktop to draw.
+    /// Whether the guest has a desktop.
     pub desktop: bool,
-    /// The services that the host reaches, where the hypervisor's own NAT is described.
+    /// The services forwarded to the host, for descriptors that configure the hypervisor's NAT.
     pub forwards: Vec<NatForward>,
 }
 
 /// What artifacts are made of, apart from the disk's content.
 #[derive(Debug, Clone)]
 pub struct ExportSpec {
-    /// What the files are called, without extension.
+    /// The base name of the files, without extension.
     pub stem: String,
-    /// The disk's size as the guest sees it, bytes; not smaller than the source.
+    /// The virtual size of the disk, bytes; not smaller than the source.
     pub size: u64,
     /// The machine around it.
     pub appliance: Appliance,
-    /// How the artifacts are compressed of which one can choose.
+    /// The compression of formats that support a choice.
     pub compress: Compress,
-    /// What identifiers follow from: the key or the digest of the disk.
+    /// The basis of identifiers: the key or the digest of the disk.
     pub identity: Digest,
-    /// Time stamp of what is packed, seconds since 1970.
+    /// Timestamp of packed files, seconds since 1970.
     pub epoch: u64,
 }

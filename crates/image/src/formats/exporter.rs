@@ -1,4 +1,4 @@
-//! Makes artifacts of one disk, also several at once; what two of them need is made once.
+//! Makes artifacts from one disk, possibly several in parallel; shared intermediate files are made once.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,12 +9,12 @@ use crate::disk::RawDisk;
 use crate::error::Error;
 use crate::stage_runner::StageRunner;
 
-/// What artifacts are made of, and what they share.
+/// The inputs of artifacts, and shared intermediate files.
 pub(crate) struct Exporter<'a> {
     pub(crate) stages: &'a StageRunner<'a>,
     pub(crate) source: SourceDisk,
     pub(crate) spec: ExportSpec,
-    /// The source, where it was built here.
+    /// The source disk, if it was built here.
     pub(super) built: Option<&'a RawDisk>,
     /// Made by the first format that needs it, while others wait.
     stream: Mutex<Option<StreamVmdk>>,

@@ -1,5 +1,5 @@
-//! A hybrid ISO: CD and USB stick, BIOS and UEFI. It carries the whole raw disk once, in a squashfs: the live session
-//! lays memory over the disk's root file system, and the installer streams the disk to another.
+//! A hybrid ISO: CD and USB stick, BIOS and UEFI. It contains the whole raw disk once, in a squashfs: the live session
+//! overlays the disk's root file system with memory, and the installer streams the disk to another one.
 
 mod files;
 mod medium;
@@ -21,7 +21,7 @@ use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;
 pub(crate) use medium::{LiveMedium, STAGE};
 
-/// Changes when this file makes another ISO from the same disk.
+/// Changes whenever this file makes a different ISO from the same disk.
 const REVISION: &[u8] = b"1";
 
 /// The format.
@@ -60,9 +60,9 @@ fn make(exporter: &Exporter<'_>, disk: &RawDisk, files: &[Utf8PathBuf]) -> Expor
     Ok(None)
 }
 
-/// Copies the file that a link of the disk's root file system leads to.
+/// Copies the target of a link in the disk's root file system.
 fn take(stages: &StageRunner<'_>, disk: &RawDisk, link: &str, target: &Utf8Path) -> Result<(), Error> {
-    // "?offset=" is how e2fsprogs names a file system inside a file (unix_io.c).
+    // "?offset=" is e2fsprogs' syntax for a file system inside a file (unix_io.c).
     let root = format!("{}?offset={}", disk.path, Layout::ROOT_START);
     let text = debugfs(stages, &root, &format!("stat {link}"))?;
     let source = files::link_target(&text).ok_or_else(|| Error::Input {
@@ -70,7 +70,7 @@ fn take(stages: &StageRunner<'_>, disk: &RawDisk, link: &str, target: &Utf8Path)
         detail: format!("debugfs shows no link: {text}"),
     })?;
     debugfs(stages, &root, &format!("dump /{source} {target}"))?;
-    // debugfs reports no failure by its exit code.
+    // debugfs does not report failures in its exit code.
     fs::metadata(target).at("copy the guest's kernel to", target).map(drop)
 }
 

@@ -1,5 +1,5 @@
-//! Makes artifacts of one disk. One file per format, with the value that says all of it; what several of them are made of
-//! lies beside.
+//! Makes artifacts from one disk. One file per format, with the value that defines it; shared parts are in files beside
+//! them.
 
 mod definition;
 mod export_spec;
@@ -33,7 +33,7 @@ pub(crate) use iso::{LiveMedium, STAGE as ISO_STAGE};
 pub use parse_error::ParseError;
 pub use source_disk::SourceDisk;
 
-/// The value of each format.
+/// The definition of each format.
 const fn definition(format: Format) -> &'static FormatDef {
     match format {
         Format::Qemu => &qemu::FORMAT,
@@ -44,7 +44,8 @@ const fn definition(format: Format) -> &'static FormatDef {
     }
 }
 
-/// The formats that any disk can be turned into: an ISO carries a disk that was built here, with its kernel and its programs.
+/// The formats that any disk can be converted to: an ISO requires a disk that was built here, with its kernel and
+/// programs.
 pub const CONVERTIBLE: &[Format] = CONVERTIBLE_FIRST.0.split_at(CONVERTIBLE_FIRST.1).0;
 
 /// The convertible formats before others, and their number.
@@ -61,34 +62,34 @@ const CONVERTIBLE_FIRST: ([Format; Format::ALL.len()], usize) = {
     (formats, count)
 };
 
-/// What files are called, without extension.
+/// The base name of files, without extension.
 pub fn stem(base: rave_spec::Base, profile: &str) -> String {
     format!("rave-{base}-{profile}")
 }
 
-/// The names of an artifact's files; the first is the one that boots.
+/// The names of an artifact's files; the first is the bootable one.
 pub fn file_names(stem: &str, format: Format, compress: Compress) -> Vec<String> {
     definition(format).file_names(stem, compress)
 }
 
-/// The longest work first, and the one that then waits for its result last.
+/// Sorts the longest work first, and formats that wait for its result last.
 pub(crate) fn longest_first(mut formats: Vec<Format>) -> Vec<Format> {
     formats.sort_by_key(|format| definition(*format).order);
     formats
 }
 
-/// What an artifact's files will take at least, of a disk with so many bytes that are not holes.
+/// The minimum space for an artifact's files, for a disk with `allocated` bytes that are not holes.
 pub(crate) fn planned(format: Format, spec: &ExportSpec, size: u64, allocated: u64) -> Vec<Planned> {
     definition(format).planned(spec, size, allocated)
 }
 
-/// Changes when, and only when, the artifact would: the command lines and the descriptors are part of it.
+/// Changes when, and only when, the artifact would change: it includes the command lines and the descriptors.
 pub(crate) fn key(format: Format, spec: &ExportSpec) -> Digest {
     definition(format).key(spec)
 }
 
-/// Writes the artifact's files into an empty folder, under the names of [`file_names`]. Gives the digest of the one that
-/// boots where it was found on the way.
+/// Writes the artifact's files into an empty folder, under the names of [`file_names`]. Returns the digest of the
+/// bootable file if it was computed along the way.
 pub(crate) fn make(format: Format, exporter: &Exporter<'_>, folder: &Utf8Path) -> ExportResult {
     let names = file_names(&exporter.spec.stem, format, exporter.spec.compress);
     let files: Vec<Utf8PathBuf> = names.iter().map(|name| folder.join(name)).collect();
@@ -100,7 +101,7 @@ pub(crate) fn make(format: Format, exporter: &Exporter<'_>, folder: &Utf8Path) -
     }
 }
 
-/// The error for a format that a disk of any origin cannot be turned into.
+/// The error for a format that not every disk can be converted to.
 pub fn not_convertible(format: Format) -> Error {
     let convertible = CONVERTIBLE.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     Error::Input {

@@ -1,5 +1,5 @@
 //! An OVF package as one file: a ustar archive with the descriptor first, then the digests, then the disks (DMTF DSP0243,
-//! Open Virtualization Format Specification 1.1.0, 5.3). So a reader of a stream knows what comes before it comes.
+//! Open Virtualization Format Specification 1.1.0, 5.3). A streaming reader thus knows the content in advance.
 
 mod boot_disk;
 mod digests;
@@ -24,7 +24,7 @@ pub(crate) use names::package_stem;
 /// The largest member of a ustar archive: eleven octal digits (POSIX.1-2017, pax, "ustar Interchange Format").
 const LARGEST: u64 = (1 << 33) - 1;
 
-/// A file of the package that lies on the disk, and what is known of it.
+/// A file on the host that goes into the package, and its digest.
 #[derive(Debug, Clone, Copy)]
 pub struct Payload<'a> {
     /// Its name in the package.
@@ -35,7 +35,7 @@ pub struct Payload<'a> {
     pub sha256: Digest,
 }
 
-/// Writes a package of one machine. All of it follows from the arguments: owner, mode and time are fixed.
+/// Writes a package of one machine. The arguments determine every byte: owner, mode and time are fixed.
 pub fn write(
     target: &Utf8Path,
     stem: &str,
@@ -51,7 +51,8 @@ pub fn write(
     let mut content = File::open(disk.path).at("open", disk.path)?;
     let size = content.metadata().at("read", disk.path)?.len();
     if size > LARGEST {
-        let detail = format!("{} has {size} bytes, a ustar archive takes {LARGEST} a file", disk.name);
+        let detail =
+            format!("{} has {size} bytes, the limit of a file in a ustar archive is {LARGEST}", disk.name);
         return Err(Error::Input { what: "the disk of an OVA".into(), detail });
     }
     let file = BufWriter::new(File::create(target).at("create", target)?);
@@ -66,7 +67,7 @@ pub fn write(
     read_back(target, &[&ovf, &mf, disk.name])
 }
 
-/// Whether our own reader finds in a package what was written.
+/// Verifies a package with this module's own reader.
 fn read_back(target: &Utf8Path, names: &[&str]) -> Result<(), Error> {
     let damaged = |detail: String| Error::Damaged { path: target.to_owned(), detail };
     let mut file = File::open(target).at("open", target)?;
@@ -93,12 +94,12 @@ fn header(size: u64, epoch: u64) -> tar::Header {
     header
 }
 
-/// What a package holds.
+/// The content of a package.
 #[derive(Debug, Clone)]
 pub struct Package {
     /// Its files, in order.
     pub members: Vec<Member>,
-    /// Its descriptor; none where it has none, or none that is one.
+    /// Its descriptor, if it has one; an error if it is invalid.
     pub envelope: Option<Result<Envelope, ParseError>>,
 }
 
@@ -118,7 +119,7 @@ impl Package {
         choose(self.envelope.as_ref().and_then(|envelope| envelope.as_ref().ok()), &self.members)
     }
 
-    /// The lines of its `.mf`; none where it has none.
+    /// The lines of its `.mf`, if it has one.
     pub fn digests(
         &self,
         file: &mut (impl Read + Seek),
@@ -135,7 +136,7 @@ fn with_ending<'a>(members: &'a [Member], ending: &str) -> Option<&'a Member> {
     members.iter().find(has)
 }
 
-/// Where the disk that boots lies in a package on the disk.
+/// Locates the bootable disk in a package.
 pub fn locate_disk(path: &Utf8Path) -> Result<Member, Error> {
     let mut file = File::open(path).at("open", path)?;
     let refuse = |detail: String| Error::Input { what: path.to_string(), detail };
@@ -143,7 +144,7 @@ pub fn locate_disk(path: &Utf8Path) -> Result<Member, Error> {
     Ok(package.boot_disk().map_err(refuse)?.member)
 }
 
-/// Copies a member to a file of its own.
+/// Copies a member to a separate file.
 pub(crate) fn extract(path: &Utf8Path, member: &Member, target: &Utf8Path) -> Result<(), Error> {
     let mut file = File::open(path).at("open", path)?;
     file.seek(SeekFrom::Start(member.offset)).at("read", path)?;
@@ -152,7 +153,7 @@ pub(crate) fn extract(path: &Utf8Path, member: &Member, target: &Utf8Path) -> Re
     if copied == member.size {
         return Ok(());
     }
-    let detail = format!("it is cut: {} ends after {copied} of {} bytes", member.name, member.size);
+    let detail = format!("it is truncated: {} ends after {copied} of {} bytes", member.name, member.size);
     Err(Error::Input { what: path.to_string(), detail })
 }
 

@@ -1,5 +1,5 @@
 //! The descriptor of an OVF package: DMTF DSP0243, Open Virtualization Format Specification 1.1.0, and what VirtualBox
-//! and VMware add to it. One virtual machine a descriptor; what is not understood is left out when it is read.
+//! and VMware add to it. One virtual machine per descriptor; unknown parts are ignored when it is read.
 
 mod envelope;
 pub(crate) mod hardware;
@@ -27,17 +27,17 @@ pub mod resource {
     pub const ETHERNET: u16 = 10;
     /// Disk drive (17: storage extent in later CIM schemas).
     pub const DISK: u16 = 17;
-    /// Other storage device: what a SATA controller is called here.
+    /// Other storage device: used for SATA controllers.
     pub const OTHER_STORAGE: u16 = 20;
 }
 
 impl Envelope {
-    /// As a document.
+    /// Renders the document.
     pub fn render(&self) -> String {
         render::envelope(self).render()
     }
 
-    /// Reads a document.
+    /// Parses a document.
     pub fn parse(document: &str) -> Result<Self, ParseError> {
         parse::envelope(document).map_err(|detail| ParseError::new("OVF descriptor", detail))
     }

@@ -1,6 +1,6 @@
-//! Why a text of a format is refused.
+//! Why text in a format is refused.
 
-/// A text of a format that is not one.
+/// Text that is not valid in its format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no {what}: {detail}")]
 pub struct ParseError {

@@ -1,4 +1,4 @@
-//! qcow2 version 3, its clusters compressed as it is asked for (QEMU's docs/interop/qcow2.txt, `compression_type`).
+//! qcow2 version 3, its clusters compressed as requested (QEMU's docs/interop/qcow2.txt, `compression_type`).
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_spec::{Compression, Format};
@@ -9,7 +9,7 @@ use super::exporter::Exporter;
 use super::source_disk::SourceDisk;
 use crate::digest::Hasher;
 
-/// Clusters that are compressed at once; the order in the file stays that of the disk.
+/// Clusters compressed in parallel; their order in the file stays that of the disk.
 const COMPRESSORS: &str = "8";
 
 /// The format.
@@ -35,8 +35,8 @@ fn make(exporter: &Exporter<'_>, files: &[Utf8PathBuf]) -> ExportResult {
     Ok(None)
 }
 
-/// Conversion, then growth to the size in bytes: the added part takes no space in the file. Writes stay in order, without
-/// `-W`: only so do two runs give the same bytes.
+/// Conversion, then growth to the size in bytes: the added part takes no space in the file. Writes stay in order,
+/// without `-W`: otherwise two runs would not give the same bytes.
 pub(super) fn commands(
     source: &SourceDisk,
     target: &Utf8Path,

@@ -42,7 +42,7 @@ fn add_to_key(spec: &ExportSpec, hasher: &mut Hasher) {
     }
 }
 
-/// The disk itself, and compressed where that is wanted. The source is hashed while it is copied.
+/// The disk itself, and a compressed copy if requested. The source is hashed while it is copied.
 fn make(exporter: &Exporter<'_>, files: &[Utf8PathBuf]) -> ExportResult {
     let (source, stages, target) = (&exporter.source, exporter.stages, &files[0]);
     let sha256 = thread::scope(|scope| {
@@ -56,12 +56,12 @@ fn make(exporter: &Exporter<'_>, files: &[Utf8PathBuf]) -> ExportResult {
     Ok(Some(sha256))
 }
 
-/// A copy that keeps holes; the stage's own disk stays untouched by what a user does to the artifact.
+/// A copy that keeps holes; changes that a user makes to the artifact do not affect the stage's disk.
 pub(super) fn commands(source: &SourceDisk, target: &Utf8Path) -> Vec<Vec<String>> {
     vec![source.raw_copy_argv(target)]
 }
 
-/// The digest of a raw disk. Holes are not read, and Ctrl-C ends it.
+/// The digest of a raw disk. Holes are not read, and Ctrl-C interrupts it.
 fn digest(disk: &Utf8Path) -> Result<Digest, Error> {
     let file = File::open(disk).at("open", disk)?;
     let length = file.metadata().at("read", disk)?.len();
@@ -70,7 +70,7 @@ fn digest(disk: &Utf8Path) -> Result<Digest, Error> {
     digest.at("read", disk)
 }
 
-/// A file from its start to its end, its holes as zeros that cost no reading.
+/// Reads a file from start to end; holes are returned as zeros without reading them.
 struct Sparse {
     file: File,
     length: u64,

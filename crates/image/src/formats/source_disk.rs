@@ -1,8 +1,8 @@
-//! The disk that artifacts are made of.
+//! The disk that artifacts are made from.
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-/// A raw disk to make artifacts of.
+/// A raw disk to make artifacts from.
 #[derive(Debug, Clone)]
 pub struct SourceDisk {
     /// Its absolute path.
@@ -10,7 +10,7 @@ pub struct SourceDisk {
 }
 
 impl SourceDisk {
-    /// One of no path: for command lines of which only what they do counts.
+    /// A disk without a path, for command lines that are only hashed.
     pub(super) fn nowhere() -> Self {
         Self { path: Utf8PathBuf::new() }
     }

@@ -1,9 +1,9 @@
-//! Zeros of a disk, whether they are holes or written.
+//! Zeros of a disk, as holes or as written bytes.
 
 use std::fs::File;
 use std::io;
 
-/// Where the next data is, from `start` on; `start` itself where the system cannot tell.
+/// The offset of the next data from `start` on; `start` itself if the system does not know.
 pub(super) fn next_data(file: &File, start: u64) -> io::Result<u64> {
     match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(start)) {
         Ok(place) => Ok(place),
@@ -15,6 +15,6 @@ pub(super) fn next_data(file: &File, start: u64) -> io::Result<u64> {
 }
 
 pub(super) fn is_zero(bytes: &[u8]) -> bool {
-    // Parts without an early end are what a compiler makes wide loads of.
+    // Fixed parts without an early exit let the compiler use wide loads.
     bytes.chunks(4096).all(|part| part.iter().fold(0, |all, byte| all | byte) == 0)
 }

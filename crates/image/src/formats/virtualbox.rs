@@ -1,4 +1,4 @@
-//! An OVA for VirtualBox: AHCI, E1000 on NAT, its own description of the machine with the forwarded ports.
+//! An OVA for VirtualBox: AHCI, E1000 on NAT, and VirtualBox's own description of the machine with the forwarded ports.
 
 use camino::Utf8PathBuf;
 use rave_spec::Format;
@@ -12,13 +12,13 @@ use super::ovf::{DEBIAN_64, Envelope, Item, OperatingSystem, VirtualDisk, Virtua
 use super::{ova, vmdk_stream};
 use crate::digest::Hasher;
 
-/// What VirtualBox calls this family of machines, since its version 2.2.
+/// VirtualBox's name for this machine family, since version 2.2.
 const FAMILY: &str = "virtualbox-2.2";
 
 /// The guest, in VirtualBox's list of systems.
 const OS_TYPE: &str = "Debian_64";
 
-/// Video memory, MiB: what VirtualBox itself proposes for a Linux with a screen to draw, and enough for a text console.
+/// Video memory, MiB: VirtualBox's own default for a Linux desktop, and enough for a text console.
 const DESKTOP_VIDEO_MIB: u32 = 128;
 const CONSOLE_VIDEO_MIB: u32 = 16;
 

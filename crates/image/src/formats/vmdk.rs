@@ -1,5 +1,5 @@
-//! The head of a VMDK: VMware, Virtual Disk Format 5.0. qemu-img writes the rest; what it draws at random (the content id) or
-//! takes from the place of writing (the file's name) is put right here.
+//! The header of a VMDK: VMware, Virtual Disk Format 5.0. qemu-img writes the rest; its random content id and the
+//! temporary file name are corrected here.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -13,7 +13,7 @@ use crate::error::{Error, IoContext as _};
 /// Bytes of a sector, the unit of all positions in a header.
 pub const SECTOR: u64 = 512;
 
-/// The version of the virtual hardware that a VMDK is made for: Workstation 14, Fusion 10 and ESXi 6.7 are the first that have it.
+/// The virtual hardware version of a VMDK, supported since Workstation 14, Fusion 10 and ESXi 6.7.
 pub const HARDWARE: u32 = 14;
 
 /// Bytes of a header: one sector.
@@ -22,18 +22,18 @@ const HEADER: usize = 512;
 /// `magicNumber`: "KDMV" as bytes.
 pub const MAGIC: [u8; 4] = *b"KDMV";
 
-/// The longest descriptor that is read; qemu-img and VMware keep 20 sectors for it.
+/// The longest descriptor that is read; qemu-img and VMware reserve 20 sectors for it.
 const LONGEST: u64 = 1 << 16;
 
-/// The id of no parent ("The Header", `parentCID`).
+/// The id that means no parent ("The Header", `parentCID`).
 pub const NO_PARENT: u32 = u32::MAX;
 
-/// The head of a sparse extent ("Hosted Sparse Extents", `SparseExtentHeader`).
+/// The header of a sparse extent ("Hosted Sparse Extents", `SparseExtentHeader`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// 1; 3 with compressed grains.
     pub version: u32,
-    /// Bit 0: the line-end bytes are valid; 16: grains are compressed; 17: markers stand before them.
+    /// Bit 0: the line-end bytes are valid; 16: grains are compressed; 17: markers precede them.
     pub flags: u32,
     /// The disk's size, sectors.
     pub capacity: u64,
@@ -41,7 +41,7 @@ pub struct Header {
     pub grain_size: u64,
     /// Where the embedded descriptor starts, sectors; 0 for none.
     pub descriptor_offset: u64,
-    /// Its room, sectors.
+    /// The space for it, sectors.
     pub descriptor_size: u64,
     /// Entries of a grain table.
     pub entries_per_table: u32,
@@ -57,7 +57,7 @@ pub struct Header {
     pub compression: u16,
 }
 
-/// `singleEndLineChar` and the three after it: a file that went through a text conversion shows here.
+/// `singleEndLineChar` and the following three: they reveal a file that was converted as text.
 const LINE_ENDS: [u8; 4] = *b"\n \r\n";
 
 impl Header {
@@ -82,7 +82,7 @@ impl Header {
         out
     }
 
-    /// Reads the first bytes of a file.
+    /// Parses the first bytes of a file.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         let bad = |detail: &str| ParseError::new("VMDK", detail);
         let bytes = bytes.get(..HEADER).ok_or_else(|| bad("it is shorter than its header"))?;
@@ -115,7 +115,7 @@ impl Header {
         self.capacity.checked_mul(SECTOR)
     }
 
-    /// Where the descriptor lies in the file, bytes.
+    /// Offset and size of the descriptor in the file, bytes.
     fn descriptor(&self) -> Result<(u64, u64), ParseError> {
         let bad = || ParseError::new("VMDK", "its header gives no sensible place of the descriptor");
         let start = self.descriptor_offset.checked_mul(SECTOR).ok_or_else(bad)?;
@@ -132,13 +132,13 @@ impl Header {
 pub struct Descriptor {
     /// `CID`: changes with the content.
     pub cid: u32,
-    /// `parentCID`, [`NO_PARENT`] where the disk stands alone.
+    /// `parentCID`, [`NO_PARENT`] if the disk has no parent.
     pub parent_cid: u32,
     /// `createType`: `monolithicSparse`, `streamOptimized`.
     pub kind: String,
     /// Where the disk's sectors are.
     pub extents: Vec<Extent>,
-    /// The lines that start with `ddb.`, without that: key and value.
+    /// The lines that start with `ddb.`, without the prefix: key and value.
     pub database: Vec<(String, String)>,
 }
 
@@ -176,7 +176,7 @@ impl Descriptor {
         )
     }
 
-    /// Reads the text up to its first NUL.
+    /// Parses the text up to its first NUL.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let bad = |detail: String| ParseError::new("VMDK descriptor", detail);
         let text = text.split('\0').next().unwrap_or_default();
@@ -239,7 +239,8 @@ fn extent(line: &str) -> Option<Extent> {
     })
 }
 
-/// The content id of a disk with this identity; never [`NO_PARENT`], which would make a child of it look like an orphan.
+/// The content id of a disk with this identity; never [`NO_PARENT`], which would make its child look like a disk
+/// without a parent.
 pub(crate) fn content_id(identity: &Digest) -> u32 {
     let [a, b, c, d, ..] = *identity.bytes();
     match u32::from_be_bytes([a, b, c, d]) {
@@ -262,7 +263,7 @@ pub fn read(file: &File, offset: u64) -> Result<(Header, Descriptor), ParseError
     Ok((header, Descriptor::parse(&String::from_utf8_lossy(&text))?))
 }
 
-/// Gives a VMDK of one extent the name that it will have, and an id that follows from `cid` instead of chance.
+/// Sets the final file name of a single-extent VMDK, and the content id `cid` instead of a random one.
 pub(crate) fn settle(path: &Utf8Path, name: &str, cid: u32) -> Result<(), Error> {
     let damaged = |detail: String| Error::Damaged { path: path.to_owned(), detail };
     let file = File::options().read(true).write(true).open(path).at("open", path)?;
@@ -286,7 +287,7 @@ mod tests {
 
     use super::*;
 
-    /// Of qemu-img 10, for a disk of 1 GiB.
+    /// Written by qemu-img 10 for a disk of 1 GiB.
     const DESCRIPTOR: &str = "# Disk DescriptorFile
 version=1
 CID=b94f0f0f

@@ -1,6 +1,6 @@
-//! The stream-optimised VMDK that lies in every OVA: its grains are compressed and follow each other, so that a hypervisor
-//! can take it from a stream (VMware, Virtual Disk Format 5.0, "Stream-Optimized Compressed Sparse Extents"). qemu-img compresses
-//! one grain at a time, which takes longer than all other formats together: so it is written here.
+//! The stream-optimised VMDK inside every OVA: its grains are compressed and contiguous, so that a hypervisor can read
+//! it as a stream (VMware, Virtual Disk Format 5.0, "Stream-Optimized Compressed Sparse Extents"). qemu-img compresses
+//! one grain at a time, which takes longer than all other formats together, so it is written here.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -25,22 +25,22 @@ use crate::stage_runner::StageRunner;
 /// The name of this stage.
 pub const STAGE: &str = "vmdk";
 
-/// Changes when this file makes another VMDK from the same disk; so does another release of the compressor.
+/// Changes whenever this file makes a different VMDK from the same disk, or the compressor's version changes.
 pub(crate) const REVISION: &[u8] = b"2 zlib-rs 5";
 
 const IMAGE: &str = "disk.vmdk";
 const DESCRIPTION: &str = "disk.json";
 
-/// A grain has the usual 64 KiB.
+/// The usual size of a grain: 64 KiB.
 const GRAIN: usize = 128 * 512;
 
-/// Entries of a grain table ("numGTEsPerGT"); a table then stands for 32 MiB and takes four sectors.
+/// Entries of a grain table ("numGTEsPerGT"); a table then covers 32 MiB and takes four sectors.
 const ENTRIES: usize = 512;
 
-/// Sectors before the first grain: header, descriptor, and room, up to a multiple of a grain.
+/// Sectors before the first grain: header, descriptor, and padding to a multiple of a grain.
 const OVERHEAD: u64 = 128;
 
-/// Grains that are read before they are compressed side by side: 8 MiB.
+/// Grains that are read before they are compressed in parallel: 8 MiB.
 const BATCH: usize = 128;
 
 /// Kinds of markers ("Markers"); a grain's has none.
@@ -49,10 +49,10 @@ const GRAIN_TABLE: u32 = 1;
 const GRAIN_DIRECTORY: u32 = 2;
 const FOOTER: u32 = 3;
 
-/// `gdOffset` of a header that a footer follows: the directory's place is not known yet.
+/// `gdOffset` of a header that a footer follows: the position of the directory is not known yet.
 const DIRECTORY_AT_END: u64 = u64::MAX;
 
-/// A finished VMDK, kept in the store: two formats are made of it, and its compression is the longest of all work on them.
+/// A finished VMDK, kept in the cache: two formats contain it, and compressing it takes most of their time.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamVmdk {
     pub(crate) path: Utf8PathBuf,
@@ -67,12 +67,12 @@ struct Description {
     size: u64,
 }
 
-/// What it is called in a package.
+/// Its name in a package.
 pub(crate) fn name(stem: &str) -> String {
     format!("{}-disk1.vmdk", package_stem(stem))
 }
 
-/// Makes it of a disk, or takes it from the store.
+/// Makes it from a disk, or takes it from the cache.
 pub(super) fn make(
     stages: &StageRunner<'_>,
     source: &SourceDisk,
@@ -110,7 +110,7 @@ fn descriptor(name: &str, size: u64, identity: &Digest) -> vmdk::Descriptor {
         ("geometry.heads", heads.to_string()),
         ("geometry.sectors", sectors.to_string()),
         ("adapterType", "lsilogic".into()),
-        // Tools that the guest's own system brings, or none: VMware shall not offer its own.
+        // Tools are provided by the guest's distribution, if at all: VMware must not offer its own.
         ("toolsVersion", i32::MAX.to_string()),
     ];
     vmdk::Descriptor {
@@ -128,7 +128,7 @@ fn descriptor(name: &str, size: u64, identity: &Digest) -> vmdk::Descriptor {
     }
 }
 
-/// Writes a raw disk. The result is the same whatever the number of processors, and whatever of its zeros are holes.
+/// Writes a raw disk. The result depends neither on the number of processors nor on which zeros are holes.
 fn write(disk: &Utf8Path, target: &Utf8Path, descriptor: &vmdk::Descriptor) -> Result<(), Error> {
     let file = File::open(disk).at("open", disk)?;
     let length = file.metadata().at("read", disk)?.len();
@@ -151,13 +151,13 @@ fn write(disk: &Utf8Path, target: &Utf8Path, descriptor: &vmdk::Descriptor) -> R
     tables.finish(capacity, &mut out).at("write", target)
 }
 
-/// A grain with content, and its number on the disk.
+/// A non-empty grain, and its number on the disk.
 struct Grain {
     number: u64,
     bytes: Vec<u8>,
 }
 
-/// Grains with content, in the order of the disk.
+/// The non-empty grains, in the order of the disk.
 struct Reader<'a> {
     file: &'a File,
     length: u64,
@@ -175,12 +175,12 @@ impl Reader<'_> {
             }
             let (start, end) = (self.at, (self.at + GRAIN as u64).min(self.length));
             if end <= self.data_from {
-                // The first grain that has some of the data.
+                // The first grain that contains some of the data.
                 self.at = (self.data_from.min(self.length) / GRAIN as u64 * GRAIN as u64).max(end);
                 continue;
             }
             self.at = end;
-            // A last grain that is not whole is filled with zeros.
+            // An incomplete last grain is padded with zeros.
             let mut bytes = vec![0; GRAIN];
             self.file.read_exact_at(&mut bytes[..usize::try_from(end - start).unwrap_or(GRAIN)], start)?;
             if !is_zero(&bytes) {
@@ -207,14 +207,14 @@ fn compressed(grains: &[Grain]) -> Vec<(u64, Vec<u8>)> {
     })
 }
 
-/// The file, and how many sectors were written.
+/// The output file, and the number of written sectors.
 struct Out {
     file: BufWriter<File>,
     sectors: u64,
 }
 
 impl Out {
-    /// Writes a piece and fills its last sector.
+    /// Writes a piece and pads its last sector.
     fn put(&mut self, pieces: &[&[u8]]) -> io::Result<u64> {
         let start = self.sectors;
         let length = pieces.iter().map(|piece| piece.len()).sum::<usize>() as u64;
@@ -235,12 +235,12 @@ impl Out {
         self.put(&[&head]).map(drop)
     }
 
-    /// A marker says what follows it, and in how many sectors.
+    /// Writes a marker, which announces the kind and the sectors of what follows.
     fn marker(&mut self, kind: u32, sectors: u64) -> io::Result<()> {
         self.put(&[&sectors.to_le_bytes(), &0_u32.to_le_bytes(), &kind.to_le_bytes()]).map(drop)
     }
 
-    /// A table or directory behind its marker; gives its place.
+    /// Writes a table or directory after its marker; returns its position.
     fn table(&mut self, kind: u32, entries: &[u32]) -> io::Result<u64> {
         let bytes: Vec<u8> = entries.iter().flat_map(|entry| entry.to_le_bytes()).collect();
         self.marker(kind, (bytes.len() as u64).div_ceil(SECTOR))?;
@@ -251,7 +251,7 @@ impl Out {
 fn header(capacity: u64, directory: u64) -> vmdk::Header {
     vmdk::Header {
         version: 3,
-        // The line ends are valid, grains are compressed, markers stand before them.
+        // The line ends are valid, grains are compressed, markers precede them.
         flags: 1 | 1 << 16 | 1 << 17,
         capacity,
         grain_size: GRAIN as u64 / SECTOR,
@@ -266,7 +266,8 @@ fn header(capacity: u64, directory: u64) -> vmdk::Header {
     }
 }
 
-/// Where the grains are: the open table, and the places of those before it. A table without grains is left out.
+/// The positions of the grains: the open table, and the positions of previous tables. Tables without grains are
+/// omitted.
 #[derive(Default)]
 struct Tables {
     directory: Vec<u32>,
@@ -274,7 +275,7 @@ struct Tables {
 }
 
 impl Tables {
-    /// Writes a grain behind its marker: its first sector on the disk and the length of what follows.
+    /// Writes a grain after its marker: its first sector on the disk and the length of the data.
     fn add(&mut self, number: u64, out: &mut Out, bytes: &[u8]) -> io::Result<()> {
         let (table, entry) = (index(number / ENTRIES as u64)?, index(number % ENTRIES as u64)?);
         if table != self.directory.len() {
@@ -297,7 +298,7 @@ impl Tables {
         Ok(())
     }
 
-    /// The directory, the header again with the directory's place, and the end.
+    /// Writes the directory, the footer with the directory's position, and the end-of-stream marker.
     fn finish(mut self, capacity: u64, out: &mut Out) -> io::Result<()> {
         self.close(out)?;
         let tables = capacity.div_ceil(GRAIN as u64 / SECTOR * ENTRIES as u64);
@@ -310,7 +311,7 @@ impl Tables {
     }
 }
 
-/// Places have 32 bits: 2 TiB of compressed grains.
+/// Positions have 32 bits: 2 TiB of compressed grains.
 fn place(sector: u64) -> io::Result<u32> {
     u32::try_from(sector).map_err(|_| io::ErrorKind::FileTooLarge.into())
 }
@@ -331,7 +332,7 @@ mod tests {
         Cmd::new("qemu-img").args(words.iter().copied()).output().unwrap();
     }
 
-    /// Content at the start, at the edges of grains and tables, and in a last grain that is not whole.
+    /// Content at the start, at the edges of grains and tables, and in an incomplete last grain.
     fn disk(path: &Utf8Path) {
         let file = File::create(path).unwrap();
         file.set_len(100 * MIB + 1536).unwrap();

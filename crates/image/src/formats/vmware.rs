@@ -1,5 +1,5 @@
-//! For VMware: a VMDK with a `.vmx` that Workstation and Fusion open, and an OVA for vSphere. Both have pvscsi and vmxnet3,
-//! whose drivers are part of Linux, and start by BIOS.
+//! For VMware: a VMDK with a `.vmx` that Workstation and Fusion open, and an OVA for vSphere. Both have pvscsi and
+//! vmxnet3, whose drivers are part of Linux, and boot with BIOS.
 
 use std::fs;
 
@@ -20,11 +20,11 @@ use super::{ova, vmdk, vmdk_stream, vmx};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext as _};
 
-/// The guest as a `.vmx` names it, and as an OVF does.
+/// The guest's system in a `.vmx`, and in an OVF.
 const GUEST: &str = "debian12-64";
 const OVF_GUEST: &str = "debian12_64Guest";
 
-/// Video memory for a desktop of 2560 x 1600 on two buffers, bytes.
+/// Video memory for a desktop of 2560 x 1600 with two buffers, bytes.
 const DESKTOP_VIDEO_BYTES: u64 = 64 << 20;
 
 /// The format.
@@ -63,12 +63,12 @@ fn make(exporter: &Exporter<'_>, files: &[Utf8PathBuf]) -> ExportResult {
     Ok(None)
 }
 
-/// qemu-img's words that make a sparse VMDK of the whole size: the source is seen through an overlay that is as large
-/// as the disk shall be, for a VMDK cannot be resized. What it adds takes no space.
+/// qemu-img's commands for a sparse VMDK of the full size: the source is read through an overlay of that size, because
+/// a VMDK cannot be resized. The added part takes no space.
 pub(super) fn commands(source: &SourceDisk, target: &Utf8Path, size: u64) -> Vec<Vec<String>> {
     let overlay = overlay(target);
     let size = size.to_string();
-    // pvscsi too is `lsilogic` in a VMDK. The version is that of the machines that it is made for.
+    // pvscsi too is `lsilogic` in a VMDK. The version is that of the target machines.
     let options = format!("subformat=monolithicSparse,adapter_type=lsilogic,hwversion={HARDWARE}");
     let create = [
         "qemu-img",
@@ -102,7 +102,7 @@ fn overlay(target: &Utf8Path) -> Utf8PathBuf {
     Utf8PathBuf::from(format!("{target}.overlay"))
 }
 
-/// What is left of [`commands`], and the head of what they made.
+/// Removes temporary files of [`commands`], and fixes the header of their result.
 fn settle(target: &Utf8Path, identity: &Digest) -> Result<(), Error> {
     let overlay = overlay(target);
     fs::remove_file(&overlay).at("remove", &overlay)?;

@@ -1,5 +1,5 @@
 //! The configuration of a machine for VMware Workstation, Fusion and ESXi: lines of `key = "value"`. VMware publishes no
-//! grammar; the escapes are those that its products write: `|XX` is the byte with these hexadecimal digits.
+//! grammar; the escapes are those that its products write: `|XX` is the byte with this hexadecimal value.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -32,16 +32,16 @@ pub struct Vmx {
     pub cards: Vec<Card>,
 }
 
-/// What the machine starts with.
+/// The firmware of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VmxFirmware {
-    /// `bios`, also where it says nothing.
+    /// `bios`, also if it is not set.
     Bios,
     /// `efi`
     Efi,
 }
 
-/// A disk on a controller of its own number.
+/// A disk on a numbered controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VmxDisk {
     /// The controller's kind.
@@ -87,7 +87,7 @@ impl Bus {
     }
 }
 
-/// `svga.vramSize` and the PCI Express slots: vmxnet3 and pvscsi find no place on a board without them.
+/// `svga.vramSize` and the PCI Express slots: without them the board has no slots for vmxnet3 and pvscsi.
 const BOARD: &[(&str, &str)] = &[
     (".encoding", "UTF-8"),
     ("config.version", "8"),
@@ -104,7 +104,7 @@ const BOARD: &[(&str, &str)] = &[
     ("ehci.present", "TRUE"),
     ("floppy0.present", "FALSE"),
     ("svga.present", "TRUE"),
-    // Without VMware's tools in it, the guest is turned off as by its power button.
+    // Without VMware's tools, the guest is shut down as if by its power button.
     ("powerType.powerOff", "soft"),
     ("powerType.reset", "soft"),
 ];
@@ -151,7 +151,7 @@ impl Vmx {
         out
     }
 
-    /// Reads a configuration. What a machine cannot be without is asked for, the rest has VMware's defaults.
+    /// Parses a configuration. Mandatory keys must be present, others have VMware's defaults.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let entries = Entries::parse(text)?;
         let bad = |detail: String| ParseError::new("VMX configuration", detail);
@@ -216,7 +216,7 @@ impl Entries {
         self.text(key).is_some_and(|found| found.eq_ignore_ascii_case(value))
     }
 
-    /// `scsi0:1.filename`, where both controller and disk are present.
+    /// `scsi0:1.filename`, if both controller and disk are present.
     fn disks(&self) -> Vec<VmxDisk> {
         let disk = |(key, file): (&String, &String)| {
             let place = key.strip_suffix(".filename")?;

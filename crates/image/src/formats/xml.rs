@@ -1,5 +1,5 @@
-//! A small tree of XML elements: what descriptors are rendered from and parsed into. Names keep their prefixes when they
-//! are written and are looked up without: other programs choose other ones for the same namespaces.
+//! A small tree of XML elements, for rendering and parsing descriptors. Names are written with their prefixes and
+//! looked up without: other programs choose different prefixes for the same namespaces.
 
 use quick_xml::events::{BytesDecl, BytesStart, BytesText, Event};
 use quick_xml::{Reader, Writer};
@@ -68,7 +68,7 @@ impl Element {
         local(&self.name)
     }
 
-    /// The text, where there are no children.
+    /// The text, if there are no children.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
@@ -120,7 +120,7 @@ impl Element {
         writer.write_event(Event::End(tag.to_end()))
     }
 
-    /// Reads a document. Entities other than XML's own five are refused, and with them all that a DOCTYPE can do.
+    /// Parses a document. Entities other than XML's own five are refused, which makes a DOCTYPE harmless.
     pub(crate) fn parse(document: &str) -> Result<Self, String> {
         if document.len() > LONGEST {
             return Err(format!("it is longer than {LONGEST} bytes"));
@@ -136,7 +136,7 @@ impl Element {
                 }
                 Event::Start(_) => return Err(format!("it is nested deeper than {DEEPEST} elements")),
                 Event::Empty(tag) => start(&tag)?,
-                // The reader has checked that it closes what is open.
+                // The reader has checked that it matches the open element.
                 Event::End(_) => open.pop().ok_or("an element ends that did not start")?.settled(),
                 Event::Eof => return Err("it ends before its root element does".into()),
                 event => {
@@ -153,7 +153,7 @@ impl Element {
         }
     }
 
-    /// Text between children is layout.
+    /// Text between children is only indentation.
     fn settled(mut self) -> Self {
         if !self.children.is_empty() {
             self.text.clear();
@@ -193,8 +193,8 @@ fn text(event: &Event<'_>) -> Result<String, String> {
     }
 }
 
-/// The characters that XML 1.0 gives a meaning to (sections 2.4, 2.11 and 3.3.3). The library would leave line ends to
-/// readers, which change them, and write characters that no document may have.
+/// Escapes the characters that are special in XML 1.0 (sections 2.4, 2.11 and 3.3.3). The library would not escape line
+/// ends, which readers normalise, and would write characters that are not allowed in a document.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -206,7 +206,7 @@ fn escaped(text: &str) -> String {
             '\n' => out.push_str("&#10;"),
             '\r' => out.push_str("&#13;"),
             '\t' => out.push_str("&#9;"),
-            // Others below the space exist in no XML document (section 2.2).
+            // No other characters below the space are allowed in an XML document (section 2.2).
             '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
             other => out.push(other),
         }

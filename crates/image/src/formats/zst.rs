@@ -1,5 +1,5 @@
-//! A raw disk compressed as one stream: `.img.zst` (RFC 8878). The `zstd` program compresses what has content; long runs of
-//! zeros are written here as frames of their own, so that an empty disk costs neither time nor room.
+//! A raw disk compressed as one stream: `.img.zst` (RFC 8878). The `zstd` program compresses the content; long runs of
+//! zeros are written here as separate frames, so that an empty disk costs neither time nor space.
 
 mod frames;
 
@@ -18,18 +18,18 @@ pub use frames::{Frames, HEAD_BLOCKS, MAGIC, frames};
 /// The name of this stage.
 pub const STAGE: &str = "zstd";
 
-/// The most that a block stands for: `Block_Maximum_Size` (3.1.1.2.3).
+/// The maximum content of a block: `Block_Maximum_Size` (3.1.1.2.3).
 pub const BLOCK: u64 = 128 << 10;
 
-/// Bytes that are read of a disk at once; a run of zeros starts and ends at a multiple.
+/// Bytes of a disk read at once; a run of zeros starts and ends at a multiple.
 const CHUNK: usize = 1 << 20;
 
-/// Bytes of zeros from which on they become a frame of their own. The program is through with fewer in a moment; and the last
-/// content of a disk, which with most disks is then all of it, the program reads by itself, a tenth faster than from a pipe.
+/// The minimum run of zeros that becomes a separate frame, bytes. The program compresses shorter runs in a moment; and
+/// it reads the last content of a disk, which for most disks is all of it, directly, a tenth faster than from a pipe.
 pub const LONG_RUN: u64 = 512 << 20;
 
-/// The command line; `size` are the bytes that it will be fed. The number of threads is fixed and does not show in the
-/// result, but whether there are any does (zstd(1), `--single-thread`).
+/// The command line; `size` is the number of input bytes. The number of threads is fixed; it does not affect the
+/// result, but using threads at all does (zstd(1), `--single-thread`).
 pub fn argv(size: u64) -> Vec<String> {
     let words = ["zstd", "-q", "-6", "-T4", "--check", "-c"];
     words.into_iter().map(String::from).chain([format!("--stream-size={size}")]).collect()
@@ -43,7 +43,7 @@ struct Run {
     zero: bool,
 }
 
-/// Compresses a disk. The result follows from the content alone, not from which of its zeros are holes.
+/// Compresses a disk. The result depends only on the content, not on which of its zeros are holes.
 pub(crate) fn compress(disk: &Utf8Path, target: &Utf8Path, log: &Utf8Path) -> Result<(), Error> {
     let file = File::open(disk).at("open", disk)?;
     let size = file.metadata().at("read", disk)?.len();
@@ -55,7 +55,7 @@ pub(crate) fn compress(disk: &Utf8Path, target: &Utf8Path, log: &Utf8Path) -> Re
             continue;
         }
         let argv = argv(run.length);
-        // The position is shared: the program goes on where this process stopped, and the other way round.
+        // The file position is shared: the program continues where this process stopped, and vice versa.
         let stdout = out.try_clone().at("write", target)?;
         let command = tool(&argv[0]).args(&argv[1..]).stdout_file(stdout).log_file(log);
         if run.start + run.length == size {
@@ -70,7 +70,7 @@ pub(crate) fn compress(disk: &Utf8Path, target: &Utf8Path, log: &Utf8Path) -> Re
     Ok(())
 }
 
-/// Splits a disk into runs of zeros of at least `long` bytes and what is between them. Holes are skipped, not read.
+/// Splits a disk into runs of zeros of at least `long` bytes, and the data between them. Holes are skipped, not read.
 fn runs(file: &File, long: u64) -> io::Result<Vec<Run>> {
     let size = file.metadata()?.len();
     let mut chunk = vec![0; CHUNK];
@@ -85,7 +85,7 @@ fn runs(file: &File, long: u64) -> io::Result<Vec<Run>> {
         let zero = if start + length <= data_until {
             true
         } else {
-            // From here on it is read, until the next hole is worth to look for.
+            // From here on the file is read, until it is worth looking for the next hole.
             data_until = 0;
             let part = &mut chunk[..usize::try_from(length).unwrap_or(CHUNK)];
             file.read_exact_at(part, start)?;
@@ -100,7 +100,7 @@ fn runs(file: &File, long: u64) -> io::Result<Vec<Run>> {
     Ok(joined(runs, long))
 }
 
-/// Short runs of zeros become part of what is around them.
+/// Merges short runs of zeros into the surrounding data.
 fn joined(runs: Vec<Run>, long: u64) -> Vec<Run> {
     let mut out: Vec<Run> = Vec::new();
     for run in runs {
@@ -158,7 +158,7 @@ pub fn head(file: &File, length: u64) -> Result<Vec<u8>, Error> {
     let command = command.timeout(std::time::Duration::from_secs(60));
     let outcome = command.run_with_input(|input| copy(file, run, input), &mut |_| ()).stage(STAGE);
     let size = target.metadata().at("read", "/tmp")?.len();
-    // It complains of the end that was cut off, after what it wrote.
+    // zstd reports the truncated end only after writing the content.
     match outcome {
         Err(error) if size == 0 => return Err(error),
         _ => {}

@@ -1,5 +1,5 @@
-//! npm keeps what it fetched under its digest (cacache: `content-v2/ALGORITHM/aa/bb/REST`), and takes it from there
-//! without its index where the lock says the digest.
+//! npm stores downloads under their digests (cacache: `content-v2/ALGORITHM/aa/bb/REST`), and reads them from there
+//! without its index if the lock has the digest.
 
 use std::fmt::Write as _;
 

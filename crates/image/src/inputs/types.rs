@@ -1,17 +1,17 @@
-//! An input, and where inputs lie.
+//! An input, and where inputs are stored.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 
-/// What an input is.
+/// The kind of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A package of Debian.
     Deb,
-    /// The archive's words about it.
+    /// The archive's description of a package.
     Stanza,
     /// A package of npm.
     Npm,
@@ -22,23 +22,23 @@ pub enum Kind {
 /// An input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// Its name where it comes from.
+    /// Its name in its archive or registry.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Its path among all inputs: relative, of plain characters.
+    /// Its path among all inputs: relative, with plain characters.
     pub path: String,
-    /// Its Subresource Integrity string; of npm's packages.
+    /// Its Subresource Integrity string; only for npm packages.
     pub integrity: Option<String>,
-    /// What the lock says that it is, where that is a SHA-256.
+    /// Its SHA-256 in the lock, if the lock has one.
     pub locked: Option<Digest>,
     /// The file on this host.
     pub file: Utf8PathBuf,
 }
 
-/// Where inputs lie on this host.
+/// Where inputs are stored on this host.
 #[derive(Debug, Clone, Copy)]
 pub struct Caches<'a> {
     /// The cache of builds.

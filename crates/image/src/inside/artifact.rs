@@ -1,4 +1,4 @@
-//! The disk of an artifact, and what lies beside it.
+//! The disk of an artifact, and the other files packed with it.
 
 use std::fs::{self, File};
 
@@ -15,15 +15,15 @@ use crate::tempdir::{self, LockedTempDir};
 
 const STAGE: &str = "unpack";
 
-/// How much larger the content of a compressed file is taken to be than the file, zeros aside.
+/// The assumed expansion of a compressed file, apart from zeros.
 const EXPANSION: u64 = 8;
 
-/// An artifact whose disk can be read. What was unpacked goes away with it.
+/// An artifact whose disk can be read. Unpacked files are removed with this value.
 #[derive(Debug)]
 pub struct Opened {
-    /// The raw disk: the artifact itself where it is one. None where it has none, as a description of a machine has none.
+    /// The raw disk: the artifact itself if it is one. None if it has no disk, such as the description of a machine.
     pub disk: Option<Utf8PathBuf>,
-    /// Other files that it was packed with, each with its name in the artifact.
+    /// Other files packed with it, each with its name in the artifact.
     pub beside: Vec<(String, Utf8PathBuf)>,
     _scratch: Option<LockedTempDir>,
 }
@@ -65,7 +65,7 @@ fn whole(disk: Utf8PathBuf, scratch: LockedTempDir) -> Opened {
     Opened { disk: Some(disk), beside: Vec::new(), _scratch: Some(scratch) }
 }
 
-/// Room for large sparse files.
+/// A folder for large sparse files.
 fn scratch(needed: u64) -> Result<LockedTempDir, Error> {
     let place = tempdir::place();
     let free = free_bytes(&place).at("look at", &place)?;
@@ -86,7 +86,7 @@ fn of_image(path: &Utf8Path, part: &Part<'_>, container: Container) -> Result<Op
     Ok(whole(target, scratch))
 }
 
-/// The disk that boots, out of its own container.
+/// The bootable disk of a package, extracted from its container.
 fn of_package(path: &Utf8Path) -> Result<Opened, Error> {
     let mut file = File::open(path).at("open", path)?;
     let package = ova::Package::read(&mut file).at("read", path)?;
@@ -97,7 +97,7 @@ fn of_package(path: &Utf8Path) -> Result<Opened, Error> {
     of_image(path, &part, container)
 }
 
-/// The disk in the squashfs, and whatever else is in there.
+/// The disk in the squashfs, and the other files in it.
 fn of_iso(path: &Utf8Path, file: &File) -> Result<Opened, Error> {
     let start = squashfs(file).at("read", path)?;
     let start = start.ok_or_else(|| refuse(path, "it contains no squashfs"))?;
@@ -109,7 +109,7 @@ pub(super) fn of_squashfs(path: &Utf8Path, start: u64) -> Result<Opened, Error> 
     let scratch = scratch(size.saturating_mul(EXPANSION))?;
     let tree = scratch.path().join("tree");
     let start = start.to_string();
-    // Its queues hold 256 MiB each by default.
+    // By default its queues use 256 MiB each.
     let fixed = ["-no-progress", "-no-xattrs", "-data-queue", "32", "-frag-queue", "32", "-dest"];
     let rest = [tree.as_str(), "-offset", &start, path.as_str()];
     Cmd::new("unsquashfs").args(fixed).args(rest).output().stage(STAGE)?;

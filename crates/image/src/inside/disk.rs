@@ -20,32 +20,32 @@ const STAGE: &str = "files of the disk";
 /// A file system of a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSystem {
-    /// The partition's number; none where it fills the disk.
+    /// The partition's number; none if it fills the disk.
     pub partition: Option<u32>,
     /// Where it starts, bytes.
     pub start: u64,
     /// Its bytes.
     pub size: u64,
-    /// What it is.
+    /// Its type.
     pub kind: Kind,
-    /// How many files were shown.
+    /// How many files were visited.
     pub files: u64,
 }
 
-/// What is in a partition.
+/// The content of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// ext4, or one of those before it.
+    /// ext4, ext3 or ext2.
     Ext4,
     /// FAT of any width.
     Fat,
     /// squashfs.
     Squashfs,
-    /// No file system that is known here: a boot loader's own partition, say.
+    /// No known file system, such as a boot loader's own partition.
     None,
 }
 
-/// Shows every file of every file system of a disk, and says which they are.
+/// Visits every file of every file system of a disk, and returns the file systems.
 pub fn files(disk: &Utf8Path, visit: &mut Visit<'_>) -> Result<Vec<FileSystem>, Error> {
     let mut found = file_systems(disk)?;
     for one in &mut found {
@@ -101,8 +101,8 @@ fn file_systems(disk: &Utf8Path) -> Result<Vec<FileSystem>, Error> {
     places.into_iter().map(describe).collect()
 }
 
-/// By the magic number of ext4's super block (kernel documentation, "Super Block"), the name of the type in a FAT's boot
-/// sector (fatgen103, "Boot Sector and BPB"), and the first bytes of a squashfs.
+/// Determined by the magic number of ext4's super block (kernel documentation, "Super Block"), the type name in a FAT
+/// boot sector (fatgen103, "Boot Sector and BPB"), or the first bytes of a squashfs.
 fn kind(head: &[u8]) -> Kind {
     let at = |start: usize, text: &[u8]| head.get(start..start + text.len()) == Some(text);
     if at(1080, &[0x53, 0xef]) {
@@ -116,7 +116,7 @@ fn kind(head: &[u8]) -> Kind {
     }
 }
 
-/// By mdir(1) and mtype(1), hidden files too.
+/// Reads it with mdir(1) and mtype(1), including hidden files.
 fn fat(disk: &Utf8Path, start: u64, visit: &mut Visit<'_>) -> Result<(), Error> {
     let image = format!("{disk}@@{start}");
     let listed = Cmd::new("mdir").args(["-/", "-a", "-b", "-i", &image, "::"]).output().stage(STAGE)?;

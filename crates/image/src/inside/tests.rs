@@ -9,7 +9,7 @@ use rave_testing::or_skip;
 
 use super::*;
 
-/// A disk with a FAT and an ext4, each with files; where the partitions start is written into its MBR.
+/// A disk with a FAT and an ext4 partition, each with files, and an MBR.
 fn disk(folder: &Utf8Path) -> Result<Utf8PathBuf, String> {
     const FAT: u32 = 2048;
     const ROOT: u32 = 6144;
@@ -105,7 +105,7 @@ fn an_image_that_is_cut_is_an_error_and_not_an_empty_disk() {
     let file = File::options().write(true).open(&packed).unwrap();
     file.set_len(fs::metadata(&packed).unwrap().len() / 2).unwrap();
     assert!(open(&packed).is_err());
-    // A root file system whose super block is whole and whose tables are not.
+    // A root file system with an intact super block and damaged tables.
     let file = File::options().write(true).open(&disk).unwrap();
     file.write_all_at(&vec![0xff; 2 << 20], 6144 * 512 + 2048).unwrap();
     assert!(files(&disk, &mut |_, _| Ok(())).is_err());

@@ -1,4 +1,4 @@
-//! What the guest sees of an image: parts of it, read through qemu-img where it is not plain.
+//! Reads parts of an image as the guest sees it, through qemu-img unless it is plain.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -9,20 +9,20 @@ use rave_process::Cmd;
 
 use crate::foreign::ImageNode;
 
-/// How long qemu-img may take for a few MiB; a stranger's image may keep it busy forever.
+/// How long qemu-img may take for a few MiB; an untrusted image may keep it busy forever.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long it may take for all of a guest's files.
 pub(super) const LONG_DEADLINE: Duration = Duration::from_secs(600);
 
-/// Bytes that positions in an image are multiples of.
+/// Positions in an image are multiples of this, bytes.
 const SECTOR: u64 = 512;
 
 /// An image's content.
 pub(super) enum DiskReader<'a> {
     /// The bytes of a file.
     Plain(&'a File),
-    /// The first bytes of a disk; what comes after them is not looked at.
+    /// The first bytes of a disk; the rest is not examined.
     Start(&'a [u8]),
     /// An image that QEMU reads, and the disk's size in bytes.
     Image { image: &'a ImageNode, size: u64 },
@@ -39,7 +39,7 @@ impl DiskReader<'_> {
         command.output().map(drop).map_err(|error| error.to_string())
     }
 
-    /// Up to `length` bytes from `start`; fewer where the image ends.
+    /// Up to `length` bytes from `start`; fewer at the end of the image.
     pub(super) fn read(&self, start: u64, length: u64) -> Result<Vec<u8>, String> {
         match self {
             Self::Plain(file) => read_plain(file, start, length).map_err(|error| error.to_string()),
@@ -72,7 +72,7 @@ fn read_image(image: &ImageNode, start: u64, length: u64) -> Result<Vec<u8>, Str
     }
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let target = folder.path().join("part");
-    // `qemu-img dd` would do, but its count counts from the start of the disk, also behind `skip`.
+    // `qemu-img dd` is no alternative: its `count` is relative to the start of the disk even with `skip`.
     let name = image.part(start - before, size);
     let command = Cmd::new("qemu-img").args(["convert", "-O", "raw", &name]).arg(&target).timeout(DEADLINE);
     command.output().map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! What can be said of an image, as it is printed.
+//! The facts about an image, as they are printed.
 
 use serde::Serialize;
 
@@ -9,16 +9,16 @@ use crate::digest::Digest;
 use crate::foreign::{Container, Packing, qcow2};
 use crate::formats::ova::Member;
 
-/// How far to look.
+/// How deeply to inspect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// At heads and tables.
+    /// Headers and tables.
     Tables,
-    /// At every file of the root file system too.
+    /// Also every file of the root file system.
     Files,
 }
 
-/// What was found out about a file.
+/// The facts about a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Inspection {
     /// Its name.
@@ -30,13 +30,13 @@ pub struct Inspection {
     /// The disk in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk: Option<DiskFacts>,
-    /// What the manifest beside it says.
+    /// The comparison with the manifest beside it.
     pub manifest: ManifestMatch,
-    /// What its root file system holds.
+    /// The content of its root file system.
     pub content: GuestContent,
-    /// What is wrong, or could not be made out.
+    /// What is wrong, or could not be determined.
     pub problems: Vec<String>,
-    /// What was not looked at, and is nothing wrong.
+    /// What was not examined, without being a problem.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
@@ -59,16 +59,16 @@ pub enum ImageKind {
     Vmx(MachineFacts),
     /// A raw disk, compressed.
     Zst(ZstFacts),
-    /// A compressed file that holds something else than a raw disk, or that is not compressed by zstd.
+    /// A compressed file with content other than a raw disk, or not compressed with zstd.
     Packed {
         /// How it is compressed.
         packing: Packing,
-        /// What it holds.
+        /// Its content.
         holds: Container,
     },
     /// An ISO 9660 image.
     Iso(IsoFacts),
-    /// A disk image that nothing more is said of.
+    /// A disk image without further facts.
     Other {
         /// What it is.
         container: Container,
@@ -77,42 +77,42 @@ pub enum ImageKind {
     Unknown,
 }
 
-/// What the root file system of an image holds.
+/// The content of an image's root file system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "result")]
 pub enum GuestContent {
-    /// It was not asked for.
+    /// It was not requested.
     NotLookedAt,
     /// It contains no root file system, or one that cannot be read.
     None {
         /// Why.
         detail: String,
     },
-    /// There is no manifest to compare it with.
+    /// No manifest to compare it with.
     Alone {
         /// The digest of [`crate::content`].
         sha256: Digest,
     },
-    /// It is what the manifest says.
+    /// It matches the manifest.
     Same {
         /// The digest.
         sha256: Digest,
     },
-    /// Its files are others than those that were built.
+    /// Its files differ from those that were built.
     Differs {
-        /// The digest that was found.
+        /// The computed digest.
         sha256: Digest,
         /// The manifest's.
         manifest: Digest,
     },
-    /// The manifest names this file, and no root file system can be read in it.
+    /// The manifest names this file, but no root file system can be read in it.
     Missing {
         /// Why.
         detail: String,
     },
 }
 
-/// The head of a VMDK.
+/// The header of a VMDK.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VmdkFacts {
     /// `monolithicSparse`, `streamOptimized` and others.
@@ -132,14 +132,14 @@ pub struct OvaFacts {
     pub machine: Option<MachineFacts>,
     /// The member that its machine boots from.
     pub boot_disk: Option<String>,
-    /// Where it lies.
+    /// Its position.
     #[serde(skip)]
     pub(super) boot_member: Option<Member>,
-    /// How many digests of its `.mf` hold.
+    /// How many digests of its `.mf` match.
     pub digests_hold: usize,
 }
 
-/// A machine as its descriptor has it.
+/// A machine according to its descriptor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MachineFacts {
     /// Its name.
@@ -165,10 +165,10 @@ pub struct MachineFacts {
 pub struct ZstFacts {
     /// Its frames.
     pub frames: u64,
-    /// Bytes at its start that hold the start of the disk.
+    /// Bytes at its start that contain the start of the disk.
     #[serde(skip)]
     pub(super) head: u64,
-    /// Bytes of the disk, where the frames say so.
+    /// Bytes of the disk, if the frames state it.
     pub content: Option<u64>,
 }
 
@@ -188,27 +188,30 @@ pub struct DiskFacts {
     pub virtual_size: u64,
     /// Its GUID partition table.
     pub table: Option<Table>,
-    /// Its partition table of the older kind, where it has no other.
+    /// Its MBR partition table, if it has no GUID partition table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mbr: Option<mbr::Table>,
-    /// What a BIOS starts: the boot code's name, where there is some.
+    /// The name of the boot code that a BIOS starts, if any.
     pub bios_loader: Option<String>,
-    /// Whether the EFI system partition holds the loader that UEFI looks for.
+    /// Whether the EFI system partition contains the loader that UEFI looks for.
     pub uefi_loader: bool,
 }
 
 impl DiskFacts {
-    /// A disk of which nothing more is known.
+    /// A disk without further facts.
     pub(super) fn of_size(virtual_size: u64) -> Self {
         Self { virtual_size, table: None, mbr: None, bios_loader: None, uefi_loader: false }
     }
 
-    /// What shows that the disk's end is missing, if so.
+    /// The evidence that the disk is truncated, if any.
     pub(crate) fn cut(&self) -> Option<String> {
         let gpt = self.table.as_ref().map(|table| table.end);
         let end = gpt.or_else(|| self.mbr.as_ref().map(mbr::Table::end))?;
         (end > self.virtual_size).then(|| {
-            format!("it is cut: its partition table needs {end} bytes, its disk has {}", self.virtual_size)
+            format!(
+                "it is truncated: its partition table needs {end} bytes, its disk has {}",
+                self.virtual_size
+            )
         })
     }
 }

@@ -1,14 +1,14 @@
-//! The GUID partition table: UEFI specification 2.10, 5.3. The protective MBR before it is not looked at.
+//! The GUID partition table: UEFI specification 2.10, 5.3. The protective MBR before it is ignored.
 
 use serde::Serialize;
 
 /// Bytes of a sector; disks with larger ones are reported as having no table.
 const SECTOR: u64 = 512;
 
-/// Where the header lies: LBA 1 (5.3.2).
+/// The offset of the header: LBA 1 (5.3.2).
 pub const PLACE: u64 = SECTOR;
 
-/// The most that is read of the array of entries; the usual 128 entries of 128 bytes take 16 KiB.
+/// The maximum size of the entries that are read; the usual 128 entries of 128 bytes take 16 KiB.
 const LONGEST: u64 = 1 << 20;
 
 /// A partition table.
@@ -18,9 +18,9 @@ pub struct Table {
     pub guid: String,
     /// The partitions in use.
     pub partitions: Vec<Partition>,
-    /// Whether both check sums hold.
+    /// Whether both checksums are correct.
     pub intact: bool,
-    /// Where the disk ends at the earliest: behind the second header and the last partition, bytes.
+    /// The minimum end of the disk: after the backup header and the last partition, bytes.
     #[serde(skip)]
     pub end: u64,
 }
@@ -34,7 +34,7 @@ pub struct Partition {
     pub name: String,
     /// Its type's GUID.
     pub type_guid: String,
-    /// What the type is for, where it is known here.
+    /// The purpose of the type, if known.
     pub purpose: Option<&'static str>,
     /// Its own GUID.
     pub guid: String,
@@ -47,7 +47,7 @@ pub struct Partition {
 /// The type of an EFI system partition (table 5.7).
 pub const ESP: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
 
-/// Types that images have, and what they are for.
+/// Partition types of images, and their purposes.
 const PURPOSES: &[(&str, &str)] = &[
     (ESP, "EFI system partition"),
     ("21686148-6449-6e6f-744e-656564454649", "GRUB for BIOS"),
@@ -58,18 +58,18 @@ const PURPOSES: &[(&str, &str)] = &[
     ("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f", "swap"),
 ];
 
-/// What the header says of the array of entries (table 5.5).
+/// The header's fields about the entries (table 5.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     guid: String,
     intact: bool,
-    /// Where the entries lie, bytes.
+    /// The offset of the entries, bytes.
     pub entries: u64,
     /// Bytes of all entries.
     pub length: u64,
     entry_size: usize,
     check_sum: u32,
-    /// Behind the second header, bytes.
+    /// The end of the backup header, bytes.
     end: u64,
 }
 
@@ -90,7 +90,7 @@ fn guid(bytes: &[u8]) -> String {
 }
 
 impl Header {
-    /// Reads a sector; none where there is no table.
+    /// Parses a sector; none if it is not a header.
     pub fn parse(sector: &[u8]) -> Option<Self> {
         if sector.len() < 512 || &sector[..8] != b"EFI PART" {
             return None;
@@ -112,7 +112,7 @@ impl Header {
         })
     }
 
-    /// Reads the array of entries.
+    /// Parses the entries.
     pub fn table(&self, entries: &[u8]) -> Table {
         let intact =
             self.intact && entries.len() as u64 == self.length && crc32fast::hash(entries) == self.check_sum;
@@ -128,7 +128,7 @@ impl Header {
 
 fn partition(number: u32, entry: &[u8]) -> Option<Partition> {
     let type_guid = guid(&entry[..16]);
-    // An entry of zeros is not used (table 5.6).
+    // An entry of zeros is unused (table 5.6).
     (!entry[..16].iter().all(|byte| *byte == 0)).then_some(())?;
     let (first, last) = (eight(entry, 32), eight(entry, 40));
     let name: Vec<u16> = entry[56..128]

@@ -52,7 +52,7 @@ impl From<TreeError> for DigestError {
 }
 
 impl InspectedImage<'_> {
-    /// Reads every file of the root file system and compares with what is expected.
+    /// Reads every file of the root file system and compares the digest with the expected one.
     pub(super) fn content(&self, expected: Option<Digest>) -> Result<GuestContent, Error> {
         if matches!(self.kind, ImageKind::Ovf(_) | ImageKind::Vmx(_)) {
             return Ok(GuestContent::None { detail: "it describes a machine and contains no disk".into() });
@@ -79,7 +79,7 @@ impl InspectedImage<'_> {
         }
         let Some(disk) = self.disk else { return Err("no disk can be read in it".to_owned().into()) };
         let (start, size) = root_partition(disk.table.as_ref(), disk.mbr.as_ref())?;
-        // A plain one's file system is read where it lies.
+        // The file system of a plain image is read in place.
         let Some(image) = self.node else { return of_file_system(self.path, start, size) };
         let scratch = scratch_with_room(size)?;
         let target = scratch.path().join("root");
@@ -87,19 +87,19 @@ impl InspectedImage<'_> {
         of_file_system(&target, 0, size)
     }
 
-    /// An ISO carries the disk in a squashfs.
+    /// The disk inside an ISO's squashfs.
     fn of_live_disk(&self) -> Result<Digest, DigestError> {
         let start = iso9660::squashfs(self.file)?.ok_or_else(|| "it contains no squashfs".to_owned())?;
         let start = start.to_string();
         let scratch = scratch_with_room(self.size_of_live_disk(&start)?)?;
         let target = scratch.path().join("tree");
-        // Its queues hold 256 MiB each by default.
+        // By default its queues use 256 MiB each.
         let fixed = ["-no-progress", "-no-xattrs", "-data-queue", "32", "-frag-queue", "32", "-dest"];
         let rest = [target.as_str(), "-offset", &start, self.path.as_str(), disk::IMAGE];
         let command = Cmd::new("unsquashfs").args(fixed).args(rest).timeout(LONG_DEADLINE);
         command.output().map_err(|error| error.to_string())?;
         let disk = target.join(disk::IMAGE);
-        // A stranger's may be a link that leads out of the folder, or a device.
+        // In an untrusted ISO it may be a link that leads out of the folder, or a device.
         let is_file = std::fs::symlink_metadata(&disk).is_ok_and(|metadata| metadata.is_file());
         if !is_file {
             return Err(format!("its squashfs contains no {}", disk::IMAGE).into());
@@ -129,15 +129,15 @@ impl InspectedImage<'_> {
     }
 }
 
-/// Types of a partition that may hold a root file system, the likeliest first: those of the Discoverable Partitions
-/// Specification, then any of Linux.
+/// Partition types that may contain a root file system, the likeliest first: those of the Discoverable Partitions
+/// Specification, then any Linux file system.
 const ROOT_TYPES: &[&str] = &[
     "4f68bce3-e8cd-4db1-96e7-fbcaf984b709",
     "b921b045-1df0-41c3-af44-4c6f280d3fae",
     "0fc63daf-8483-4772-8e79-3d69d8477de4",
 ];
 
-/// Where a root file system may lie, and its bytes.
+/// Offset and size of the likely root file system, bytes.
 fn root_partition(table: Option<&Table>, mbr: Option<&mbr::Table>) -> Result<(u64, u64), String> {
     if let Some(table) = mbr {
         let linux = table.partitions.iter().find(|partition| partition.kind == mbr::LINUX);
@@ -166,7 +166,7 @@ fn of_file_system(image: &Utf8Path, start: u64, size: u64) -> Result<Digest, Dig
     Ok(content::digest(&tree, &ReadLimits::default())?)
 }
 
-/// A folder for large sparse files that goes away.
+/// A temporary folder for large sparse files.
 pub(super) fn scratch_with_room(needed: u64) -> Result<LockedTempDir, String> {
     let place = tempdir::place();
     let free = free_bytes(&place).map_err(|error| error.to_string())?;

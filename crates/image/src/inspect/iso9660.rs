@@ -7,13 +7,13 @@ use super::disk_reader::read_plain;
 /// Bytes of a logical sector (ECMA-119, 6.1.2).
 const SECTOR: u64 = 2048;
 
-/// Where the root folder's record lies: 156 bytes into the primary volume descriptor of sector 16 (8.4.18).
+/// The offset of the root folder's record: 156 bytes into the primary volume descriptor of sector 16 (8.4.18).
 const ROOT_RECORD: u64 = 16 * SECTOR + 156;
 
 /// The first bytes of a squashfs, little-endian.
 const SQUASHFS: [u8; 4] = *b"hsqs";
 
-/// What is read of a stranger's ISO at most: folders, and bytes of each.
+/// Limits for an untrusted ISO: folders, and bytes of each.
 const MOST_FOLDERS: usize = 256;
 const LONGEST_FOLDER: u64 = 1 << 20;
 
@@ -61,8 +61,8 @@ pub(crate) fn squashfs(file: &File) -> std::io::Result<Option<u64>> {
     Ok(None)
 }
 
-/// The records of a folder without the first two, which are the folder itself and the one above (6.8.2.2). None crosses
-/// a sector's end; the rest of a sector is zeros.
+/// The records of a folder without the first two, which are the folder itself and its parent (6.8.2.2). No record
+/// crosses a sector boundary; the rest of a sector is zeros.
 fn records(bytes: &[u8]) -> Vec<Record> {
     let mut found = Vec::new();
     for sector in bytes.chunks(usize::try_from(SECTOR).expect("small")) {

@@ -1,4 +1,4 @@
-//! What the manifest that lies beside a file says of it. Nothing is written beside a stranger's files.
+//! Compares a file with the manifest beside it. Nothing is written beside untrusted files.
 
 use camino::Utf8Path;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::digest::Digest;
 use crate::manifest::{FILE, Manifest};
 
-/// How a file and the manifest beside it fit.
+/// The comparison of a file with the manifest beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "result")]
 pub enum ManifestMatch {
@@ -17,9 +17,9 @@ pub enum ManifestMatch {
         /// Why.
         detail: String,
     },
-    /// It does not name this file.
+    /// The manifest does not list this file.
     NotListed,
-    /// The file is what it describes.
+    /// The file matches the manifest.
     Same {
         /// The base that made it.
         base: String,
@@ -30,14 +30,14 @@ pub enum ManifestMatch {
         /// Its SHA-256.
         sha256: Digest,
     },
-    /// The file is something else.
+    /// The file differs from the manifest.
     Differs {
         /// Both values.
         detail: String,
     },
 }
 
-/// Compares them; also gives the digest of the content that the file should have.
+/// Compares them; also returns the expected content digest of the file.
 pub(super) fn compare(path: &Utf8Path, size: u64) -> (ManifestMatch, Option<Digest>) {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return (ManifestMatch::None, None);

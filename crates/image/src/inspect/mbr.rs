@@ -6,10 +6,10 @@ use serde::Serialize;
 /// Bytes of a sector.
 const SECTOR: u64 = 512;
 
-/// More partitions than any system numbers.
+/// More partitions than any system supports.
 const MOST: usize = 128;
 
-/// Types that a chain of logical partitions has.
+/// Types of extended partitions.
 const EXTENDED: [u8; 3] = [0x05, 0x0f, 0x85];
 
 /// The type of an EFI system partition (5.2.2).
@@ -18,13 +18,13 @@ pub const ESP: u8 = 0xef;
 /// The type of a file system of Linux.
 pub const LINUX: u8 = 0x83;
 
-/// The type of the one partition that keeps others off a disk with a GUID partition table (5.2.3).
+/// The type of the partition that protects a disk with a GUID partition table (5.2.3).
 const PROTECTIVE: u8 = 0xee;
 
 /// A table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Table {
-    /// The disk's signature, as `PARTUUID`s of Linux start.
+    /// The disk's signature, the prefix of `PARTUUID`s in Linux.
     pub id: String,
     /// The partitions in use.
     pub partitions: Vec<Partition>,
@@ -37,7 +37,7 @@ pub struct Partition {
     pub number: u32,
     /// Its type.
     pub kind: u8,
-    /// Whether a BIOS boots from it.
+    /// Whether it is marked as bootable.
     pub active: bool,
     /// Its first byte.
     pub start: u64,
@@ -54,8 +54,8 @@ struct Entry {
     sectors: u64,
 }
 
-/// The entries of a sector; none where it is no such record. A file system's boot sector has the same signature, and
-/// bytes of code where the entries would be.
+/// The entries of a sector; none if it is not a master boot record. A file system's boot sector has the same signature,
+/// with code in place of the entries.
 fn entries(sector: &[u8]) -> Option<[Entry; 4]> {
     let sector = sector.get(..512)?;
     let four = |at: usize| u32::from_le_bytes(std::array::from_fn(|index| sector[at + index]));
@@ -70,7 +70,7 @@ fn entries(sector: &[u8]) -> Option<[Entry; 4]> {
 }
 
 impl Table {
-    /// Reads a disk by its sectors; none where it has no such table, or the protective one of a GUID partition table.
+    /// Reads the table of a disk; none if it has no such table, or only the protective one of a GUID partition table.
     pub fn read(sector: &mut impl FnMut(u64) -> Result<Vec<u8>, String>) -> Result<Option<Self>, String> {
         let first = sector(0)?;
         let Some(found) = entries(&first) else { return Ok(None) };
@@ -90,7 +90,7 @@ impl Table {
         Ok(Some(Self { id: format!("{id:08x}"), partitions }))
     }
 
-    /// Where the disk ends at the earliest, bytes.
+    /// The minimum end of the disk, bytes.
     pub fn end(&self) -> u64 {
         self.partitions
             .iter()
@@ -100,7 +100,8 @@ impl Table {
     }
 }
 
-/// Each record of the chain has one partition, counted from itself, and the next record, counted from the first.
+/// Each record of the chain has one partition, relative to the record itself, and the next record, relative to the
+/// first one.
 fn logical(
     extended: Entry,
     sector: &mut impl FnMut(u64) -> Result<Vec<u8>, String>,
@@ -131,7 +132,7 @@ fn partition(number: u32, entry: Entry, base: u64) -> Partition {
 }
 
 impl Partition {
-    /// What its type is for, where it is known here.
+    /// The purpose of its type, if known.
     pub fn purpose(&self) -> Option<&'static str> {
         Some(match self.kind {
             LINUX => "Linux file system",

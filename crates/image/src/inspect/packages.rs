@@ -1,4 +1,4 @@
-//! What a package and its descriptors say.
+//! The facts about a package and its descriptors.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -33,7 +33,7 @@ pub(super) fn facts(file: &mut File, package: &Package, remarks: &mut Remarks) -
     }
 }
 
-/// Whether a member can be looked into where it lies.
+/// Whether a member can be inspected in place.
 fn is_image(file: &File, member: &Member, remarks: &mut Remarks) -> bool {
     match Container::of_file(file, member.offset, member.size) {
         Ok(Container::Packed(packing)) => {
@@ -54,7 +54,7 @@ fn is_image(file: &File, member: &Member, remarks: &mut Remarks) -> bool {
     }
 }
 
-/// How many lines of the `.mf` hold.
+/// How many lines of the `.mf` match.
 fn digests(file: &mut File, package: &Package, remarks: &mut Remarks) -> usize {
     let lines = match package.digests(file) {
         Ok(Ok(lines)) => lines,

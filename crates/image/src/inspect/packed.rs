@@ -1,4 +1,5 @@
-//! Compressed files. A raw disk in zstd is looked at by its first blocks; anything else is unpacked and looked at again.
+//! Compressed files. Only the first blocks of a raw disk in zstd are inspected; anything else is unpacked and inspected
+//! again.
 
 use std::fs::File;
 
@@ -10,7 +11,7 @@ use super::remarks::Remarks;
 use crate::error::Error;
 use crate::foreign::{Container, Packing, unpack};
 
-/// How much larger the content of a compressed file is taken to be than the file, zeros aside.
+/// The assumed expansion of a compressed file, apart from zeros.
 const EXPANSION: u64 = 8;
 
 /// What was found in it.
@@ -21,10 +22,10 @@ pub(super) struct Found {
     pub(super) remarks: Remarks,
 }
 
-/// Looks at a file.
+/// Inspects a file.
 type Inspect = dyn Fn(&Utf8Path, Depth) -> Result<Inspection, Error>;
 
-/// Looks into a compressed file; none where it holds a raw disk in zstd, and where it cannot be unpacked.
+/// Inspects the content of a compressed file; none if it is a raw disk in zstd, or cannot be unpacked.
 pub(super) fn look(
     path: &Utf8Path,
     file: &File,

@@ -1,6 +1,6 @@
-//! What is said of a file beside what it is.
+//! Remarks about a file.
 
-/// What is wrong, and what was not looked at.
+/// What is wrong, and what was not examined.
 #[derive(Default)]
 pub(super) struct Remarks {
     pub(super) problems: Vec<String>,

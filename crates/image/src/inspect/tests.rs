@@ -1,4 +1,4 @@
-//! Real images made by qemu-img and sfdisk, and what becomes of them when they are cut and garbled.
+//! Real images made by qemu-img and sfdisk, intact, truncated and garbled.
 
 use std::os::unix::fs::FileExt as _;
 
@@ -142,7 +142,7 @@ fn no_other_file_is_opened() {
     assert!(found.problems[0].starts_with("it needs another file"), "{:?}", found.problems);
 }
 
-/// Cut or garbled, each kind is reported as something, with or without problems, and nothing falls over.
+/// Truncated or garbled, every kind gets a report, with or without problems, and nothing panics.
 #[test]
 fn damaged_images_are_told_as_such_and_nothing_falls_over() {
     let folder = Folder::new();

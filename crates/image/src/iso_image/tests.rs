@@ -35,7 +35,7 @@ fn two_isos_of_one_disk_are_the_same_bytes_and_carry_it_with_its_kernel() {
     let first = place.path.join("first.iso");
     made(&disk, &first, ARGUMENTS).unwrap();
 
-    // As another file system may keep it.
+    // As on another file system.
     let elsewhere = place.path.join("b/disk.raw");
     fs::create_dir(elsewhere.parent().unwrap()).unwrap();
     Cmd::new("cp").args(["--sparse=always", disk.as_str(), elsewhere.as_str()]).output().unwrap();
@@ -51,13 +51,13 @@ fn two_isos_of_one_disk_are_the_same_bytes_and_carry_it_with_its_kernel() {
     }
     Cmd::new("sha256sum").args(["--check", "rave/SHA256SUMS"]).current_dir(&folder).output().unwrap();
     let menu = fs::read_to_string(folder.join("boot/grub/grub.cfg")).unwrap();
-    // The root file system lies behind the ESP of this disk.
+    // The root file system follows the ESP of this disk.
     assert!(menu.contains(&format!(" rave.root-offset={} {ARGUMENTS} $*\n", 42 << 20)), "{menu}");
 
     let told = |path: &Utf8Path| inspect(path, Depth::Files).unwrap().content;
     let content = told(&first);
     assert!(matches!(content, GuestContent::Alone { .. }), "{content:?}");
-    assert_eq!(content, told(&disk), "every format holds the same files");
+    assert_eq!(content, told(&disk), "every format contains the same files");
 }
 
 #[test]

@@ -3,14 +3,15 @@
 use super::expression::Expression;
 use super::{debian_name, valid};
 
-/// The most bytes that are read of one: the largest, of browsers, have about two million.
+/// The maximum size that is read, bytes: the largest files, those of browsers, have about two million.
 pub const LIMIT: u64 = 8 << 20;
 
-/// The most paragraphs on files, and the longest short name of a licence. The largest files have some hundreds.
+/// The maximum number of paragraphs about files, and the longest short name of a licence. The largest files have a few
+/// hundred paragraphs.
 const MOST: usize = 5000;
 const LONGEST: usize = 500;
 
-/// The licences of all files of a source package as an expression of SPDX; none where the file is not machine-readable.
+/// The licences of all files of a source package as an SPDX expression; none if the file is not machine-readable.
 pub fn of_copyright(text: &[u8]) -> Option<String> {
     if u64::try_from(text.len()).ok()? > LIMIT {
         return None;
@@ -32,7 +33,7 @@ pub fn of_copyright(text: &[u8]) -> Option<String> {
     valid(Expression::all(parts).to_string())
 }
 
-/// What counts of a paragraph.
+/// The relevant fields of a paragraph.
 #[derive(Debug, Default)]
 struct Paragraph<'a> {
     format: Option<&'a str>,
@@ -43,7 +44,7 @@ struct Paragraph<'a> {
 
 impl Paragraph<'_> {
     fn is_header(&self) -> bool {
-        // The second is from before the format became 1.0.
+        // The second one predates version 1.0 of the format.
         self.format.is_some_and(|format| format.contains("copyright-format") || format.contains("dep5"))
     }
 }

@@ -1,8 +1,9 @@
-//! The short name of a licence in Debian's copyright files as an identifier of SPDX.
+//! Converts short names of licences in Debian's copyright files to SPDX identifiers.
 
 use super::expression::Expression;
 
-/// Names that are neither SPDX's nor follow from one. Those of the format's specification, and frequent ones.
+/// Names that neither are SPDX identifiers nor can be derived from one: those of the format's specification, and
+/// frequent ones.
 const NAMES: &[(&str, &str)] = &[
     ("apache", "Apache-2.0"),
     ("apache-2", "Apache-2.0"),
@@ -37,7 +38,7 @@ const FAMILIES: &[(&str, &str, &str)] = &[
     ("fdl-", "GFDL-", ""),
 ];
 
-/// Exceptions as SPDX has them: a word of Debian's name, and the identifier for each version of the GPL.
+/// SPDX exceptions: a word of Debian's name, and the identifier for each version of the GPL.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("autoconf", "Autoconf-exception-2.0", "Autoconf-exception-3.0"),
     ("bison", "Bison-exception-2.2", "Bison-exception-2.2"),
@@ -47,7 +48,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("classpath", "Classpath-exception-2.0", "Classpath-exception-2.0"),
 ];
 
-/// One licence, perhaps with an exception; what SPDX does not know becomes a `LicenseRef-debian-` of the name.
+/// One licence, possibly with an exception; a name unknown to SPDX becomes `LicenseRef-debian-NAME`.
 pub(super) fn expression(name: &str) -> Option<Expression> {
     let name = name.trim().trim_end_matches(',');
     known_with_exception(name).or_else(|| identifier(name)).or_else(|| reference(name)).map(Expression::atom)
@@ -95,7 +96,7 @@ fn gnu(lower: &str) -> Option<String> {
 /// `idstring` of SPDX: letters, digits, `-` and `.`.
 fn reference(name: &str) -> Option<String> {
     let letter = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
-    // A plus tells two licences apart.
+    // A plus distinguishes two licences.
     let plain: String = name.replace('+', "-or-later").chars().map(letter).collect();
     let parts: Vec<&str> = plain.split('-').filter(|part| !part.is_empty()).collect();
     (!parts.is_empty()).then(|| format!("LicenseRef-debian-{}", parts.join("-")))

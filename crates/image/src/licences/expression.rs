@@ -1,11 +1,11 @@
-//! An expression of SPDX 2.3, annex D, while it is put together.
+//! Builds an SPDX 2.3 expression, annex D.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Expression {
-    /// What needs no parentheses: a licence, perhaps with an exception.
+    /// A part that needs no parentheses: a licence, possibly with an exception.
     Atom(String),
     And(Vec<Expression>),
     Or(Vec<Expression>),

@@ -1,4 +1,4 @@
-//! Licences of packages as SPDX expressions: of Debian's copyright files, and of what npm and Cargo say.
+//! Licences of packages as SPDX expressions: from Debian's copyright files, npm and Cargo.
 
 mod copyright;
 mod debian_name;
@@ -6,10 +6,10 @@ mod expression;
 
 pub use copyright::{LIMIT, of_copyright};
 
-/// The longest expression that is kept, in bytes: browsers name some dozens of licences.
+/// The longest expression that is kept, in bytes: browsers have dozens of licences.
 const LONGEST: usize = 16 << 10;
 
-/// A licence of npm or Cargo, where it is an expression of SPDX: Cargo's older `/` means `OR`.
+/// A licence from npm or Cargo, if it is an SPDX expression: Cargo's older `/` means `OR`.
 pub fn of_spdx(text: &str) -> Option<String> {
     let text = text.replace('/', " OR ");
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -20,7 +20,7 @@ fn valid(text: String) -> Option<String> {
     (text.len() <= LONGEST && spdx::Expression::parse(&text).is_ok()).then_some(text)
 }
 
-/// Whether nobody may use it but under one of `denied`: identifiers of SPDX, or `LicenseRef-` ones.
+/// Whether it can only be used under licences in `denied`: SPDX identifiers, or `LicenseRef-` ones.
 pub fn is_denied(expression: &str, denied: &[impl AsRef<str>]) -> bool {
     let Ok(parsed) = spdx::Expression::parse(expression) else { return false };
     let is_allowed = |required: &spdx::LicenseReq| {
@@ -30,7 +30,7 @@ pub fn is_denied(expression: &str, denied: &[impl AsRef<str>]) -> bool {
     !parsed.evaluate(is_allowed)
 }
 
-/// The identifiers of an expression that no list of SPDX has: a bill must declare them.
+/// The identifiers in an expression that are not in SPDX's lists: a bill must declare them.
 pub fn references(expression: &str) -> Vec<String> {
     let Ok(parsed) = spdx::Expression::parse(expression) else { return Vec::new() };
     let names = parsed.requirements().map(|required| required.req.license.to_string());

@@ -90,7 +90,7 @@ fn copyright_files_of_this_host_are_read() {
         read += usize::from(of_copyright(&text).is_some());
     }
     if all < 50 {
-        rave_testing::skip!("this host is no Debian");
+        rave_testing::skip!("this host is not Debian");
     }
     assert!(read * 2 > all, "{read} of {all} are read");
 }

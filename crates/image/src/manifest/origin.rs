@@ -1,4 +1,4 @@
-//! What a base says of how an image came to be: each in its own terms.
+//! How a base built an image, in terms of each base.
 
 use rave_spec::{Base, Format};
 use serde::{Deserialize, Serialize};
@@ -7,79 +7,79 @@ use crate::bases::debian::VersionDifference;
 use crate::digest::Digest;
 use crate::tree::root_tar::InstalledPackage;
 
-/// How the image came to be. In the file its fields stand beside the others, and `base` tells which they are.
+/// How the image was built. In the file its fields are beside the others, and `base` tells them apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "base", rename_all = "lowercase")]
 pub enum Origin {
-    /// By mmdebstrap and the stages after it.
+    /// With mmdebstrap and the stages after it.
     Debian(DebianOrigin),
-    /// By `nix build`.
+    /// With `nix build`.
     Nixos(NixosOrigin),
 }
 
-/// What the Debian base made an image from.
+/// The inputs of the Debian base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DebianOrigin {
-    /// Time stamp of the files that the build made, in seconds since 1970: `SOURCE_DATE_EPOCH`.
+    /// Timestamp of the files created by the build, in seconds since 1970: `SOURCE_DATE_EPOCH`.
     pub source_date_epoch: u64,
     /// Digests of the inputs, by name.
     pub inputs: Vec<BuildInput>,
-    /// The digest of what the guest's root file system holds ([`crate::content`]): one and the same in every artifact.
+    /// The digest of the guest's root file system ([`crate::content`]): the same in every artifact.
     pub content: Digest,
     /// Packages of the base.
     pub packages: Vec<InstalledPackage>,
-    /// URLs of the archives that the guest's apt is configured with, sorted; none in the manifest of an older version.
+    /// URLs of the archives that the guest's apt is configured with, sorted; empty in manifests of older versions.
     #[serde(default)]
     pub archives: Vec<String>,
-    /// What `debian.lock` had to do with them.
+    /// How they relate to `debian.lock`.
     pub debian_lock: LockUse,
 }
 
 /// One input of the build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildInput {
-    /// The stage that takes it.
+    /// The stage that uses it.
     pub name: String,
-    /// SHA-256 of all that the stage takes.
+    /// SHA-256 of everything that the stage uses.
     pub sha256: Digest,
 }
 
-/// How the packages follow from `debian.lock`.
+/// How the packages relate to `debian.lock`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockUse {
     /// SHA-256 of the lock.
     pub sha256: Digest,
-    /// Names of packages that it does not have: the archive's own at the time of the build.
+    /// Names of packages that are not in it: built at the archive's versions.
     pub outside: Vec<String>,
-    /// Packages that it has in another version than the image.
+    /// Packages whose version in the image differs from the lock.
     pub differs: Vec<VersionDifference>,
 }
 
-/// What the NixOS base made an image from.
+/// The inputs of the NixOS base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NixosOrigin {
-    /// The commit that was built; with `-dirty` where files differed from it, and none outside of git.
+    /// The commit that was built, with `-dirty` if files differed from it; none outside of git.
     pub flake_revision: Option<String>,
-    /// The digest of the flake's files as Nix writes it: what tells one dirty tree from another.
+    /// The digest of the flake's files in Nix's notation: it distinguishes dirty trees.
     pub flake_nar_hash: String,
-    /// What `nix --version` prints.
+    /// The output of `nix --version`.
     pub nix_version: String,
-    /// What was built, one for each artifact and in the same order.
+    /// The outputs, one for each artifact, in the same order.
     pub outputs: Vec<NixOutput>,
 }
 
-/// A store path that artifacts lie in.
+/// A store path with artifacts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NixOutput {
     /// The artifact's format.
     pub format: Format,
     /// The derivation that makes it.
     pub drv_path: String,
-    /// Where it is in the store.
+    /// Its path in the store.
     pub out_path: String,
-    /// The digest of its archive (`nix-store --dump`), as Nix writes it: `sha256-` and Base64.
+    /// The digest of its archive (`nix-store --dump`), in Nix's notation: `sha256-` and Base64.
     pub nar_hash: String,
-    /// Bytes of its archive and of all that it refers to.
+    /// Bytes of its closure: its archive and everything that it refers to.
     pub closure_size: u64,
 }
 
@@ -92,7 +92,7 @@ impl Origin {
         }
     }
 
-    /// Of the Debian base, where it is.
+    /// The origin, if the Debian base built the image.
     pub fn debian(&self) -> Option<&DebianOrigin> {
         match self {
             Self::Debian(debian) => Some(debian),
@@ -100,7 +100,7 @@ impl Origin {
         }
     }
 
-    /// Of the NixOS base, where it is.
+    /// The origin, if the NixOS base built the image.
     pub fn nixos(&self) -> Option<&NixosOrigin> {
         match self {
             Self::Nixos(nixos) => Some(nixos),

@@ -1,4 +1,4 @@
-//! npm behind a proxy that looks into TLS, and a registry of one package.
+//! npm behind a proxy that intercepts TLS, and a registry of one package.
 
 use rave_process::network::NetworkEnvironment;
 use rave_process::{Cmd, Output};
@@ -7,10 +7,10 @@ use sha2::Digest as _;
 
 use super::*;
 
-/// No such host is looked up: the proxy answers for it.
+/// This host is never resolved: the proxy answers for it.
 const REGISTRY: &str = "https://registry.test";
 
-/// A package's tarball, its description, and a lock that asks for it.
+/// A package's tarball, its metadata, and a lock that requests it.
 fn registry(folder: &Utf8Path, project: &Utf8Path) {
     let manifest = r#"{"name":"tiny","version":"1.0.0"}"#;
     fs::create_dir(folder.join("package")).unwrap();
@@ -52,14 +52,14 @@ fn a_package_comes_through_a_proxy_with_an_authority_of_its_own() {
     fs::write(&file, proxy.authority().pem()).unwrap();
     let fetch = |network: &NetworkEnvironment| -> Result<Output, Error> {
         let argv = argv(&path.join("cache"), NetworkAccess::Allowed);
-        // The test's own variables are not those of the network that is tested.
+        // The test's own variables do not apply to the tested network.
         let command = Cmd::new(&argv[0]).env_remove("NODE_EXTRA_CA_CERTS").args(&argv[1..]);
         network
             .for_node(command)
             .env("https_proxy", proxy.url())
             .env("npm_config_registry", REGISTRY)
             .env("npm_config_fetch_retries", "0")
-            // The host's own settings, such as a `cafile`, would win.
+            // The host's own settings, such as a `cafile`, would take precedence.
             .env("npm_config_globalconfig", path.join("npmrc-of-all"))
             .env("npm_config_userconfig", path.join("npmrc"))
             .current_dir(&project)

@@ -1,4 +1,5 @@
-//! Folders for large files outside the cache. One that a killed command left goes with the next command of its kind.
+//! Folders for large files outside the cache. A folder left by a killed command is removed by the next command of its
+//! kind.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -7,10 +8,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::OFlags;
 
-/// Its flock(2) is held for as long as the folder is used, and goes away with the process.
+/// Its flock(2) is held while the folder is in use, and released when the process exits.
 const LOCK: &str = "lock";
 
-/// A folder that goes away with this value.
+/// A folder that is removed with this value.
 #[derive(Debug)]
 pub struct LockedTempDir {
     folder: tempfile::TempDir,
@@ -18,20 +19,20 @@ pub struct LockedTempDir {
     _lock: File,
 }
 
-/// `TMPDIR`, else /var/tmp, for /tmp may be memory.
+/// `TMPDIR`, otherwise /var/tmp, because /tmp may be in memory.
 pub fn place() -> Utf8PathBuf {
     let named = std::env::var("TMPDIR").ok().filter(|folder| !folder.is_empty());
     Utf8PathBuf::from(named.unwrap_or_else(|| "/var/tmp".into()))
 }
 
 impl LockedTempDir {
-    /// Makes a folder in `place` whose name begins with `prefix`, closed to others. Removes those of its kind that nobody uses.
+    /// Creates a private folder in `place` whose name starts with `prefix`. Removes unused folders of its kind.
     pub fn new(place: &Utf8Path, prefix: &str) -> io::Result<Self> {
         sweep(place, prefix);
         let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(place)?;
         let path = Utf8PathBuf::from_path_buf(folder.path().to_owned())
             .map_err(|path| io::Error::other(format!("{} is not UTF-8", path.display())))?;
-        // Locked before it has its name: a sweep takes what can be locked.
+        // Locked before it gets its name: a sweep removes everything that can be locked.
         let beside = path.join(".lock");
         let lock = File::create(&beside)?;
         lock.lock()?;
@@ -44,7 +45,7 @@ impl LockedTempDir {
         &self.path
     }
 
-    /// Leaves the folder to the user: no later command removes it.
+    /// Keeps the folder for the user: no later command removes it.
     pub fn keep(self) -> Utf8PathBuf {
         let _ = fs::remove_file(self.path.join(LOCK));
         let _ = self.folder.keep();
@@ -52,7 +53,7 @@ impl LockedTempDir {
     }
 }
 
-/// Best effort: what stays only takes room. Others may write in `place` too, so no link and no pipe is opened.
+/// Best effort: leftovers only take space. Others may write to `place` too, so links and pipes are not opened.
 fn sweep(place: &Utf8Path, prefix: &str) {
     for entry in place.read_dir_utf8().into_iter().flatten().flatten() {
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());

@@ -1,5 +1,5 @@
-//! Where large temporary trees go. mmdebstrap unpacks a whole system below `TMPDIR`, as another user of
-//! a user namespace: the folder must be large, and every folder above it open to others.
+//! Where large temporary trees go. mmdebstrap unpacks a whole system below `TMPDIR`, as a different user in a user
+//! namespace: the folder must be large, and all its parents accessible to others.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,8 +11,8 @@ use rustix::fs::StatVfsMountFlags;
 use crate::error::{Error, IoContext as _};
 use crate::space::{available_memory, free_bytes};
 
-/// A temporary folder with an unpredictable name, noted in the cache so that a later build removes it
-/// when this one is killed.
+/// A temporary folder with an unpredictable name, recorded in the cache so that a later build removes it if this one is
+/// killed.
 #[derive(Debug)]
 pub struct ScratchDir {
     path: Utf8PathBuf,
@@ -20,8 +20,8 @@ pub struct ScratchDir {
 }
 
 impl ScratchDir {
-    /// Makes a folder in the first place that has `needed` bytes free, is open to others and lets programs run: `TMPDIR`,
-    /// memory where there is plenty (it is the fastest), `/var/tmp` and the cache.
+    /// Creates a folder in the first location that has `needed` bytes free, is accessible to others and allows
+    /// executing programs: `TMPDIR`, memory if there is plenty (it is the fastest), `/var/tmp` and the cache.
     pub fn create(cache_dir: &Utf8Path, needed: u64) -> Result<Self, Error> {
         let notes = notes(cache_dir)?;
         let mut largest: Option<(u64, Utf8PathBuf)> = None;
@@ -79,7 +79,8 @@ fn notes(cache_dir: &Utf8Path) -> Result<Utf8PathBuf, Error> {
     Ok(notes)
 }
 
-/// Removes the folders of killed builds. The caller holds the cache's lock and has made none itself, so none is in use.
+/// Removes the folders of killed builds. The caller holds the cache's lock and has not created any itself, so none is
+/// in use.
 pub fn sweep(cache_dir: &Utf8Path) -> Result<(), Error> {
     for note in notes(cache_dir)?.read_dir_utf8().into_iter().flatten().flatten() {
         if let Ok(path) = note.path().read_link_utf8() {
@@ -90,12 +91,12 @@ pub fn sweep(cache_dir: &Utf8Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Files of a killed `--mode=unshare` belong to subordinate users: only a namespace that maps them may
-/// remove them (mmdebstrap(1), `--unshare-helper`).
+/// Files of a killed `--mode=unshare` belong to subordinate users: only a namespace that maps them can remove them
+/// (mmdebstrap(1), `--unshare-helper`).
 fn remove(path: &Utf8Path) {
     if fs::remove_dir_all(path).is_err() && path.exists() {
         let remove = Cmd::new("mmdebstrap").args(["--unshare-helper", "rm", "-rf", path.as_str()]);
-        // Also after Ctrl-C: that is when there is something to remove.
+        // Also after Ctrl-C, when cleaning up matters most.
         let _ = remove.survives_interrupt().output();
         let _ = fs::remove_dir_all(path);
     }
@@ -111,7 +112,8 @@ fn candidates(cache_dir: &Utf8Path) -> Vec<Utf8PathBuf> {
     folders
 }
 
-/// Whether programs may run from the folder, and, for root, whose mmdebstrap makes device nodes there, whether those work.
+/// Whether programs can be executed from the folder and, for root, whose mmdebstrap creates device nodes there, whether
+/// those work.
 fn runs_programs(folder: &Utf8Path) -> bool {
     let is_root = rustix::process::geteuid().is_root();
     rustix::fs::statvfs(folder.as_std_path()).is_ok_and(|stat| allows(stat.f_flag, is_root))
@@ -132,7 +134,7 @@ fn is_memory(folder: &Utf8Path) -> bool {
     rustix::fs::statfs(folder.as_std_path()).is_ok_and(|stat| stat.f_type == TMPFS_MAGIC)
 }
 
-/// Free bytes of a folder; of one in memory no more than leaves as much memory as the files take.
+/// Free bytes of a folder; for a folder in memory at most half of the available memory.
 fn usable_bytes(folder: &Utf8Path) -> std::io::Result<u64> {
     let free = free_bytes(folder)?;
     let memory = if is_memory(folder) { available_memory() } else { None };

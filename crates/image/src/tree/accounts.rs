@@ -6,10 +6,10 @@ use crate::error::Error;
 /// First ordinary user (adduser.conf(5), `FIRST_UID`).
 pub const USER_ID: u64 = 1000;
 
-/// First subordinate id and how many one user gets (useradd(8), `SUB_UID_MIN`, `SUB_UID_COUNT`).
+/// First subordinate id and the number per user (useradd(8), `SUB_UID_MIN`, `SUB_UID_COUNT`).
 const SUBORDINATE: (u32, u32) = (100_000, 65_536);
 
-/// Groups that the agent joins where the base has them: administration, logs, devices, desktop, Docker.
+/// Groups that the agent joins if the base has them: administration, logs, devices, desktop, Docker.
 pub const GROUPS: &[&str] =
     &["sudo", "adm", "audio", "video", "plugdev", "netdev", "input", "render", "docker"];
 
@@ -27,7 +27,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// Whether a file of the base must pass through [`Account::amend`].
+    /// Whether a file of the base needs [`Account::amend`].
     pub fn amends(path: &str) -> bool {
         ["etc/passwd", "etc/shadow", "etc/group", "etc/gshadow", "etc/subuid", "etc/subgid"].contains(&path)
     }
@@ -75,11 +75,11 @@ impl Account {
     }
 }
 
-/// A password's hash by crypt(5)'s SHA-512 scheme. The salt follows from the inputs, so that the same
-/// inputs give the same image; the password is a published default or the user's own choice either way.
+/// A password's hash by crypt(5)'s SHA-512 scheme. The salt is derived from the inputs, so that the same inputs give
+/// the same image; the password is a published default or the user's own choice anyway.
 pub fn hash_password(password: &str, user: &str) -> String {
     let salt = crate::digest::Digest::of_bytes(format!("rave password salt\0{user}\0{password}").as_bytes());
-    // Twelve bytes are the sixteen characters that the scheme takes at most.
+    // Twelve bytes give sixteen characters, the maximum of the scheme.
     crypt::sha512(password.as_bytes(), &salt.bytes()[..12])
 }
 

@@ -1,18 +1,18 @@
-//! The licences that the copyright files in a tar tell, by package.
+//! The licences in a tar's copyright files, by package.
 
 use std::collections::HashMap;
 use std::io::{self, Read};
 
 use crate::licences;
 
-/// Where each package has its folder (Debian policy 12.5).
+/// The parent of each package's documentation folder (Debian policy 12.5).
 const DOCUMENTS: &str = "usr/share/doc/";
 const NAME: &str = "copyright";
 
-/// How many links are followed: a package's folder may be that of another.
+/// How many links are followed: a package's folder may be a link to another package's.
 const HOPS: usize = 4;
 
-/// What is below [`DOCUMENTS`], by path relative to it.
+/// The files below [`DOCUMENTS`], by relative path.
 #[derive(Debug, Default)]
 pub(super) struct CopyrightFiles {
     licences: HashMap<String, Option<String>>,
@@ -20,7 +20,7 @@ pub(super) struct CopyrightFiles {
 }
 
 impl CopyrightFiles {
-    /// Notes an entry if it is a copyright file, or a link on the way to one.
+    /// Records an entry if it is a copyright file, or a link on the way to one.
     pub(super) fn look_at(&mut self, entry: &mut tar::Entry<'_, impl Read>) -> io::Result<()> {
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let Some(path) = below(&path) else { return Ok(()) };
@@ -45,7 +45,7 @@ impl CopyrightFiles {
         Ok(())
     }
 
-    /// What the file of a package says.
+    /// The licence from a package's copyright file.
     pub(super) fn licence(&self, package: &str) -> Option<String> {
         let mut path = format!("{package}/{NAME}");
         for _ in 0..HOPS {

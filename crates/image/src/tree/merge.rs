@@ -1,5 +1,5 @@
 //! Merges the base's root file system, the tools and RAVE's own files into one stream of tar (POSIX
-//! IEEE Std 1003.1, pax interchange format). Headers of the base are passed on unread, byte by byte.
+//! IEEE Std 1003.1, pax interchange format). Headers of the base are copied unchanged, byte by byte.
 
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
@@ -13,12 +13,12 @@ use crate::tree::overlay::Overlay;
 /// A tar's unit (POSIX pax, "ustar Interchange Format").
 const RECORD: usize = 512;
 
-/// What becomes of an entry of the base.
+/// What to do with an entry of the base.
 enum EntryAction {
     Copy,
     Drop,
     Amend,
-    /// Copied, and its content also goes into the new user's home.
+    /// Copy it, and also put its content into the new user's home.
     Skeleton(String),
 }
 
@@ -30,12 +30,12 @@ pub struct Merge<'a> {
     pub overlay: &'a Overlay,
     /// Paths of files and folders of the tars that are left out, without a leading slash.
     pub left_out: &'a [String],
-    /// The time stamp of all that is added, in seconds: `SOURCE_DATE_EPOCH`.
+    /// The timestamp of added files, in seconds: `SOURCE_DATE_EPOCH`.
     pub epoch: u64,
 }
 
 impl Merge<'_> {
-    /// Writes the whole tree. `base` and `tools` are tars; memory holds one small file at a time.
+    /// Writes the whole tree. `base` and `tools` are tars; only one small file is in memory at a time.
     pub fn write(&self, base: impl Read, tools: impl Read, out: &mut dyn Write) -> Result<(), WriteError> {
         let mut state = MergeState { out, seen: HashSet::new(), home: Vec::new() };
         self.copy_tar(base, &mut state)?;
@@ -182,7 +182,7 @@ impl Merge<'_> {
     }
 }
 
-/// Why the tree could not be written: the reader of the stream, or an input.
+/// Why the tree could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// Reading a tar or writing the stream.
@@ -207,7 +207,7 @@ fn is_extension(header: &tar::Header) -> bool {
         || kind.is_gnu_longlink()
 }
 
-/// The name that an extension gives to the entry after it, if it does.
+/// The name that an extension header gives to the following entry, if any.
 fn extended_name(header: &tar::Header, body: &[u8]) -> Option<String> {
     let name = if header.entry_type().is_gnu_longname() {
         body.split(|byte| *byte == 0).next()

@@ -1,4 +1,4 @@
-//! RAVE's own files in the guest, in the order in which a tar holds them: folders before their content.
+//! RAVE's own files in the guest, in the order of a tar: folders before their content.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ impl Overlay {
         self.files.insert(file.path.trim_start_matches('/').to_owned(), file);
     }
 
-    /// Whether there is a file, and not just a folder, at this path.
+    /// Whether there is a file, not just a folder, at this path.
     pub fn replaces(&self, path: &str) -> bool {
         self.files.get(path).is_some_and(|file| !matches!(file.kind, GuestFileKind::Directory { .. }))
     }
@@ -29,7 +29,7 @@ impl Overlay {
         self.files.iter().map(|(path, file)| (path.as_str(), file))
     }
 
-    /// What they need on a disk.
+    /// The space that they need on a disk.
     pub fn extent(&self) -> Extent {
         let mut extent = Extent::default();
         for file in self.files.values() {

@@ -1,4 +1,4 @@
-//! A tar of a root file system, and what is known about it.
+//! A tar of a root file system, and its description.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -17,7 +17,7 @@ use crate::tree::copyright_files::CopyrightFiles;
 pub const TAR: &str = "root.tar";
 const DESCRIPTION: &str = "root.json";
 
-/// A block of the ext4 file system that will hold the files, in bytes.
+/// The block size of the ext4 file system that will contain the files, in bytes.
 pub const BLOCK: u64 = 4096;
 
 /// An installed package of the base.
@@ -29,19 +29,19 @@ pub struct InstalledPackage {
     pub version: String,
     /// `amd64` or `all`.
     pub architecture: String,
-    /// KiB that it takes, as its maker counted (deb-control(5), `Installed-Size`).
+    /// Its installed size according to its maintainer, KiB (deb-control(5), `Installed-Size`).
     #[serde(default)]
     pub installed_kib: u64,
     /// Bytes of its file in the archive.
     pub size: u64,
     /// SHA-256 of its file in the archive.
     pub sha256: Digest,
-    /// The licences of its source package as an expression of SPDX, where its copyright file is machine-readable.
+    /// The licences of its source package as an SPDX expression, if its copyright file is machine-readable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub licence: Option<String>,
 }
 
-/// What a tree needs on a disk.
+/// The space that a tree needs on a disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
     /// Bytes of content, each file rounded up to [`BLOCK`].
@@ -87,7 +87,7 @@ struct Description {
 }
 
 /// Reads the tar in a stage's folder once and writes its description beside it.
-/// Every installed package is one of `files`, which it was made from.
+/// Every installed package must be in `files`, which the tar was made from.
 pub(crate) fn describe(pending: &PendingStage, files: &[LockedPackage]) -> Result<(), Error> {
     let tar = pending.file(TAR);
     let description = scan(&tar, files)?;
@@ -143,8 +143,8 @@ fn archives(sources: &str) -> Vec<String> {
     urls.into_iter().collect()
 }
 
-/// Installed packages in dpkg's status file (deb822(5); `Status: install ok installed`). What is installed and what it was
-/// to be made from must be the same: the key is of the latter, the manifest tells the former.
+/// Installed packages in dpkg's status file (deb822(5); `Status: install ok installed`). They must equal the packages
+/// in `files`: the key covers the latter, the manifest lists the former.
 fn installed(status: &str, files: &[LockedPackage]) -> Result<Vec<InstalledPackage>, String> {
     fn field<'a>(stanza: &'a str, name: &str) -> &'a str {
         stanza.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or_default()

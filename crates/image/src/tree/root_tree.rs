@@ -1,13 +1,13 @@
-//! What becomes the root file system of a disk.
+//! The source of a disk's root file system.
 
 use std::io::Write;
 
 use crate::tree::merge::WriteError;
 use crate::tree::root_tar::Extent;
 
-/// A tree that is written as tar.
+/// A tree that can be written as tar.
 pub(crate) trait RootTree {
-    /// What it needs on a disk; more than it needs does no harm.
+    /// The space that it needs on a disk; may be overestimated.
     fn extent(&self) -> Extent;
 
     /// Writes the tree as tar (POSIX pax, "ustar Interchange Format"), the same bytes each time.

@@ -1,44 +1,44 @@
-//! What the answers of programs mean.
+//! Interprets the answers of programs.
 
 use crate::inspect::{ImageKind, Inspection, ManifestMatch};
 
-/// What a program says.
+/// The outcome of a program's check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VerifyOutcome {
-    /// It finds nothing wrong; its words.
+    /// It found no problem; its output.
     Valid(String),
-    /// It finds something wrong.
+    /// It found a problem.
     Invalid(String),
-    /// It could not be asked.
+    /// It could not be run.
     Unknown(String),
     /// The host does not have it.
     ToolMissing,
 }
 
-/// What a program printed, and the code that it ended with.
+/// A program's output and exit code.
 pub(super) struct Answer {
     pub(super) command: String,
     pub(super) lines: Vec<String>,
     pub(super) code: i32,
 }
 
-/// What is wrong, or the words with which nothing is.
+/// The output of a successful check, or the problem.
 pub(super) type Interpretation = Result<String, String>;
 
-/// Lines of an answer that are told.
+/// How many lines of an answer are reported.
 const TOLD: usize = 6;
 
-/// A program that ends with 0 where nothing is wrong.
+/// A program that exits with 0 if it found no problem.
 pub(super) fn by_code(answer: &Answer) -> Interpretation {
     if answer.code == 0 {
-        // qemu-img goes on with figures.
+        // qemu-img continues with statistics.
         let good = answer.lines.iter().find(|line| line.starts_with("No errors")).or(answer.lines.last());
         return Ok(good.cloned().unwrap_or_else(|| "nothing wrong".into()));
     }
     Err(broken(answer))
 }
 
-/// sfdisk(8) ends with 0 where one of the two tables is damaged, or the disk has another size than they say.
+/// sfdisk(8) exits with 0 even if one of the two tables is damaged, or the disk has another size than they state.
 pub(super) fn sfdisk(answer: &Answer) -> Interpretation {
     let is_bad = |line: &&String| line.contains("corrupt") || line.contains("mismatch");
     let good = answer.lines.iter().find(|line| line.starts_with("No errors detected"));
@@ -48,7 +48,7 @@ pub(super) fn sfdisk(answer: &Answer) -> Interpretation {
     }
 }
 
-/// sgdisk(8) ends with 0 whatever it finds.
+/// sgdisk(8) exits with 0 whatever it finds.
 pub(super) fn sgdisk(answer: &Answer) -> Interpretation {
     let good = answer.lines.iter().find(|line| line.starts_with("No problems found"));
     match good {
@@ -82,7 +82,7 @@ fn broken(answer: &Answer) -> String {
     format!("`{}` ended with code {}:\n{}", answer.command, answer.code, answer.lines[from..].join("\n"))
 }
 
-/// Our own reading.
+/// Our own check.
 pub(super) fn inspection(found: &Inspection) -> VerifyOutcome {
     let differs = match &found.manifest {
         ManifestMatch::Differs { detail } => Some(format!("it is not what its manifest describes: {detail}")),

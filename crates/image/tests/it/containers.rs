@@ -1,4 +1,4 @@
-//! Files by what their bytes are, whatever they are called.
+//! Files are recognised by their bytes, whatever their names.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -50,7 +50,7 @@ fn what_is_no_disk_is_refused_by_its_name() {
     fs::write(&file, vec![7; 1 << 20]).unwrap();
     assert!(place.refusal(&file).contains("say so with --raw"));
     assert!(same(&place.convert_as(&file, Links::Refuse, true).unwrap(), &file));
-    // What is known stays what it is.
+    // Known formats are recognised regardless.
     let disk = place.disk("d.raw");
     let qcow2 = place.made(&disk, "d.qcow2", &["-O", "qcow2"]);
     assert!(same(&place.convert_as(&qcow2, Links::Refuse, true).unwrap(), &disk));
@@ -65,7 +65,10 @@ fn a_qcow2_that_was_cut_is_refused() {
     for lost in [whole.len() / 2, 65536, 100] {
         fs::write(&qcow2, &whole[..whole.len() - lost]).unwrap();
         let refusal = place.refusal(&qcow2);
-        assert!(refusal.contains("it is damaged or cut") || refusal.contains("it is cut"), "{refusal}");
+        assert!(
+            refusal.contains("it is damaged or truncated") || refusal.contains("it is truncated"),
+            "{refusal}"
+        );
         assert!(place.problems(&qcow2).contains("cut"));
     }
 }
@@ -83,8 +86,8 @@ fn a_partition_table_that_ends_beyond_its_disk_is_refused() {
         assert!(same(&place.convert(&whole).unwrap(), &disk));
         cut(&disk, 8 << 20);
         for image in [disk.clone(), place.made(&disk, "d.qcow2", &["-O", "qcow2"])] {
-            assert!(place.refusal(&image).contains("it is cut: its partition table needs"), "{label}");
-            assert!(place.problems(&image).contains("it is cut: its partition table needs"), "{label}");
+            assert!(place.refusal(&image).contains("it is truncated: its partition table needs"), "{label}");
+            assert!(place.problems(&image).contains("it is truncated: its partition table needs"), "{label}");
         }
     }
 }
@@ -116,7 +119,7 @@ fn a_fixed_vhd_is_seen_by_its_footer() {
     let content = place.convert(&vhd).unwrap();
     assert!(content.0 == fs::read(&disk).unwrap(), "{content:?}");
     assert_eq!(place.inspect(&vhd).kind, ImageKind::Other { container: Container::FixedVhd });
-    // Its footer gives its size, whatever the geometry in it would make of that.
+    // The size comes from its footer, not from the geometry in it.
     let dynamic = place.made(&disk, "e.vhd", &["-O", "vpc", "-o", "force_size=on"]);
     let mut bytes = fs::read(&dynamic).unwrap();
     let footer = bytes.len() - 512;
@@ -153,7 +156,7 @@ fn a_descriptor_alone_is_converted_with_its_extents_or_refused() {
         let refusal = place.refusal(&vmdk);
         assert!(refusal.contains(extent.file_name().unwrap()) && refusal.contains("missing"), "{refusal}");
     }
-    // An extent alone is not a disk.
+    // A single extent is not a disk.
     let sparse = place.made(&disk, "t.vmdk", &["-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse"]);
     fs::remove_file(sparse).unwrap();
     assert!(place.refusal(&place.image("t-s001.vmdk")).contains("give the .vmdk that names it"));

@@ -1,4 +1,4 @@
-//! Over every format that qemu-img writes: what comes out is the disk that went in, or nothing.
+//! For every format that qemu-img writes: the output is the original disk, or nothing.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -10,7 +10,7 @@ use proptest::test_runner::TestRunner;
 
 use crate::place::{Place, same};
 
-/// qemu-img's words for each. Two are missing: LUKS needs a passphrase, and qemu-img 10 fails to compress a qcow.
+/// qemu-img's arguments for each. Two are missing: LUKS needs a passphrase, and qemu-img 10 fails to compress a qcow.
 const FORMATS: &[&[&str]] = &[
     &["-O", "raw"],
     &["-O", "qcow2"],
@@ -41,7 +41,7 @@ const FORMATS: &[&[&str]] = &[
 /// Programs that compress a file.
 const PACKERS: &[&str] = &["gzip", "xz", "zstd"];
 
-/// A disk with a boot sector, and runs of bytes at some places.
+/// A disk with a boot sector, and runs of bytes at various positions.
 fn disk(place: &Place, sectors: u64, runs: &[(Index, u8, usize)]) -> camino::Utf8PathBuf {
     let path = place.image("d.raw");
     let _ = fs::remove_file(&path);
@@ -60,7 +60,7 @@ fn disk(place: &Place, sectors: u64, runs: &[(Index, u8, usize)]) -> camino::Utf
     path
 }
 
-/// `PROPTEST_CASES` makes more of them.
+/// `PROPTEST_CASES` runs more cases.
 fn runner() -> TestRunner {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2);
     TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() })
@@ -111,7 +111,7 @@ fn what_comes_out_is_the_disk_that_went_in() {
     run.unwrap();
 }
 
-/// Cut anywhere, an image is refused, or what was cut off held nothing; `inspect` agrees.
+/// An image truncated anywhere is refused, unless the missing part was empty; `inspect` agrees.
 #[test]
 fn what_was_cut_is_the_disk_or_nothing() {
     let place = Place::new();
@@ -131,12 +131,12 @@ fn what_was_cut_is_the_disk_or_nothing() {
     run.unwrap();
 }
 
-/// `qemu-img check` finds nothing wrong with it.
+/// `qemu-img check` does not notice that it is incomplete.
 #[test]
 fn the_last_grain_of_a_stream_is_whole() {
     let place = Place::new();
     let disk = place.image("d.raw");
-    // Not compressible, so that the last grain has many bytes.
+    // Incompressible, so that the last grain has many bytes.
     let noise: Vec<u8> = (0..200_000_u32).map(|at| at.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
     fs::write(&disk, &noise).unwrap();
     let image = place.made(&disk, "image", &["-O", "vmdk", "-o", "subformat=streamOptimized"]);
@@ -144,10 +144,10 @@ fn the_last_grain_of_a_stream_is_whole() {
     assert_eq!(place.problems(&image), "");
     let end = whole.iter().rposition(|byte| *byte != 0).unwrap();
     fs::write(&image, &whole[..end - 100]).unwrap();
-    assert!(place.problems(&image).contains("it is cut"), "{}", place.problems(&image));
+    assert!(place.problems(&image).contains("it is truncated"), "{}", place.problems(&image));
 }
 
-/// A raw disk without a table says nothing of its end; a fixed VHD without its footer is one.
+/// The end of a raw disk without a table is unknown; a fixed VHD without its footer is such a disk.
 fn ends_anywhere(format: &[&str]) -> bool {
     format.contains(&"raw") || format.contains(&"vpc") && format.iter().any(|word| word.contains("fixed"))
 }

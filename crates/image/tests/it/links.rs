@@ -1,4 +1,4 @@
-//! Images that name other files: those of the host stay where they are.
+//! Images that refer to other files: the host's files are not read.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,7 +9,7 @@ use rave_spec::Format;
 
 use crate::place::{Place, SECRET, same};
 
-/// A VMDK descriptor with one line for its extent.
+/// A VMDK descriptor with one extent.
 fn descriptor(place: &Place, kind: &str, extent: &str) -> camino::Utf8PathBuf {
     let image = place.image("d.vmdk");
     let text = format!(
@@ -89,7 +89,7 @@ fn an_external_data_file_is_not_read() {
     refused(&place, &image, "the file of its data");
     assert!(stands_alone(&image, Format::Qemu).is_err());
     let refusal = place.convert_as(&image, Links::Follow, false).unwrap_err().to_string();
-    assert!(refusal.contains("lies outside of its folder"), "{refusal}");
+    assert!(refusal.contains("is outside its folder"), "{refusal}");
 }
 
 #[test]
@@ -102,14 +102,14 @@ fn a_chain_of_ones_own_is_read_within_its_folder_where_that_is_asked_for() {
     assert!(refusal.ends_with("add --allow-backing"), "{refusal}");
     let content = place.convert_as(&top, Links::Follow, false).unwrap();
     assert!(same(&content, &disk));
-    // As does a file of its data.
+    // The same for an external data file.
     let data = place.image("data");
     let option = format!("data_file={data},data_file_raw=on");
     place.run(&["qemu-img", "create", "-q", "-f", "qcow2", "-o", &option, "split.qcow2", "4M"]);
     fs::copy(&disk, &data).unwrap();
     let split = place.convert_as(&place.image("split.qcow2"), Links::Follow, false);
     assert!(same(&split.unwrap(), &disk));
-    // The same images over another base are another disk.
+    // The same images on another base are a different disk.
     fs::copy(place.disk("other.raw"), &disk).unwrap();
     let again = place.convert_as(&top, Links::Follow, false).unwrap();
     assert!(again != content && same(&again, &disk));
@@ -121,16 +121,16 @@ fn a_chain_of_ones_own_ends_at_its_folder_and_at_what_it_does_not_say() {
     let follow = |image: &Utf8Path| place.convert_as(image, Links::Follow, false).unwrap_err().to_string();
     place.overlay("middle.qcow2", "raw", place.secret().as_str(), "1M");
     let nested = place.overlay("top.qcow2", "qcow2", "middle.qcow2", "1M");
-    assert!(follow(&nested).contains("lies outside of its folder"), "{}", follow(&nested));
+    assert!(follow(&nested).contains("is outside its folder"), "{}", follow(&nested));
     symlink(place.secret(), place.image("link")).unwrap();
     let linked = place.overlay("linked.qcow2", "raw", "link", "1M");
-    assert!(follow(&linked).contains("lies outside of its folder"));
+    assert!(follow(&linked).contains("is outside its folder"));
     place.run(&["mkfifo", "pipe"]);
     assert!(follow(&place.overlay("piped.qcow2", "raw", "pipe", "1M")).contains("not a regular file"));
     assert!(follow(&place.overlay("gone.qcow2", "raw", "nothing", "1M")).contains("missing"));
     let round = place.overlay("round.qcow2", "qcow2", "round.qcow2", "1M");
     assert!(follow(&round).contains("has no end"));
-    // A guest wrote the head of a qcow2 to its raw disk.
+    // A guest wrote a qcow2 header to its raw disk.
     place.overlay("written.raw", "raw", place.secret().as_str(), "1M");
     let written = place.overlay("over.qcow2", "raw", "written.raw", "1M");
     assert!(follow(&written).contains("says that its backing file is \"raw\""), "{}", follow(&written));
@@ -183,7 +183,7 @@ fn a_sparse_extent_that_is_a_descriptor_leads_nowhere() {
         place.secret()
     );
     let mut bytes = fs::read(&sparse).unwrap();
-    // Without sectors of its own QEMU follows the text (block/vmdk.c, `vmdk_open_vmdk4`).
+    // If the extent has no sectors, QEMU follows its descriptor (block/vmdk.c, `vmdk_open_vmdk4`).
     bytes[12..20].fill(0);
     bytes[512..512 + 20 * 512].fill(0);
     bytes[512..512 + text.len()].copy_from_slice(text.as_bytes());

@@ -1,4 +1,4 @@
-//! Images of strangers, made by the programs that make them, as the commands see them.
+//! Untrusted images, made by their usual programs, as seen by the commands.
 
 mod containers;
 mod every_format;

@@ -1,4 +1,4 @@
-//! OVAs as other tools write them.
+//! OVAs as written by other tools.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -13,7 +13,8 @@ use rave_spec::{Compress, Compression, Format};
 
 use crate::place::{Place, appliance, same};
 
-/// A descriptor whose disks are on a SCSI controller, each with its unit and its file, and what else its file's line says.
+/// A descriptor whose disks are on a SCSI controller, each with its unit, its file, and other attributes of the file's
+/// element.
 fn descriptor(disks: &[(&str, u32, &str)]) -> String {
     let (mut files, mut sections, mut items) = (String::new(), String::new(), String::new());
     for (number, (href, unit, more)) in disks.iter().enumerate() {
@@ -171,7 +172,7 @@ fn pax_and_gnu_headers_are_read() {
     }
 }
 
-/// A size in a pax header alone, as for a member of more than 8 GiB: `tar` writes none for a small one.
+/// A size that is only in a pax header, as for a member of more than 8 GiB: `tar` does not write it for a small one.
 #[test]
 fn a_size_in_a_pax_header_counts() {
     let place = Place::new();
@@ -202,7 +203,7 @@ fn a_size_in_a_pax_header_counts() {
     assert!(same(&place.convert(&ova).unwrap(), &disk));
 }
 
-/// Its zeros are holes: it takes no space, and is hashed by no one.
+/// Its zeros are holes: it takes no space, and is never hashed.
 #[test]
 fn a_member_of_more_than_8_gib_is_seen() {
     let place = Place::new();
@@ -211,7 +212,7 @@ fn a_member_of_more_than_8_gib_is_seen() {
     file.write_all_at(&[0x55, 0xaa], 510).unwrap();
     let long =
         Cmd::new("tar").args(["--format=pax", "-cf", "-", "big.img"]).current_dir(place.path.join("images"));
-    // Only its headers are wanted, and those of what follows.
+    // Only its headers and the following ones are read.
     let ova = place.image("a.ova");
     let out = File::create(&ova).unwrap();
     let script = "ulimit -f 8; exec tar --format=pax -cf - big.img 2>/dev/null";
@@ -236,8 +237,8 @@ fn a_package_that_was_cut_says_so() {
     let ova = archive(&place, USTAR, &["a.ovf", "a.vmdk"]);
     let length = fs::metadata(&ova).unwrap().len();
     File::options().write(true).open(&ova).unwrap().set_len(length / 4).unwrap();
-    assert!(place.refusal(&ova).contains("it is cut"), "{}", place.refusal(&ova));
-    assert!(place.problems(&ova).contains("it is cut"));
+    assert!(place.refusal(&ova).contains("it is truncated"), "{}", place.refusal(&ova));
+    assert!(place.problems(&ova).contains("it is truncated"));
 }
 
 #[test]
@@ -260,7 +261,7 @@ fn our_own_package_is_plain_ustar_whatever_its_name() {
     };
     let made = convert(&request, &|_| ()).unwrap();
     let bytes = fs::read(&made[0]).unwrap();
-    // A header that only extends another one has a letter there.
+    // An extension header has a letter there.
     assert!(matches!(bytes[156], b'0' | 0) && bytes[257..263] == *b"ustar\0", "type {:?}", bytes[156]);
     let found = place.inspect(&made[0]);
     assert_eq!(found.problems, Vec::<String>::new());

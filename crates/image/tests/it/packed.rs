@@ -1,4 +1,4 @@
-//! Compressed files: what comes out is looked at again.
+//! Compressed files: the unpacked content is examined again.
 
 use std::fs::{self, File};
 
@@ -11,7 +11,7 @@ use crate::place::{Place, same};
 fn packed(place: &Place, file: &Utf8Path, program: &str, ending: &str) -> Utf8PathBuf {
     let target = Utf8PathBuf::from(format!("{file}.{ending}"));
     let _ = fs::remove_file(&target);
-    // lz4 writes to a stdout that is no terminal, unless it is told of many files.
+    // lz4 writes to stdout if it is not a terminal, unless it is given several files.
     let many: &[&str] = if program == "lz4" { &["-m"] } else { &[] };
     place.run(&[&[program, "-q", "-k"], many, &[file.as_str()]].concat());
     assert!(target.exists());
@@ -26,7 +26,7 @@ const PROGRAMS: &[(&str, &str, Packing)] = &[
     ("lz4", "lz4", Packing::Lz4),
 ];
 
-/// Those that this host has.
+/// The programs that this host has.
 fn programs() -> impl Iterator<Item = &'static (&'static str, &'static str, Packing)> {
     PROGRAMS.iter().filter(|(program, ..)| {
         let is_there = rave_process::find_program(program).is_some();
@@ -65,7 +65,7 @@ fn a_cut_one_is_refused() {
         let file = packed(&place, &disk, program, ending);
         let length = fs::metadata(&file).unwrap().len();
         File::options().write(true).open(&file).unwrap().set_len(length - 20).unwrap();
-        assert!(place.refusal(&file).contains("damaged or cut"), "{program}: {}", place.refusal(&file));
+        assert!(place.refusal(&file).contains("damaged or truncated"), "{program}: {}", place.refusal(&file));
         assert!(!place.inspect(&file).problems.is_empty(), "{program}");
     }
 }

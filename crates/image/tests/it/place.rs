@@ -1,4 +1,4 @@
-//! A folder, the programs that make images in it, and what becomes of them.
+//! A folder, the programs that make images in it, and their conversion.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -14,7 +14,7 @@ use rave_process::Cmd;
 use rave_process::progress::Event;
 use rave_spec::{Compress, Compression, Format};
 
-/// What a host must not lose.
+/// What must not leak from the host.
 pub(crate) const SECRET: &str = "the host's own secret";
 
 /// A disk's bytes.
@@ -47,12 +47,12 @@ impl Place {
         self.path.join("images").join(name)
     }
 
-    /// A file outside of the images' folder.
+    /// A file outside the images' folder.
     pub(crate) fn secret(&self) -> Utf8PathBuf {
         self.path.join("secret")
     }
 
-    /// A qcow2 of `size` that names a backing file of this format, which need not be there.
+    /// A qcow2 of `size` that names a backing file of this format, which need not exist.
     pub(crate) fn overlay(&self, name: &str, format: &str, backing: &str, size: &str) -> Utf8PathBuf {
         let image = self.image(name);
         let over = ["-u", "-F", format, "-b", backing, image.as_str(), size];

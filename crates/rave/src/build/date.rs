@@ -1,4 +1,4 @@
-//! The time stamp of what is packed: `SOURCE_DATE_EPOCH`, or the date that rave.toml chooses.
+//! The timestamp of packed files: `SOURCE_DATE_EPOCH`, or the date that rave.toml selects.
 
 use std::env;
 
@@ -10,7 +10,8 @@ use crate::exit::Code;
 use crate::git::git;
 use crate::settings::Settings;
 
-/// Seconds since 1970: [`date_of_environment`], else the date of rave.toml's choice; the lock is asked for its own only where it counts.
+/// Seconds since 1970: [`date_of_environment`], otherwise the date that rave.toml selects; the lock is read only if its
+/// date is needed.
 pub fn epoch(settings: &Settings, lock: impl FnOnce() -> anyhow::Result<u64>) -> anyhow::Result<u64> {
     match (date_of_environment()?, settings.spec.spec.debian.date) {
         (Some(epoch), _) => Ok(epoch),
@@ -29,7 +30,7 @@ pub fn date_of_environment() -> anyhow::Result<Option<u64>> {
     })
 }
 
-/// The committer's date of what is checked out, git-log(1), `%ct`.
+/// The committer date of the checked-out commit, git-log(1), `%ct`.
 fn of_commit(root: &Utf8Path) -> anyhow::Result<u64> {
     let failed = |why: String| {
         CommandError::new(Code::Usage, format!("debian.date = \"commit\": {why}"))
@@ -56,7 +57,7 @@ mod tests {
         command.args(words).output().unwrap();
     }
 
-    /// A repository with two commits, in a folder that goes away with the first value.
+    /// A repository with two commits, in a folder that is removed when the first value is dropped.
     fn repository() -> (tempfile::TempDir, Utf8PathBuf) {
         let folder = tempfile::Builder::new().prefix("a chéckout of mine ").tempdir().unwrap();
         let root = Utf8PathBuf::from_path_buf(folder.path().canonicalize().unwrap()).unwrap();

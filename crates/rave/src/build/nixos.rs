@@ -1,4 +1,4 @@
-//! What `image`, `run` and `smoke` ask of the NixOS base.
+//! The NixOS base for `image`, `run` and `smoke`.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::command_error::CommandError;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-/// Refuses what only the Debian base does.
+/// Refuses flags that only the Debian base supports.
 pub fn refuse(args: &cli::Image) -> anyhow::Result<()> {
     let refusal = if args.check_reproducible {
         (
@@ -32,7 +32,7 @@ pub fn refuse(args: &cli::Image) -> anyhow::Result<()> {
     Err(CommandError::usage(format!("{flag} is only supported on the debian base")).remedy(remedy).into())
 }
 
-/// Makes sure that there is a nix which can build.
+/// Makes sure that a working nix is installed.
 pub(super) fn ensure() -> anyhow::Result<()> {
     Nix::find().map(|_| ()).map_err(Into::into)
 }
@@ -49,9 +49,9 @@ pub(super) fn build(settings: &Settings, wanted: &BuildOptions<'_>, ui: &Ui) -> 
     with_flake_build(settings, wanted, |flake_build| nixos::build(flake_build, &ui.sink()))
 }
 
-/// Keys with another value here than the flake sees, of those that the guest would show.
+/// Keys whose value here differs from what the flake sees, and whose value matters in the guest.
 fn unseen(here: &Loaded, shipped: &Loaded) -> Vec<String> {
-    // What builds it, how a machine is run, and the other base's packages are no part of it.
+    // How an image is built, how a machine is run, and the Debian base's packages do not matter in the guest.
     let is_hidden = |key: &str| match key.split_once('.') {
         Some(("nixos" | "debian" | "defaults", _)) => true,
         Some(("vm", key)) => key != "disk",
@@ -66,7 +66,7 @@ fn unseen(here: &Loaded, shipped: &Loaded) -> Vec<String> {
     here.map(|value| value.key).collect()
 }
 
-/// Whether what is wanted is there, made from the flake as it is now.
+/// Whether the requested artifacts exist and were built from the flake as it is now.
 pub(super) fn is_current(settings: &Settings, wanted: &BuildOptions<'_>, ui: &Ui) -> anyhow::Result<bool> {
     with_flake_build(settings, wanted, |flake_build| nixos::is_current(flake_build, &ui.sink()))
 }

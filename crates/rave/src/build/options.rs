@@ -1,4 +1,4 @@
-//! What a build is asked for by a command, and its folders.
+//! The options of a build and its folders.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::bases::debian::{NetworkAccess, PackagePolicy};

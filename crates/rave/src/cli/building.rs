@@ -1,4 +1,4 @@
-//! Flags that the commands share which build, boot or check an image.
+//! Flags shared by the commands that build, boot or check an image.
 
 use camino::Utf8PathBuf;
 use clap::Args;
@@ -20,7 +20,7 @@ pub struct Target {
     pub out: Option<Utf8PathBuf>,
 }
 
-/// How what is missing is built: shared by the same commands.
+/// How missing artifacts are built: shared by the same commands.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Building {
     /// Use only cached inputs, or nix's store; never access the network

@@ -1,4 +1,4 @@
-//! `rave disk-image`: for builders, not for people.
+//! `rave disk-image`: for builders, not for interactive use.
 
 use camino::Utf8PathBuf;
 use clap::Args;
@@ -6,13 +6,13 @@ use clap::Args;
 /// `rave disk-image`
 #[derive(Debug, Clone, Args)]
 pub struct DiskImage {
-    /// What the store has, as nixpkgs' closureInfo writes it
+    /// The store's registration, as written by nixpkgs' closureInfo
     #[arg(long, value_name = "FILE")]
     pub registration: Utf8PathBuf,
-    /// The system to start, a path of the registration
+    /// The system to start, a path in the registration
     #[arg(long, value_name = "PATH")]
     pub system: String,
-    /// Where the store lies on this host
+    /// Where the store is on this host
     #[arg(long, value_name = "DIR", default_value = rave_image::closure::store_path::STORE)]
     pub store: Utf8PathBuf,
     /// The kernel, a file or a link to one
@@ -24,13 +24,13 @@ pub struct DiskImage {
     /// The kernel's arguments
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub arguments: String,
-    /// A folder whose content goes into the root folder, for root to write
+    /// A folder whose content goes into the root folder, owned by root
     #[arg(long, value_name = "DIR")]
     pub files: Option<Utf8PathBuf>,
     /// UUID of the root file system, which the system names
     #[arg(long, value_name = "UUID")]
     pub root_uuid: String,
-    /// MiB of the ESP, which the system mounts at /boot
+    /// Size of the ESP in MiB; the system mounts it at /boot
     #[arg(long, value_name = "MIB", default_value_t = rave_image::disk_image::ESP_MIB)]
     pub esp_mib: u64,
     /// A folder with GRUB's modules by platform; may be repeated [default: /usr/lib/grub]

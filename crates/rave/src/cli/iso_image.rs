@@ -1,4 +1,4 @@
-//! `rave iso-image`: for builders, not for people.
+//! `rave iso-image`: for builders, not for interactive use.
 
 use camino::Utf8PathBuf;
 use clap::Args;
@@ -15,7 +15,7 @@ pub struct IsoImage {
     /// Its initrd, which can start a live session
     #[arg(long, value_name = "FILE")]
     pub initrd: Utf8PathBuf,
-    /// The kernel's arguments, beside those that name the medium
+    /// The kernel's arguments, besides those that name the medium
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub arguments: String,
     /// A folder with GRUB's modules by platform; may be repeated [default: /usr/lib/grub]

@@ -24,14 +24,14 @@ pub struct Release {
     pub cut: Cut,
 }
 
-/// What is done about keys.
+/// The commands about keys.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ReleaseCommand {
     /// Make a signing key: Ed25519, encrypted under a passphrase
     Keygen(Keygen),
     /// Sign that another key may sign from now on
     Rotate(Rotate),
-    /// Sign that a key is not to be believed any longer
+    /// Sign that a key must no longer be trusted
     Revoke(Revoke),
 }
 
@@ -39,7 +39,7 @@ pub enum ReleaseCommand {
 #[derive(Debug, Clone, Args)]
 #[allow(clippy::struct_excessive_bools)] // each is a flag a user types
 pub struct Cut {
-    /// The release's version: that of the workspace
+    /// The release's version; must be that of the workspace
     #[arg(long, value_name = "VERSION", required = true)]
     pub version: Option<Version>,
     /// Folder of the finished release
@@ -78,22 +78,22 @@ pub struct Cut {
     /// Release images whose user has the password of rave.toml; the notes say so
     #[arg(long)]
     pub allow_default_password: bool,
-    /// Omit the archive of what the builds took from the network
+    /// Omit the archive of what the builds downloaded
     #[arg(long)]
     pub no_inputs: bool,
-    /// Release images with Claude Code in them, which not everybody may pass on
+    /// Release images that contain Claude Code, which not everybody may redistribute
     #[arg(long)]
     pub accept_unfree: bool,
     /// Earlier release that the notes compare with
     #[arg(long, value_name = "DIR")]
     pub previous: Option<Utf8PathBuf>,
-    /// Earlier release, from which a patch of each profile is added
+    /// Earlier release to add a patch from, for each profile
     #[arg(long, value_name = "DIR")]
     pub patch_from: Option<Utf8PathBuf>,
-    /// Statements about keys to bring along, by `rotate` and `revoke`
+    /// Statements about keys to include, made by `rotate` and `revoke`
     #[arg(long, value_name = "FILE")]
     pub keys: Option<Utf8PathBuf>,
-    /// Cut files that are longer, in MiB
+    /// Split files that are larger than this, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
     pub part_size: u32,
     /// Number of machines that run side by side [default: as many as memory and processors allow]
@@ -114,7 +114,7 @@ impl Cut {
     }
 }
 
-/// Where a passphrase comes from. Never from an argument or a variable, which others can read.
+/// Where a passphrase comes from: never an argument or a variable, which others can read.
 #[derive(Debug, Clone, Default, Args)]
 pub struct PassphraseFrom {
     /// File whose first line is the passphrase [default: ask on the terminal]
@@ -134,7 +134,7 @@ pub struct Keygen {
     /// Name of the signer, which receivers give to ssh-keygen
     #[arg(long, value_name = "NAME", default_value = "rave-releases")]
     pub principal: String,
-    /// What it is encrypted under.
+    /// The passphrase that encrypts it.
     #[command(flatten)]
     pub passphrase: PassphraseFrom,
 }
@@ -142,7 +142,7 @@ pub struct Keygen {
 /// `cargo xtask release rotate`
 #[derive(Debug, Clone, Args)]
 pub struct Rotate {
-    /// The key so far
+    /// The current key
     #[arg(long, value_name = "FILE")]
     pub key: Utf8PathBuf,
     /// Its passphrase.
@@ -168,13 +168,13 @@ pub struct Rotate {
 /// `cargo xtask release revoke`
 #[derive(Debug, Clone, Args)]
 pub struct Revoke {
-    /// Key that signs: the one that is revoked, or one that followed it
+    /// Key that signs: the revoked one, or a successor of it
     #[arg(long, value_name = "FILE")]
     pub key: Utf8PathBuf,
     /// Its passphrase.
     #[command(flatten)]
     pub passphrase: PassphraseFrom,
-    /// Public key that is revoked [default: the one that signs]
+    /// Public key to revoke [default: that of the key that signs]
     #[arg(long, value_name = "FILE")]
     pub revoked: Option<Utf8PathBuf>,
     /// Why, in one line
@@ -223,7 +223,7 @@ pub struct KnownKeys {
     /// Keys that are trusted for this call, an `allowed_signers` file [default: those of `verify --trust`]
     #[arg(long, value_name = "FILE")]
     pub key: Option<Utf8PathBuf>,
-    /// Statements about keys that came by another way
+    /// Statements about keys that arrived separately from the release
     #[arg(long, value_name = "FILE")]
     pub statements: Option<Utf8PathBuf>,
 }
@@ -257,7 +257,7 @@ pub struct Patch {
     /// Artifact of the older release, of any format
     #[arg(long, value_name = "FILE")]
     pub base: Utf8PathBuf,
-    /// Folder of what is made [default: that of the patch]
+    /// Folder of the results [default: that of the patch]
     #[arg(long, value_name = "DIR")]
     pub out: Option<Utf8PathBuf>,
     /// Formats to make; may be repeated or comma-separated
@@ -278,7 +278,7 @@ pub struct Sbom {
     pub command: SbomCommand,
 }
 
-/// What is done with bills of materials.
+/// The commands about bills of materials.
 #[derive(Debug, Clone, Subcommand)]
 pub enum SbomCommand {
     /// Print which packages were added, removed and changed

@@ -17,13 +17,13 @@ pub struct Up {
     /// Name of the sandbox: lower-case letters, digits and hyphens [default: the name of this folder]
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
-    /// Copy this folder into it: a git repository with what is not committed, or any folder
+    /// Copy this folder into it: a git repository including uncommitted changes, or any folder
     #[arg(long, value_name = "DIR")]
     pub workspace: Option<Utf8PathBuf>,
     /// Copy this too, although it is ignored or looks like a secret: a path or a pattern; may be repeated
     #[arg(long, value_name = "PATTERN", requires = "workspace")]
     pub include: Vec<String>,
-    /// Send the repository's history, too, and say what in it looks like a secret
+    /// Also send the repository's history, and report what in it looks like a secret
     #[arg(long, requires = "workspace")]
     pub history: bool,
     /// Which image.
@@ -38,7 +38,7 @@ pub struct Up {
     /// Host port of a service; may be repeated [default: free ports]
     #[arg(long = "port", value_name = "NAME=PORT|auto", value_parser = parse_port)]
     pub ports: Vec<PortFlag>,
-    /// Stop it this long after each start: 90s, 5m, 2h; the disk stays [default: never]
+    /// Stop it this long after each start: 90s, 5m, 2h; the disk is kept [default: never]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub ttl: Option<Duration>,
     /// Stop it after this time without a program, an SSH session or an open page [default: never]
@@ -47,13 +47,13 @@ pub struct Up {
     /// What it may reach.
     #[command(flatten)]
     pub reach: NetworkFlags,
-    /// Let its pages connect anywhere in the browser; what they may not do otherwise: docs/isolation.md
+    /// Let its pages connect anywhere in the browser; docs/isolation.md describes the default limits
     #[arg(long)]
     pub open_pages: bool,
     /// Let it use this key of your SSH agent to log in at this host, until it stops: the key's file, as in `~/.ssh/id@git.example.com`
     #[arg(long, value_name = "KEY@HOST", value_parser = parse_agent_key)]
     pub ssh_agent: Option<AgentKey>,
-    /// Do not start it unless this host can keep QEMU from all but the sandbox's own files
+    /// Do not start it unless this host can restrict QEMU to the sandbox's own files
     #[arg(long)]
     pub require_fence: bool,
     /// Use the existing image, even if it is older than the settings
@@ -62,10 +62,10 @@ pub struct Up {
     /// Force an accelerator [default: kvm if a test guest runs under it, otherwise tcg]
     #[arg(long, value_name = "NAME")]
     pub accel: Option<Accel>,
-    /// Boot it; do not start it as a clone of a template
+    /// Boot it instead of starting it as a clone of a template
     #[arg(long)]
     pub cold: bool,
-    /// Print where it is as JSON on stdout
+    /// Print its addresses as JSON on stdout
     #[arg(long)]
     pub json: bool,
     /// How what is missing is built.
@@ -80,13 +80,13 @@ pub struct Exec {
     /// The sandbox
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Working directory in the guest, from the home of its user on [default: the home]
+    /// Working directory in the guest, relative to its user's home [default: the home]
     #[arg(short, long, value_name = "DIR")]
     pub workdir: Option<String>,
-    /// Set a variable, or pass on ours; may be repeated
+    /// Set a variable, or pass on the value that it has here; may be repeated
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     pub env: Vec<String>,
-    /// End the program after this time: 90, 90s, 5m or 2h; the exit code is 124 then
+    /// Kill the program after this time: 90, 90s, 5m or 2h; the exit code is then 124
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub timeout: Option<Duration>,
     /// Run as this user of the guest
@@ -123,7 +123,7 @@ pub struct Ssh {
 /// `cargo xtask ps`
 #[derive(Debug, Clone, Default, Args)]
 pub struct Ps {
-    /// Stopped ones too
+    /// Include stopped sandboxes
     #[arg(short, long)]
     pub all: bool,
     /// Print the list as JSON on stdout
@@ -137,7 +137,7 @@ pub struct Port {
     /// The sandbox
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Print the address of this service alone
+    /// Print only the address of this service
     #[arg(value_name = "SERVICE")]
     pub service: Option<String>,
     /// Print them as JSON on stdout
@@ -183,7 +183,7 @@ pub struct SshProxy {
 /// `cargo xtask prune`
 #[derive(Debug, Clone, Default, Args)]
 pub struct Prune {
-    /// Only sandboxes that were not used for this time: 90s, 5m, 2h
+    /// Remove only sandboxes that have been unused for this time: 90s, 5m, 2h
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub older_than: Option<Duration>,
     /// Also remove templates that no sandbox was started from
@@ -205,20 +205,20 @@ pub struct Net {
     pub command: NetCommand,
 }
 
-/// What `net` does.
+/// The commands of `net`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum NetCommand {
     /// Print what it may reach
     Show(NetPrint),
-    /// Allow more, from now on
+    /// Allow more hosts from now on
     Allow(NetRules),
-    /// Deny, whatever is allowed; connections that are denied end
+    /// Deny hosts, even if they are allowed; connections to them are closed
     Deny(NetRules),
-    /// Take rules back, whether they allow or deny; the mode decides then
+    /// Remove rules, whether they allow or deny; the mode then decides
     Forget(NetRules),
     /// Print what was refused, by which rule, and the command that allows it
     Log(NetPrint),
-    /// Print the rules for all that was reached in the mode `learn`
+    /// Print the rules for everything that was reached in the mode `learn`
     Learn(NetPrint),
     /// Change the mode
     Mode(NetMode),
@@ -245,7 +245,7 @@ pub struct NetRules {
 /// `cargo xtask net NAME mode`
 #[derive(Debug, Clone, Args)]
 pub struct NetMode {
-    /// What is reached where no rule decides
+    /// What is reachable if no rule decides
     #[arg(value_name = "MODE", value_parser = network_mode())]
     pub mode: Mode,
 }
@@ -253,7 +253,7 @@ pub struct NetMode {
 /// `cargo xtask net NAME pages`
 #[derive(Debug, Clone, Args)]
 pub struct NetPages {
-    /// To their own origin alone in restricted and offline, or anywhere
+    /// closed: only their own origin in restricted and offline; open: anywhere
     #[arg(value_name = "WHICH")]
     pub which: Pages,
 }
@@ -272,19 +272,19 @@ pub enum Pages {
 #[derive(Debug, Clone, Default, Args)]
 #[allow(clippy::struct_excessive_bools)] // each is a flag a user types
 pub struct Audit {
-    /// The sandbox, also one that was removed
+    /// The sandbox, even if it was removed
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Continue with what happens from now on
+    /// Continue with new events as they happen
     #[arg(short, long, conflicts_with = "verify")]
     pub follow: bool,
-    /// Print the lines as they are, JSON
+    /// Print the lines as they are stored, as JSON
     #[arg(long)]
     pub json: bool,
-    /// Check that no line was changed, removed or moved, and name the first that was
+    /// Check that no line was changed, removed or moved, and report the first that was
     #[arg(long)]
     pub verify: bool,
-    /// The record of the last one of this name that was removed, although there is another now
+    /// Show the last removed sandbox of this name, even if a new one exists
     #[arg(long)]
     pub earlier: bool,
 }
@@ -295,10 +295,10 @@ pub struct Logs {
     /// The sandbox
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Continue with what is printed from now on
+    /// Continue with new output as it is printed
     #[arg(short, long)]
     pub follow: bool,
-    /// The messages of the supervisor and of QEMU instead
+    /// Print the messages of the supervisor and of QEMU instead
     #[arg(long)]
     pub supervisor: bool,
 }
@@ -309,7 +309,7 @@ pub struct Stop {
     /// The sandboxes
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,
-    /// How long the guest may take before it is ended: 90, 90s, 5m
+    /// How long the guest may take before it is killed: 90, 90s, 5m
     #[arg(long, value_name = "TIME", default_value = "100s", value_parser = parse_time)]
     pub timeout: Duration,
 }
@@ -334,7 +334,7 @@ pub struct Rm {
     /// The sandboxes
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,
-    /// End those that run, and drop what was never applied
+    /// Stop running sandboxes, and discard changes that were never applied
     #[arg(short, long)]
     pub force: bool,
 }
@@ -345,16 +345,16 @@ pub struct Fork {
     /// The sandbox
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Names of the forks [default: NAME-1, NAME-2, ..., those that are free]
+    /// Names of the forks [default: the free ones of NAME-1, NAME-2, ...]
     #[arg(value_name = "NEW")]
     pub new: Vec<String>,
-    /// How many forks, where they are not named
+    /// Number of forks, if they are not named
     #[arg(short = 'n', long, value_name = "N", conflicts_with = "new", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub count: Option<u32>,
     /// Force an accelerator [default: kvm if a test guest runs under it, otherwise tcg]
     #[arg(long, value_name = "NAME")]
     pub accel: Option<Accel>,
-    /// Print where they are as JSON on stdout
+    /// Print their addresses as JSON on stdout
     #[arg(long)]
     pub json: bool,
 }
@@ -368,10 +368,10 @@ pub struct Snapshot {
     /// Name of the snapshot: lower-case letters, digits and hyphens [default: s-1, s-2, ...]
     #[arg(value_name = "LABEL", conflicts_with_all = ["list", "remove"])]
     pub label: Option<String>,
-    /// List the snapshots that there are
+    /// List the existing snapshots
     #[arg(long, conflicts_with = "remove")]
     pub list: bool,
-    /// Remove one
+    /// Remove this snapshot
     #[arg(long, value_name = "LABEL")]
     pub remove: Option<String>,
     /// Print it as JSON on stdout
@@ -388,7 +388,7 @@ pub struct Restore {
     /// The snapshot
     #[arg(value_name = "LABEL")]
     pub label: String,
-    /// Drop what was never applied
+    /// Discard changes that were never applied
     #[arg(short, long)]
     pub force: bool,
     /// Force an accelerator [default: kvm if a test guest runs under it, otherwise tcg]
@@ -404,7 +404,7 @@ pub struct Supervise {
     /// The state folder
     #[arg(long)]
     pub state: Utf8PathBuf,
-    /// The accelerator that was asked for
+    /// The requested accelerator
     #[arg(long)]
     pub accel: Option<Accel>,
 }

@@ -23,10 +23,10 @@ pub struct Smoke {
     /// Number of machines that run side by side [default: as many as memory and processors allow]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub jobs: Option<u32>,
-    /// Try from inside to reach what is closed, instead of the checks
+    /// Try from inside the guest to reach what is closed, instead of running the checks
     #[arg(long, conflicts_with = "skip")]
     pub isolation: bool,
-    /// Try it in a sandbox that is a clone, instead of machines that boot
+    /// Try it in a sandbox cloned from a template, instead of in machines that boot
     #[arg(long, requires = "isolation", conflicts_with_all = ["formats", "rows"])]
     pub clone: bool,
     /// List the checks and run none
@@ -50,7 +50,7 @@ pub struct Smoke {
     /// Write screenshots (PNG) to this folder: one after the read-only checks, and one of each failure
     #[arg(long, value_name = "DIR")]
     pub screenshot: Option<Utf8PathBuf>,
-    /// Where the `JUnit` report goes; the help has the name without code marks.
+    /// Where the `JUnit` report goes; the help writes the name without backticks.
     #[arg(long, value_name = "FILE", help = "Also write a JUnit report")]
     pub junit: Option<Utf8PathBuf>,
     /// Print the report as JSON on stdout

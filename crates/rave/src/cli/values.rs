@@ -1,4 +1,4 @@
-//! What flags take: values and their parsers.
+//! The values of flags, and their parsers.
 
 use camino::Utf8PathBuf;
 use clap::ValueEnum;
@@ -9,7 +9,7 @@ use rave_spec::{Base, Compression, Format, MAX_JOBS_LIMITS};
 /// A value of `--format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FormatFlag {
-    /// Every format there is.
+    /// Every format.
     All,
     /// This one.
     One(Format),
@@ -29,7 +29,7 @@ pub enum Accel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "a doc comment would be a line of its own in the help")]
 pub enum Gui {
-    // The best that there is.
+    // The best that is available.
     Auto,
     // Windows of QEMU's own.
     Gtk,
@@ -39,7 +39,7 @@ pub enum Gui {
     Spice,
 }
 
-/// The image below a kept disk that a newer image was built beside.
+/// Which image a kept disk boots on after a newer one was built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "a doc comment would be a line of its own in the help")]
 pub enum KeepBase {
@@ -62,7 +62,7 @@ pub enum Firmware {
 pub struct AgentKey {
     /// The file of the key, or of its public half.
     pub key: Utf8PathBuf,
-    /// The host as `known_hosts` have it.
+    /// The host as written in `known_hosts`.
     pub host: String,
 }
 
@@ -89,7 +89,7 @@ pub struct PortFlag {
     pub host: HostPort,
 }
 
-/// Where a service shall answer on the host.
+/// The host port of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostPort {
     /// This port.

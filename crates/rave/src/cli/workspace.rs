@@ -9,16 +9,16 @@ pub struct Push {
     /// The sandbox
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// The folder [default: the one that was pushed before]
+    /// The folder [default: the folder of the previous push]
     #[arg(value_name = "DIR")]
     pub folder: Option<Utf8PathBuf>,
     /// Copy this too, although it is ignored or looks like a secret: a path or a pattern; may be repeated
     #[arg(long, value_name = "PATTERN")]
     pub include: Vec<String>,
-    /// Overwrite what the sandbox has changed
+    /// Overwrite files that the sandbox has changed
     #[arg(long)]
     pub force: bool,
-    /// Send the repository's history, too, and say what in it looks like a secret; only with the first push
+    /// Also send the repository's history, and report what in it looks like a secret; only with the first push
     #[arg(long)]
     pub history: bool,
     /// Print what was copied as JSON on stdout
@@ -46,7 +46,7 @@ pub struct Diff {
     /// Show only these files or folders
     #[arg(value_name = "PATH")]
     pub paths: Vec<String>,
-    /// Show no lines
+    /// Show only a summary
     #[arg(long)]
     pub stat: bool,
     /// Print on the terminal instead of in a pager
@@ -66,7 +66,7 @@ pub struct Apply {
     /// The sandbox
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Take only this file or folder, also if it is held back; may be repeated
+    /// Take only this file or folder, even if it is held back; may be repeated
     #[arg(long, value_name = "PATH")]
     pub only: Vec<String>,
     /// Ask about each hunk
@@ -106,7 +106,7 @@ pub struct Trust {
     /// The folder
     #[arg(value_name = "DIR")]
     pub folder: Utf8PathBuf,
-    /// Let it count no longer
+    /// No longer trust it
     #[arg(long)]
     pub forget: bool,
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask image --check-reproducible`: builds twice, as two people would, and compares every byte.
+//! `cargo xtask image --check-reproducible`: builds twice, as two people would, and compares byte for byte.
 
 pub(super) mod second;
 mod show;
@@ -24,7 +24,7 @@ pub fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         show::table(&compared, ui);
     }
     if same {
-        ui.note("both builds made the same bytes");
+        ui.note("both builds produced the same bytes");
         return Ok(Code::Ok);
     }
     let folder = second.keep();
@@ -32,7 +32,7 @@ pub fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
     Ok(Code::CheckFailed)
 }
 
-/// The same for a release, which shows nothing of it where both are the same. Gives the files that differ.
+/// The same for a release, which shows nothing if both builds are equal. Returns the files that differ.
 pub(super) fn quietly(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Vec<String>> {
     let (compared, difference, second) = builds(args, settings, ui)?;
     let differ: Vec<String> =
@@ -48,7 +48,7 @@ type Builds = (Vec<FileComparison>, Option<BuildDifference>, Second);
 /// Builds twice and compares.
 fn builds(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Builds> {
     let formats = build::prepare(args, settings, ui)?;
-    // Looked for before the first build: what hinders it is said at once.
+    // Prepared before the first build, so that an obstacle is reported immediately.
     let second = Second::prepare(settings, ui)?;
     let wanted = build::of_image(args, &formats);
     let ours = build::build(settings, &wanted, ui)?.manifest;

@@ -1,7 +1,8 @@
 //! `completions`: scripts from the same types that parse the command line.
 //!
-//! `rave` is a program like any other. For `cargo xtask` shells complete the program `cargo`, so each script hooks into that: where cargo has a completion of its own (bash,
-//! zsh, fish) it goes on to work, elsewhere (elvish, PowerShell) there is none to keep.
+//! `rave` is a program like any other. For `cargo xtask` shells complete the program `cargo`, so each script hooks into
+//! that: where cargo has a completion of its own (bash, zsh, fish) it keeps working; elsewhere (elvish, PowerShell)
+//! there is none to preserve.
 
 use clap::Command;
 use clap_complete::Shell;
@@ -11,7 +12,8 @@ use crate::exit::Code;
 use crate::ui::Ui;
 
 /// Runs the completion of `xtask` for `cargo xtask`, and whatever completed `cargo` before for the rest.
-/// bash-completion loads cargo's own only when it is first asked for: here it is asked for (`_comp_load` since 2.12).
+/// bash-completion loads cargo's own completion only on first use: this script loads it first (`_comp_load` since
+/// 2.12).
 const BASH: &str = r#"
 { _comp_load cargo || __load_completion cargo; } >/dev/null 2>&1
 _rave_cargo_before=$(complete -p cargo 2>/dev/null | sed -n 's/.* -F \([^ ]*\) .*/\1/p')

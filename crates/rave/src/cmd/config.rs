@@ -13,7 +13,7 @@ use crate::ui::Ui;
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Document<'a> {
-    /// Changes with the meaning of a field.
+    /// Changes whenever the meaning of a field changes.
     schema: u32,
     values: Vec<Row<'a>>,
 }
@@ -45,6 +45,6 @@ pub fn run(args: &cli::Config, settings: &Settings, ui: &Ui) -> anyhow::Result<C
 /// Strings, integers, booleans and lists of strings: TOML writes all of them as JSON does.
 fn row(value: &Effective) -> anyhow::Result<Row<'_>> {
     let typed = serde_json::from_str(&value.value)
-        .with_context(|| format!("{} is no JSON value: {}", value.key, value.value))?;
+        .with_context(|| format!("{} is not a JSON value: {}", value.key, value.value))?;
     Ok(Row { key: &value.key, value: typed, origin: value.origin.to_string() })
 }

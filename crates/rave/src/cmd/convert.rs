@@ -30,7 +30,7 @@ pub fn run(args: &cli::Convert, settings: &Settings, ui: &Ui) -> anyhow::Result<
         appliance: appliance(&settings.spec.spec, "", true),
         compress: args.compress.map_or(settings.spec.spec.compress, Compress::all),
         grown_to: None,
-        // The lock is the Debian base's: nix converts without it.
+        // Only the Debian base has the lock: a conversion under nix works without it.
         epoch: epoch(settings, || Ok(lock(settings)?.date()))?,
     };
     let files = convert(&request, &ui.sink())?;
@@ -40,7 +40,7 @@ pub fn run(args: &cli::Convert, settings: &Settings, ui: &Ui) -> anyhow::Result<
     Ok(Code::Ok)
 }
 
-/// `all` is what any disk can become; another format by its name is refused by [`convert`].
+/// `all` means the formats that any disk can be converted to; [`convert`] refuses other formats that are named.
 fn formats(settings: &Settings, flags: &[FormatFlag]) -> Vec<Format> {
     let all = flags.contains(&FormatFlag::All);
     settings.formats(flags).into_iter().filter(|format| !all || CONVERTIBLE.contains(format)).collect()

@@ -7,7 +7,7 @@ use crate::cli;
 use crate::exit::Code;
 use crate::ui::Ui;
 
-/// The time stamp where the environment has none: 1980-01-01, the first that FAT knows, as in nixpkgs' builders.
+/// The timestamp if the environment sets none: 1980-01-01, the earliest date of FAT, as in nixpkgs' builders.
 pub(super) const FIRST_OF_FAT: u64 = 315_532_800;
 
 /// Runs the command.

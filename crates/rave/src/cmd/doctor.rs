@@ -1,4 +1,4 @@
-//! `cargo xtask doctor`: a row for each thing the host needs, and the proof of its accelerator.
+//! `cargo xtask doctor`: a row for each requirement of the host, and a test of its accelerator.
 
 use rave_host::{Finding, Fix, Part, State};
 use rave_spec::Base;
@@ -24,7 +24,7 @@ fn needed(base: Base) -> &'static [Part] {
     }
 }
 
-/// Characters of a line of the table.
+/// Width of the table in characters.
 const WIDTH: usize = 100;
 
 /// Runs the command.
@@ -63,13 +63,13 @@ pub fn run(args: &cli::Doctor, settings: &Settings, ui: &Ui) -> anyhow::Result<C
     }
 }
 
-/// A host that makes no ISO is ready without what only that needs.
+/// A host that builds no ISO is ready without the requirements of ISOs.
 fn unless_asked_for(finding: Finding) -> Finding {
     let state = if finding.state == State::Missing { State::Optional } else { finding.state };
     Finding { state, ..finding }
 }
 
-/// The accelerator, proved by a guest that runs under it.
+/// The accelerator, tested by running a guest under it.
 fn accelerator(settings: &Settings) -> Finding {
     let force = settings.accel.map(Accelerator::from);
     let probe = Qemu::find(Arch::X86_64).and_then(|qemu| {
@@ -154,14 +154,14 @@ fn cells(finding: &Finding) -> Vec<String> {
 #[derive(Serialize)]
 struct JsonRow<'a> {
     name: &'a str,
-    /// What needs it: `build`, `nixos`, `boot`, `iso`, `test`.
+    /// Which parts need it: `build`, `nixos`, `boot`, `iso`, `test`.
     parts: Vec<&'static str>,
     /// `ok`, `warning`, `optional` (only tests, a format that nobody asked for, or the other base would use it) or `missing`.
     state: &'static str,
     found: &'a str,
     needed: &'a str,
     why: &'a str,
-    /// Empty where nothing is to be done.
+    /// Empty if there is nothing to do.
     how: String,
 }
 

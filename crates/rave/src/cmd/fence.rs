@@ -1,5 +1,5 @@
-//! `rave fence`: this process takes rights from itself and becomes QEMU. It runs before this process has a second thread, which a new
-//! user namespace does not allow (unshare(2)).
+//! `rave fence`: this process drops its rights and executes QEMU. It runs before a second thread is started: a new user
+//! namespace requires a single-threaded process (unshare(2)).
 
 mod offer;
 
@@ -15,11 +15,11 @@ use crate::ui::Ui;
 
 pub use offer::{here, require, rows, tell};
 
-/// Variables that a fenced program keeps: where programs and libraries are, and how times and texts are written. A user's own, such as
-/// the key of a provider, are none of its business.
+/// Variables that a fenced program keeps: where programs and libraries are, and how times and texts are written. A
+/// user's own variables, such as a provider's key, are dropped.
 const KEPT: [&str; 6] = ["PATH", "LD_LIBRARY_PATH", "TZ", "LANG", "LC_ALL", "TMPDIR"];
 
-/// Runs the command; it ends here only where it fails, or was only asked.
+/// Runs the command; it returns only if it fails or if only a probe was requested.
 pub fn run(args: &FenceProgram, ui: &Ui) -> anyhow::Result<crate::exit::Code> {
     let (Some(file), Some((program, arguments))) = (&args.rules, args.command.split_first()) else {
         ui.data(&serde_json::to_string(&Offer::probe())?);

@@ -1,4 +1,4 @@
-//! `cargo xtask inspect`: what an image is, for people or as JSON.
+//! `cargo xtask inspect`: describes an image, as text or as JSON.
 
 use rave_image::inspect::{
     Depth, DiskFacts, GuestContent, ImageKind, Inspection, MachineFacts, ManifestMatch, inspect,
@@ -26,7 +26,7 @@ pub fn run(args: &cli::Inspect, ui: &Ui) -> anyhow::Result<Code> {
     Ok(code(&found))
 }
 
-/// A file that is not what its manifest says, or that is damaged, is a check that failed.
+/// A file that does not match its manifest, or is damaged, is a failed check.
 fn code(found: &Inspection) -> Code {
     let differs = matches!(found.manifest, ManifestMatch::Differs { .. })
         || matches!(found.content, GuestContent::Differs { .. } | GuestContent::Missing { .. });

@@ -1,4 +1,4 @@
-//! One file a command. Each returns how the process shall end, or a `CommandError`.
+//! One file per command. Each returns the exit code, or a `CommandError`.
 
 pub mod check_reproducible;
 pub mod completions;

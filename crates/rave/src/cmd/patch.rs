@@ -1,4 +1,4 @@
-//! `cargo xtask patch`: an artifact of a newer release from an older one and what differs.
+//! `cargo xtask patch`: an artifact of a newer release, made from an older one and a patch.
 
 use rave_release::patch::{self, Restore};
 

@@ -34,20 +34,20 @@ use crate::settings::Settings;
 use crate::ui::Ui;
 use screen::Screen;
 
-/// How long a guest may take to be ready: some ten times what one needs on an idle machine.
+/// How long a guest may take to be ready: about ten times the boot time on an idle machine.
 const HARDWARE_DEADLINE: Duration = Duration::from_secs(180);
 const EMULATION_DEADLINE: Duration = Duration::from_secs(600);
 
-/// How long a guest that is up may take to power itself off. systemd gives each unit 90 s.
+/// How long a running guest may take to power off. systemd gives each unit 90 s.
 const POWER_OFF: Duration = Duration::from_secs(100);
 
-/// How long a guest that is not up may take: it may see the power button, or be past seeing anything.
+/// The same for a guest that is not up: it may react to the power button, or no longer react at all.
 const POWER_OFF_EARLY: Duration = Duration::from_secs(10);
 
-/// How often a running machine is looked at.
+/// How often a running machine is polled.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// The exit code of ssh(1) when it is ssh itself that failed.
+/// The exit code of ssh(1) if ssh itself failed.
 const SSH_FAILED: i32 = 255;
 
 /// Runs the command.
@@ -57,7 +57,7 @@ pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code
     build::tell_base(settings, ui);
     host::ensure(settings, ui, Needs::Run)?;
     let qemu = Qemu::find(Arch::X86_64)?;
-    // Before a build that may take minutes.
+    // Checked before a build that may take minutes.
     let screen = Screen::choose(args, settings, &qemu, ui)?;
     let format = args.format.unwrap_or(settings.spec.spec.defaults.formats[0]);
     if args.keep && format == Format::Iso {
@@ -101,7 +101,7 @@ pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code
     session.start(instance, probe.accelerator())
 }
 
-/// The artifact to boot, as its manifest describes it; built first where it is missing or older than the settings.
+/// The artifact to boot, as described by its manifest; built first if it is missing or older than the settings.
 pub(crate) fn artifact(
     args: &cli::Run,
     format: Format,
@@ -110,7 +110,7 @@ pub(crate) fn artifact(
 ) -> anyhow::Result<(Manifest, Utf8PathBuf)> {
     let formats = [format];
     let wanted = build::to_boot(&formats, &args.building);
-    // A host need not have what building takes as long as nothing is to be built.
+    // The requirements of a build are needed only if something is built.
     if !args.no_build && !build::is_current(settings, &wanted, ui)? {
         host::ensure(settings, ui, Needs::Image)?;
         build::ensure_formats(settings, ui, &formats)?;
@@ -129,7 +129,7 @@ pub fn run_root(settings: &Settings) -> Utf8PathBuf {
     settings.state_dir.join("run")
 }
 
-/// Proves the accelerator, and says once why a machine will be slow.
+/// Tests the accelerator, and reports once why a machine will be slow.
 pub fn accelerator(settings: &Settings, qemu: &Qemu, ui: &Ui) -> anyhow::Result<ProbeResult> {
     let force = settings.accel.map(Accelerator::from);
     let request = ProbeRequest { qemu, cache_dir: &settings.state_dir, force, refresh: false };
@@ -140,7 +140,7 @@ pub fn accelerator(settings: &Settings, qemu: &Qemu, ui: &Ui) -> anyhow::Result<
     Ok(probe)
 }
 
-/// Under KVM a guest has the host's processor.
+/// Under KVM the guest has the host's processor features.
 fn warn_without_avx(accelerator: Accelerator, ui: &Ui) {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     if let Some(warning) = without_avx(accelerator, &cpuinfo) {
@@ -168,7 +168,7 @@ fn chosen_firmware(asked: Option<cli::Firmware>) -> anyhow::Result<Firmware> {
     }
 }
 
-/// A machine that was started, and what the user wants of it.
+/// A started machine, and the user's flags.
 struct Session<'a> {
     args: &'a cli::Run,
     settings: &'a Settings,
@@ -214,7 +214,7 @@ impl Session<'_> {
         if self.args.ssh {
             let result = attached(&ssh.shell());
             self.end(instance);
-            // A shell ends with its last command's code, which says nothing about the session.
+            // A shell exits with its last command's code, which says nothing about the session.
             return result.map(|_| Code::Ok);
         }
         if self.args.detach {
@@ -224,7 +224,7 @@ impl Session<'_> {
         self.watch(instance)
     }
 
-    /// Leaves QEMU and the guest's network to themselves.
+    /// Leaves QEMU and the guest's network running in the background.
     fn detach(&self, mut instance: Instance, ssh: &Ssh) -> anyhow::Result<Code> {
         let network = match background::hand_over(&mut instance) {
             Ok(network) => network,
@@ -235,7 +235,7 @@ impl Session<'_> {
         };
         let detached = instance.detach()?;
         let (pid, login) = (detached.pid, services::ssh_line(ssh));
-        self.ui.note(&format!("it runs on as process {pid}; power it off with: {login} sudo poweroff"));
+        self.ui.note(&format!("it keeps running as process {pid}; power it off with: {login} sudo poweroff"));
         let again = background::again(&detached.machine.files.run_dir);
         self.ui.note(&format!(
             "its network is process {network} and ends with it; if that is killed, the guest reaches nothing and its ports are \
@@ -244,7 +244,7 @@ impl Session<'_> {
         Ok(Code::Ok)
     }
 
-    /// Until the guest powers itself off or the user has had enough.
+    /// Waits until the guest powers off or the user interrupts.
     fn watch(&self, mut instance: Instance) -> anyhow::Result<Code> {
         let mut denials = reach::Denials::default();
         loop {
@@ -270,8 +270,8 @@ impl Session<'_> {
         }
     }
 
-    /// Ends the machine and says when that took force. What the run came to is known already: a failure here is a
-    /// warning.
+    /// Stops the machine and reports if it had to be killed. The result of the run is known by then: a failure here is
+    /// only a warning.
     fn end(&self, instance: Instance) {
         self.end_within(instance, POWER_OFF);
     }
@@ -307,7 +307,7 @@ impl Session<'_> {
     }
 }
 
-/// Runs ssh on our terminal; the exit code of what it ran.
+/// Runs ssh on this terminal; returns the exit code of the remote command.
 pub(crate) fn attached(command: &rave_process::Cmd) -> anyhow::Result<u8> {
     let status = match command.run(&mut |_| {}) {
         Ok(output) => output.status,
@@ -331,18 +331,18 @@ pub(crate) fn attached(command: &rave_process::Cmd) -> anyhow::Result<u8> {
 /// The stages of a boot as stages of the progress display.
 pub struct Stages<'a> {
     sink: Sink<'a>,
-    /// The stage that the guest is in, by name, and when it came there.
+    /// The guest's current stage, by name, and when it was reached.
     current: Option<(String, Duration)>,
     started: std::time::Instant,
 }
 
 impl<'a> Stages<'a> {
-    /// Nothing was reached so far.
+    /// No stage has been reached yet.
     pub fn new(sink: Sink<'a>) -> Self {
         Self { sink, current: None, started: std::time::Instant::now() }
     }
 
-    /// Shows what the boot came to.
+    /// Shows the progress of the boot.
     pub fn take(&mut self, event: BootEvent<'_>) {
         match event {
             BootEvent::Reached { stage, at } => {

@@ -59,7 +59,7 @@ pub fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
     Ok(code(&check(args, settings, ui)?))
 }
 
-/// Boots and checks what was asked for, shows it, and gives the report.
+/// Boots and checks what was requested, shows the results, and returns the report.
 pub fn check(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Report> {
     let mut features: BTreeSet<String> =
         settings.profile()?.features.iter().map(ToString::to_string).collect();
@@ -94,7 +94,7 @@ pub fn check(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<
         files: &files,
         is_crowd: at_once > 1,
     };
-    // All of them before the first boot: a damaged one should not cost the minutes that the others take.
+    // All artifacts are checked before the first boot: a damaged one should not be found minutes later.
     let artifacts = artifacts(&settings.out_dir, &manifest, &formats)?;
     let (started, clock) = (SystemTime::now(), Instant::now());
     let made: Vec<ArtifactChecks> = if args.only.is_empty() && !args.isolation {
@@ -122,7 +122,7 @@ pub fn check(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<
         Ok(()) => (!args.clone && runs.len() < jobs.len()).then(|| "interrupted".to_owned()),
     };
     let report = Report::new(host(&qemu, &probe), started, clock.elapsed(), made, runs, incomplete);
-    // What was found out is told, whatever came after it.
+    // Results so far are shown, whatever failed afterwards.
     if !report.runs.is_empty() || !report.made.is_empty() {
         show::report(&report, args, settings, ui)?;
     }
@@ -132,7 +132,7 @@ pub fn check(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<
     Ok(report)
 }
 
-/// What the rows boot.
+/// The artifacts that the rows boot.
 pub fn artifacts<'a>(
     out_dir: &Utf8Path,
     manifest: &'a Manifest,
@@ -182,7 +182,7 @@ fn every_feature() -> BTreeSet<String> {
         .collect()
 }
 
-/// The checks that apply to a guest with these features, as far as they were asked for.
+/// The requested checks that apply to a guest with these features.
 fn chosen(args: &cli::Smoke, features: &BTreeSet<String>) -> anyhow::Result<Vec<Check>> {
     let checks = registry::select(&args.only, &args.skip, features).map_err(|error| refused(&error, ""))?;
     if checks.is_empty() {
@@ -191,12 +191,12 @@ fn chosen(args: &cli::Smoke, features: &BTreeSet<String>) -> anyhow::Result<Vec<
     Ok(checks)
 }
 
-/// The attacks that were asked for.
+/// The requested attacks.
 fn attacks(args: &cli::Smoke) -> anyhow::Result<Vec<&'static Attack>> {
     Ok(isolation::select(&args.only).map_err(|error| refused(&error, " --isolation"))?)
 }
 
-/// `flags` is what `--list` needs to list them.
+/// `flags` are needed beside `--list` to list them.
 fn refused(error: &SelectError, flags: &str) -> CommandError {
     let failure = CommandError::usage(error.to_string());
     let list = format!("`cargo xtask smoke{flags} --list` shows them all");
@@ -214,7 +214,7 @@ fn refused(error: &SelectError, flags: &str) -> CommandError {
     }
 }
 
-/// A row that none of the checks applies to would boot for nothing, and pass.
+/// A row without any applicable check would boot for nothing, and pass.
 fn refuse_empty(rows: &[MatrixRow], checks: &[Check]) -> anyhow::Result<()> {
     let is_empty = |row: &&MatrixRow| !checks.iter().any(|check| check.applies(row.is_live()));
     let Some(row) = rows.iter().find(is_empty) else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! Whose releases are believed, for the commands that verify.
+//! The trusted keys, for the commands that verify releases.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use crate::command_error::CommandError;
 use crate::settings;
 use crate::ui::Ui;
 
-/// Keys that were given or pinned, and what is known of them.
+/// Keys that were given or pinned, and what is known about them.
 pub(super) struct Trust {
     pub(super) store: TrustStore,
     pub(super) trusted: Trusted,
@@ -19,7 +19,7 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    /// By the flags, and what the state folder has.
+    /// From the flags and the state folder.
     pub(super) fn of(flags: &KnownKeys, store: TrustStore) -> anyhow::Result<Self> {
         let keys = match &flags.key {
             Some(file) => signers::read(file)?,
@@ -29,7 +29,7 @@ impl Trust {
         Ok(Self { trusted: Trusted::new(keys, &store), store, statements })
     }
 
-    /// Keeps what was learned. A state folder that cannot be written to does not make a good release a bad one.
+    /// Saves what was learned. A read-only state folder is only a warning: it does not make a valid release invalid.
     pub(super) fn keep(&mut self, ui: &Ui) {
         if let Err(error) = self.store.save() {
             ui.warn(&format!("later calls will not know what this one learned of keys and dates: {error}"));
@@ -37,7 +37,7 @@ impl Trust {
     }
 }
 
-/// What the state folder has.
+/// The store in the state folder.
 pub(super) fn store() -> anyhow::Result<TrustStore> {
     Ok(TrustStore::open(&settings::state_dir()?)?)
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask update`: renews the locks and says what changed.
+//! `cargo xtask update`: updates the locks and prints the changes.
 
 mod debian;
 mod npm;

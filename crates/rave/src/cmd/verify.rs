@@ -1,4 +1,4 @@
-//! `cargo xtask verify`: the proof of a release, offline and without a checkout. It ends with 0 or 1.
+//! `cargo xtask verify`: verifies a release, offline and without a checkout. The exit code is 0 or 1.
 
 pub mod rebuild;
 
@@ -12,7 +12,7 @@ use crate::command_error::lines_of;
 use crate::exit::Code;
 use crate::ui::Ui;
 
-/// Runs the command. What it could not look at is not proven.
+/// Runs the command. What could not be checked counts as not verified.
 pub fn run(args: &cli::Verify, ui: &Ui) -> Code {
     match verified(args, ui) {
         Ok(verdict) => verdict.map_or(Code::Ok, |verdict| end(&verdict, ui)),
@@ -23,7 +23,7 @@ pub fn run(args: &cli::Verify, ui: &Ui) -> Code {
     }
 }
 
-/// What is found, shown but for its end. None where keys were pinned and nothing else was asked for.
+/// The verdict, whose details are shown here. None if only keys were to be pinned.
 fn verified(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Option<Verdict>> {
     let mut store = trust::store()?;
     if let Some(file) = &args.trust {
@@ -62,7 +62,7 @@ fn row(row: &FileRow) -> Vec<String> {
     vec![row.path.clone(), row.role.to_string(), size, holds.to_owned()]
 }
 
-/// Who signed it, or the first cause and the rest.
+/// Shows who signed it, or the first problem and the rest.
 fn end(verdict: &Verdict, ui: &Ui) -> Code {
     let Some((first, rest)) = verdict.problems.split_first() else {
         if let (Some(manifest), Some(signer)) = (&verdict.manifest, &verdict.signer) {

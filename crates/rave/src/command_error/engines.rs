@@ -10,7 +10,7 @@ use super::CommandError;
 use crate::exit::Code;
 
 impl CommandError {
-    /// What a known error says; nothing where no engine's error and no command's is known.
+    /// The command error for a known error; none if it is neither an engine's error nor a command's.
     pub(super) fn of(error: &(dyn StdError + 'static)) -> Option<Self> {
         let known = |error: &(dyn StdError + 'static)| {
             let image = || error.downcast_ref::<rave_image::Error>().map(Self::from);
@@ -65,7 +65,8 @@ impl From<&rave_image::Error> for CommandError {
 /// What to choose instead.
 fn wrong_choice(error: &rave_image::Error) -> Option<String> {
     let is_of_the_other_base = matches!(error, rave_image::Error::NotOnBase { .. });
-    is_of_the_other_base.then(|| "give --base debian, or set defaults.base of rave.toml so".to_owned())
+    is_of_the_other_base
+        .then(|| "pass --base debian, or set defaults.base = \"debian\" in rave.toml".to_owned())
 }
 
 impl From<&nixos::Error> for CommandError {
@@ -146,7 +147,7 @@ impl From<&rave_workspace::Error> for CommandError {
     }
 }
 
-/// An error much of which was said by a guest, or by QEMU about it.
+/// An error whose text comes largely from a guest, or from QEMU about it.
 fn with_text_of_a_guest(code: Code, error: &impl ToString, remedy: Option<String>) -> CommandError {
     let text = plain(&error.to_string());
     let mut lines = text.lines();

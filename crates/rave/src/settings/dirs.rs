@@ -1,4 +1,4 @@
-//! Which folders are ours outside of the checkout: state, cache and data.
+//! RAVE's folders outside the checkout: state, cache and data.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -7,22 +7,22 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::command_error::CommandError;
 
-/// `RAVE_STATE`, else the platform's own place.
+/// `RAVE_STATE`, otherwise the platform's default.
 pub(super) fn state() -> anyhow::Result<Utf8PathBuf> {
     Platform::here().dir("RAVE_STATE", Kind::State, &|name| env::var_os(name).map(PathBuf::from))
 }
 
-/// `RAVE_CACHE`, else the platform's own place.
+/// `RAVE_CACHE`, otherwise the platform's default.
 pub(super) fn cache() -> anyhow::Result<Utf8PathBuf> {
     Platform::here().dir("RAVE_CACHE", Kind::Cache, &|name| env::var_os(name).map(PathBuf::from))
 }
 
-/// Where artifacts go that the home cannot take: the platform's own place.
+/// Where artifacts go if the home is read-only: the platform's default.
 pub(super) fn data() -> anyhow::Result<Utf8PathBuf> {
     Platform::here().dir("", Kind::Data, &|name| env::var_os(name).map(PathBuf::from))
 }
 
-/// Where a user's own lists are: the platform's own place.
+/// Where the user's own lists are: the platform's default.
 pub(super) fn config() -> anyhow::Result<Utf8PathBuf> {
     Platform::here().dir("", Kind::Config, &|name| env::var_os(name).map(PathBuf::from))
 }
@@ -78,12 +78,13 @@ impl Platform {
     }
 }
 
-/// `path` seen from the working directory.
+/// `path` made absolute from the working directory.
 pub(super) fn absolute(path: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     Ok(utf8(&std::path::absolute(path)?)?)
 }
 
-/// The programs below get paths on their command lines and in their scripts, where only text is safe.
+/// Checks that a path is UTF-8: other programs get paths on their command lines and in scripts, where only text is
+/// safe.
 pub(super) fn utf8(path: &Path) -> Result<Utf8PathBuf, CommandError> {
     Utf8PathBuf::from_path_buf(path.to_owned()).map_err(|path| {
         CommandError::usage(format!("the path {} is not valid UTF-8", path.display()))

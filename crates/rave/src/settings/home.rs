@@ -13,15 +13,15 @@ use crate::command_error::CommandError;
 /// Names the home of the program `rave`.
 const VARIABLE: &str = "RAVE_HOME";
 
-/// What a home and the program have in common: names and limits that Rust shares with Nix, and the schema of reports. A
-/// program works with every commit that has the same.
+/// What a home and the program must agree on: names and limits that Rust shares with Nix, and the schema of reports. A
+/// program works with every commit in which they are the same.
 const CONTRACT: [(&str, &str); 2] = [
     ("nix/facts.json", include_str!("../../../../nix/facts.json")),
     ("docs/smoke-report.schema.json", include_str!("../../../../docs/smoke-report.schema.json")),
 ];
 
-/// The checkout that `cargo xtask` runs in: where `cargo run` says that xtask's manifest is, otherwise the current folder,
-/// or the nearest folder above that has a rave.toml.
+/// The checkout that `cargo xtask` runs in: found from xtask's manifest folder as set by `cargo run`, otherwise from
+/// the current folder: the nearest folder upwards with a rave.toml.
 pub fn checkout() -> anyhow::Result<Utf8PathBuf> {
     let start = match env::var_os("CARGO_MANIFEST_DIR") {
         Some(dir) => PathBuf::from(dir),
@@ -31,8 +31,8 @@ pub fn checkout() -> anyhow::Result<Utf8PathBuf> {
 }
 
 /// The home of `rave`: `RAVE_HOME`, otherwise the checkout that it was `installed` from, otherwise, for a program that
-/// nobody installed, the nearest folder with a rave.toml, if the program was built in it: a rave.toml of somebody's project says
-/// nothing.
+/// was not installed, the nearest folder with a rave.toml, if the program was built in it: a rave.toml of another
+/// project is ignored.
 pub fn home(installed: Option<&str>) -> anyhow::Result<Utf8PathBuf> {
     let variable = env::var_os(VARIABLE).filter(|path| !path.is_empty());
     match choose(variable, installed) {
@@ -50,7 +50,7 @@ pub fn home(installed: Option<&str>) -> anyhow::Result<Utf8PathBuf> {
     }
 }
 
-/// `home`, if this program lies in it.
+/// `home`, if this program is inside it.
 fn own(home: Utf8PathBuf) -> Result<Utf8PathBuf, CommandError> {
     let program = env::current_exe().and_then(fs::canonicalize);
     let is_own = |program: PathBuf| home.canonicalize().is_ok_and(|home| program.starts_with(home));
@@ -58,7 +58,7 @@ fn own(home: Utf8PathBuf) -> Result<Utf8PathBuf, CommandError> {
         return Ok(home);
     }
     Err(CommandError::usage(format!("{home} is not the checkout that this program was built in"))
-        .detail("its rave.toml does not count")
+        .detail("its rave.toml is ignored")
         .remedy(format!(
             "set {VARIABLE} to a checkout of RAVE that you trust, or run `cargo xtask install` in one"
         )))
@@ -102,7 +102,7 @@ fn nearest(start: &Utf8Path) -> Result<Utf8PathBuf, CommandError> {
     })
 }
 
-/// `home`, if this program knows what it holds.
+/// `home`, if it is compatible with this program.
 fn fitting(home: Utf8PathBuf) -> Result<Utf8PathBuf, CommandError> {
     let differs = |(file, own): &(&str, &str)| {
         fs::read_to_string(Path::new(home.as_str()).join(file)).is_ok_and(|text| text == *own)

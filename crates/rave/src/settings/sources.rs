@@ -1,4 +1,5 @@
-//! The files that say what is wanted: rave.toml, profiles/*.toml, the user's own, rave.local.toml. No other folder has a word.
+//! The configuration files: rave.toml, profiles/*.toml, the user's own, rave.local.toml. No other folder has any
+//! influence.
 
 use std::fs;
 use std::io;
@@ -8,23 +9,23 @@ use rave_spec::{ConfigFile, Loaded};
 
 use crate::command_error::CommandError;
 
-/// The folder of the profiles: one file each, which bears its name.
+/// The folder of the profiles: one file each, named after the profile.
 const PROFILES: &str = "profiles";
 
-/// A file that was read, and what it says.
+/// A parsed file.
 struct Read {
     name: String,
     text: String,
-    /// The profile's name where it is the file of one.
+    /// The name of the profile, if the file defines one.
     profile: Option<String>,
 }
 
-/// Reads and checks what the checkout has, without what its user adds.
+/// Reads and checks the checkout's files, without the user's additions.
 pub(super) fn shipped(root: &Utf8Path) -> anyhow::Result<Loaded> {
     check(&tracked(root)?, &[])
 }
 
-/// Reads and checks them; `user` is the folder of the user's own, and `variables` win over all.
+/// Reads and checks all files; `user` is the folder of the user's own file, and `variables` override everything.
 pub(super) fn load(
     root: &Utf8Path,
     user: &Utf8Path,
@@ -33,7 +34,7 @@ pub(super) fn load(
     let mut files = tracked(root)?;
     let own = user.join("rave.toml");
     if own.exists() {
-        // Its whole path: another file has the same name.
+        // The full path, because rave.toml of the checkout has the same name.
         files.push(Read { name: own.to_string(), ..read(user, "rave.toml", None)? });
     }
     let local = "rave.local.toml";
@@ -78,7 +79,7 @@ fn read(root: &Utf8Path, name: &str, profile: Option<String>) -> anyhow::Result<
     Ok(Read { name: name.to_owned(), text, profile })
 }
 
-/// The names of the profiles that have a file, sorted. A checkout may have none: rave.toml may hold them as tables.
+/// The sorted names of the profiles that have a file. A checkout may have none: rave.toml may contain them as tables.
 fn profiles(root: &Utf8Path) -> anyhow::Result<Vec<String>> {
     let folder = root.join(PROFILES);
     let entries = match folder.read_dir_utf8() {

@@ -1,4 +1,4 @@
-//! Our streams for a program elsewhere: as they are, without a word of ours in between.
+//! The standard streams for a program that runs elsewhere: unchanged, without output of our own in between.
 
 use std::io::{self, IsTerminal as _, Read, Write};
 
@@ -11,12 +11,12 @@ pub struct Attached {
 }
 
 impl Attached {
-    /// Of this process.
+    /// The streams of this process.
     pub fn new() -> Self {
         Self { is_terminal: io::stdin().is_terminal() && io::stdout().is_terminal() }
     }
 
-    /// Whether somebody sits at both.
+    /// Whether stdin and stdout are terminals.
     pub fn is_terminal(&self) -> bool {
         self.is_terminal
     }
@@ -37,7 +37,7 @@ impl Attached {
         io::stdout()
     }
 
-    /// Passes bytes on to stdout, each piece as it comes.
+    /// Copies bytes to stdout, each piece as it arrives.
     pub fn pass_on(&self, from: &mut impl Read) -> io::Result<()> {
         let mut out = self.stdout();
         let mut buffer = vec![0; 64 * 1024];
@@ -72,7 +72,7 @@ impl Read for Input {
     }
 }
 
-/// A terminal whose keys all go to the program; as before when this is dropped.
+/// A terminal in raw mode; restored when this is dropped.
 pub struct RawTerminal {
     before: Termios,
 }

@@ -33,7 +33,7 @@ impl Running {
 }
 
 impl Bars {
-    /// Draws the event; gives the line that stays, if there is one.
+    /// Draws the event; returns the line that stays, if any.
     pub(super) fn event(&self, event: Event<'_>) -> Option<String> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
@@ -69,7 +69,7 @@ impl Bars {
         }
     }
 
-    /// Takes every line away: a stage failed and an error follows.
+    /// Removes all lines: a stage failed and an error follows.
     pub(super) fn clear(&self) {
         for (_, stage) in self.running.lock().unwrap_or_else(PoisonError::into_inner).drain() {
             stage.bar.finish_and_clear();

@@ -1,9 +1,9 @@
-//! JSON that may be shown on a terminal.
+//! JSON that is safe to show on a terminal.
 
 use std::fmt::Write as _;
 
-/// JSON with an escape for each character of a string that a terminal acts on: control characters beyond those that JSON itself
-/// forbids, and those that turn the direction of the text (Unicode Standard Annex 9). The value is the same.
+/// Escapes each character in a JSON string that a terminal interprets: control characters beyond those that JSON itself
+/// forbids, and those that change the direction of text (Unicode Standard Annex 9). The value stays the same.
 pub(super) fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {

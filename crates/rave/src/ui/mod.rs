@@ -1,4 +1,4 @@
-//! The only code that prints. stdout is data, stderr is talk.
+//! The only code that prints. Data goes to stdout, messages go to stderr.
 
 pub mod attached;
 mod bars;
@@ -23,7 +23,7 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 const REMEDY: Style = AnsiColor::Cyan.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
-/// Where commands say things. Chosen once from the flags, the environment and the streams.
+/// The output of commands. Configured once from the flags, the environment and the streams.
 #[derive(Debug)]
 pub struct Ui {
     program: Program,
@@ -33,14 +33,14 @@ pub struct Ui {
     yes: bool,
 }
 
-/// How much is said.
+/// How much is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Talk {
     /// Warnings and errors.
     Quiet,
     /// Stages and notes too.
     Normal,
-    /// The lines of the programs underneath too.
+    /// The output of the programs that are run, too.
     Verbose,
 }
 
@@ -49,12 +49,12 @@ enum Talk {
 enum Progress {
     /// A line when a stage starts and one when it ends.
     Plain(plain::Stages),
-    /// A line for each running stage that is drawn again and again.
+    /// A line for each running stage, redrawn continuously.
     Bars(bars::Bars),
 }
 
 impl Ui {
-    /// Chooses how to speak, as `program`.
+    /// Chooses the output for `program`.
     pub fn new(global: &Global, program: Program) -> Self {
         let color = match global.color {
             clap::ColorChoice::Always => ColorChoice::Always,
@@ -78,8 +78,7 @@ impl Ui {
         Self { program, color, talk, progress, yes }
     }
 
-    /// Data for stdout; a newline is added where the text has none.
-    /// A reader that has gone away (`| head`) wants no more and is no error.
+    /// Data for stdout; a missing final newline is added. A closed pipe (`| head`) is not an error.
     pub fn data(&self, text: &str) {
         self.undisturbed(|| {
             let mut out = AutoStream::new(io::stdout().lock(), self.color);
@@ -88,13 +87,14 @@ impl Ui {
         });
     }
 
-    /// A value as JSON for stdout, without a character that a terminal acts on: some of its texts may be a guest's.
+    /// A value as JSON for stdout, without characters that a terminal interprets: some of its text may come from a
+    /// guest.
     pub fn json(&self, value: &impl serde::Serialize) -> serde_json::Result<()> {
         self.data(&json::escaped(&serde_json::to_string_pretty(value)?));
         Ok(())
     }
 
-    /// A table for stdout that is at most `width` characters wide: its cells are wrapped.
+    /// A table for stdout, at most `width` characters wide: its cells are wrapped.
     pub fn narrow_table(&self, headers: &[&str], rows: &[Vec<String>], width: usize) {
         self.data(&table::fit(headers, rows, width));
     }
@@ -109,14 +109,14 @@ impl Ui {
         terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0.into())
     }
 
-    /// A line of talk; silent under `--quiet`.
+    /// A message; silent with `--quiet`.
     pub fn note(&self, text: &str) {
         if self.talk > Talk::Quiet {
             self.line(text);
         }
     }
 
-    /// Something that may hurt later.
+    /// A warning.
     pub fn warn(&self, text: &str) {
         self.line(&format!("{WARNING}warning:{WARNING:#} {text}"));
     }
@@ -134,7 +134,7 @@ impl Ui {
         }
     }
 
-    /// A question with `y` or `n` for an answer, on the terminal; the end of the input is a no.
+    /// Asks a yes/no question on the terminal; end of input means no.
     pub fn ask(&self, question: &str) -> bool {
         self.undisturbed(|| {
             let mut err = AutoStream::new(io::stderr().lock(), self.color);
@@ -145,7 +145,7 @@ impl Ui {
         })
     }
 
-    /// One of the letters of `letters`, asked for on the terminal; nothing at the end of the input.
+    /// Asks for one of `letters` on the terminal; `None` at the end of the input.
     pub fn ask_letter(&self, question: &str, letters: &str) -> Option<char> {
         loop {
             let answer = self.undisturbed(|| {
@@ -166,12 +166,12 @@ impl Ui {
         self.yes
     }
 
-    /// Whether somebody is there to answer a question.
+    /// Whether a question can be answered on a terminal.
     pub fn can_ask(&self) -> bool {
         io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
-    /// Data for stdout, by a pager if stdout is a terminal.
+    /// Data for stdout, through a pager if stdout is a terminal.
     pub fn page(&self, text: &str) {
         let is_shown = io::stdout().is_terminal() && self.undisturbed(|| pager::show(text, self.color));
         if !is_shown {
@@ -179,12 +179,12 @@ impl Ui {
         }
     }
 
-    /// A line that the terminal does not show. It is asked for on the terminal, whatever the streams are.
+    /// Asks for a line without echo, always on the terminal, wherever the streams lead.
     pub fn ask_secret(&self, question: &str) -> io::Result<zeroize::Zeroizing<String>> {
         self.undisturbed(|| secret::ask(question))
     }
 
-    /// What engines report to: `rave_process::progress::Sink` is a reference to this.
+    /// The sink of the engines' events: `rave_process::progress::Sink` is a reference to this.
     pub fn sink(&self) -> impl Fn(Event<'_>) + Sync + '_ {
         move |event| self.event(event)
     }
@@ -210,7 +210,7 @@ impl Ui {
     fn line(&self, line: &str) {
         self.undisturbed(|| {
             let mut err = AutoStream::new(io::stderr().lock(), self.color);
-            let _ = writeln!(err, "{}", self.program.words(line)); // nobody is left to be told
+            let _ = writeln!(err, "{}", self.program.words(line)); // nothing can be done about a closed stderr
         });
     }
 

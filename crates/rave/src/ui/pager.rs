@@ -1,4 +1,4 @@
-//! A pager for what is longer than a screen, chosen and called as git does (git-var(1), `GIT_PAGER`).
+//! A pager for long output, chosen and called as git does (git-var(1), `GIT_PAGER`).
 
 use std::env;
 use std::io::{self, Write as _};
@@ -6,14 +6,15 @@ use std::io::{self, Write as _};
 use anstream::{AutoStream, ColorChoice};
 use rave_process::{Cmd, Error};
 
-/// Where the user's pager stands; the first that is set counts.
+/// The variables that name the user's pager; the first one that is set wins.
 const VARIABLES: [&str; 3] = ["RAVE_PAGER", "GIT_PAGER", "PAGER"];
-/// Without one. What fits a screen stays on it, colours are colours, and the screen is not cleared.
+/// The default pager. Text that fits the screen is printed without paging, colours are kept, and the screen is not
+/// cleared.
 const DEFAULT: &str = "less -FRX";
-/// What a shell ends with where a program cannot be started, and where it is not there.
+/// A shell's exit codes for a program that cannot be executed, and for one that is not found.
 const NOT_STARTED: [i32; 2] = [126, 127];
 
-/// The line for a shell that shows text, if there is a pager.
+/// The pager's shell command, if there is a pager.
 fn chosen(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
     let own = VARIABLES.into_iter().find_map(variable);
     let pager = own.unwrap_or_else(|| DEFAULT.to_owned());
@@ -21,7 +22,7 @@ fn chosen(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
     (!pager.is_empty() && pager != "cat").then(|| pager.to_owned())
 }
 
-/// Shows text in the user's pager; false if there is none that works.
+/// Shows text in the user's pager; false if there is no working one.
 pub(super) fn show(text: &str, color: ColorChoice) -> bool {
     let Some(pager) = chosen(|name| env::var(name).ok()) else { return false };
     let write = || -> io::Result<tempfile::NamedTempFile> {
@@ -37,16 +38,17 @@ pub(super) fn show(text: &str, color: ColorChoice) -> bool {
         Ok(file)
     };
     let Ok(file) = write() else { return false };
-    // It reads its input, as some pagers take a file for something else. The variable is a line for a shell (environ(7)).
+    // The text is passed on stdin, because some pagers treat a file argument differently. The variable is a shell
+    // command (environ(7)).
     let line = format!("exec < \"$1\"\n{pager}");
     let shown = Cmd::new("sh").args(["-c", &line, "pager"]).arg(file.path());
     let settings =
         [("LESS", "FRX"), ("LV", "-c")].into_iter().filter(|(name, _)| env::var_os(name).is_none());
-    // What is shown is an agent's: a key that is pressed by mistake starts nothing.
+    // The text comes from an agent: an accidental key press must not start a program.
     let shown = settings.fold(shown.env("LESSSECURE", "1"), |shown, (name, value)| shown.env(name, value));
     match shown.inherit_terminal().run(&mut |_| {}) {
         Ok(_) => true,
-        // It was there, and somebody has seen something.
+        // The pager ran, so the text was shown.
         Err(Error::Failed { status, .. }) => !NOT_STARTED.contains(&status.shell_code()),
         Err(_) => false,
     }

@@ -1,4 +1,4 @@
-//! Stages without a terminal: a line at the start, a line at the end.
+//! Stages without a terminal: one line at the start, one at the end.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use rave_process::progress::Event;
 
 use super::words;
 
-/// The last amount that each running stage reported.
+/// The last amount reported by each running stage.
 #[derive(Debug, Default)]
 pub(super) struct Stages(Mutex<HashMap<String, Option<String>>>);
 

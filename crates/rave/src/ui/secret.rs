@@ -1,4 +1,4 @@
-//! A line from the terminal that it does not show.
+//! Reads a line from the terminal without echo.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -9,13 +9,13 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
-/// The process's own terminal, tty(4), whatever the streams are.
+/// The controlling terminal, tty(4), wherever the streams lead.
 const TERMINAL: &str = "/dev/tty";
 
-/// How often Ctrl-C is looked for.
+/// How often Ctrl-C is checked.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Shows the echo again, however the wait ends.
+/// Restores the echo, however the wait ends.
 struct Quiet {
     terminal: File,
     before: Termios,

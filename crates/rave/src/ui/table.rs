@@ -1,6 +1,6 @@
 //! Columns as wide as their widest cell, for people; `--json` is for programs.
 
-/// Lines of a table without trailing spaces. A cell may hold several lines.
+/// Lines of a table without trailing spaces. A cell may contain several lines.
 pub(super) fn render(headers: &[&str], rows: &[Vec<String>]) -> String {
     let header = headers.iter().map(|cell| cell.to_uppercase()).collect();
     let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows.iter().cloned()).collect();
@@ -23,10 +23,10 @@ pub(super) fn render(headers: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// The narrowest that a cell is made.
+/// The minimum width of a cell.
 const NARROWEST: usize = 8;
 
-/// The table with its cells wrapped so that no line is longer than `width`, where that many columns can be that narrow.
+/// The table with its cells wrapped so that no line is longer than `width`, if that many columns fit.
 pub(super) fn fit(headers: &[&str], rows: &[Vec<String>], width: usize) -> String {
     let wrapped = |limit: usize| {
         let cell = |cell: &String| cell.lines().map(|line| wrap(line, limit)).collect::<Vec<_>>().join("\n");
@@ -37,7 +37,7 @@ pub(super) fn fit(headers: &[&str], rows: &[Vec<String>], width: usize) -> Strin
     (NARROWEST..=width).rev().map(wrapped).find(fits).unwrap_or_else(|| wrapped(NARROWEST))
 }
 
-/// Breaks `text` so that no line is longer than `width`: between words, and inside those that are longer.
+/// Breaks `text` so that no line is longer than `width`: between words, and inside longer words.
 fn wrap(text: &str, width: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace().flat_map(|word| pieces(word, width)) {

@@ -1,4 +1,4 @@
-//! Times, sizes and counts as people read them.
+//! Human-readable times, sizes and counts.
 
 use std::time::Duration;
 

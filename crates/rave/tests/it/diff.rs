@@ -1,10 +1,10 @@
-//! `diff` on a terminal and off it. The terminal is script(1)'s.
+//! `diff` on a terminal and without one. The terminal is script(1)'s.
 
 use std::fs;
 
 use crate::sandbox::{State, work};
 
-/// A stopped sandbox with one change, in which the guest has put a sequence that would clear a screen.
+/// A stopped sandbox with one change, which contains an escape sequence that would clear a screen.
 fn changed() -> (State, tempfile::TempDir) {
     let state = State::new();
     let place = state.make("demo", &[]);
@@ -38,12 +38,12 @@ fn a_terminal_has_colours_and_a_pager_and_a_pipe_has_neither() {
     assert!(shown.expect(0).stdout.contains(REMOVED), "{}", shown.stdout);
     assert!(!shown.stdout.contains("\x1b[2J"), "what a guest has written does nothing to the terminal");
 
-    // A pager gets colours on its input and says so.
+    // This pager reports whether its input has colours.
     let pager = "GIT_PAGER=\"sed 's/^/paged /'\"";
     let shown_by_pager = on_terminal(pager, "");
     assert!(shown_by_pager.expect(0).stdout.contains("paged "), "{}", shown_by_pager.stdout);
     assert!(!on_terminal(pager, "--no-pager").expect(0).stdout.contains("paged "));
-    // less as it is, without options of its own: FRX are in its environment.
+    // Plain less without options: FRX are in its environment.
     let plain = on_terminal("PAGER=less", "");
     assert!(plain.expect(0).stdout.contains(REMOVED), "{}", plain.stdout);
     let none = on_terminal("PAGER=no-such-pager", "");

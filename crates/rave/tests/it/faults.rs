@@ -1,5 +1,5 @@
-//! What killed processes, taken ports, foreign folders and full disks do to sandboxes: `ps` says what is, nothing runs that it does
-//! not show, no port is held, and the next command needs no cleaning by hand.
+//! The effects of killed processes, ports in use, foreign folders and full disks on sandboxes: `ps` reports the real
+//! state, nothing runs that it does not show, no port stays in use, and the next command needs no manual cleanup.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -46,7 +46,7 @@ fn whoever_is_killed_ps_says_what_is_and_the_next_command_goes_on() {
     state.nothing_runs();
     wait_until("its port is free", || is_free(port));
 
-    // Both at once, as when the host loses its power.
+    // Both at once, as after a power failure.
     let row = started(&state, "demo");
     assert_eq!(port_of(&row), port, "whoever noted the port finds it again");
     kill("KILL", pid(&row["status"]["supervisor"]));
@@ -57,7 +57,7 @@ fn whoever_is_killed_ps_says_what_is_and_the_next_command_goes_on() {
     state.nothing_runs();
 }
 
-/// A command that needs the supervisor starts another, and goes on waiting for the guest.
+/// A command that needs the supervisor starts a new one, and keeps waiting for the guest.
 fn started_again(state: &State) -> serde_json::Value {
     let start = state.start(&["start", "demo"]);
     wait_until("it is attended", || state.state_of("demo") == "starting");
@@ -73,7 +73,7 @@ fn a_kill_at_any_moment_of_a_start_leaves_nothing_that_ps_does_not_show() {
         let start = state.start(&["start", "demo"]);
         thread::sleep(Duration::from_millis(moment));
         start.kill();
-        // The supervisor, wherever it is, and not the machine.
+        // The supervisor, wherever it is, but not the machine.
         let qemu = state.row("demo")["qemu"].as_u64();
         for process in state.processes() {
             if Some(u64::from(process)) != qemu {
@@ -100,7 +100,7 @@ fn after_the_host_was_restarted_a_sandbox_has_crashed_and_starts() {
         kill("KILL", process);
     }
     state.nothing_runs();
-    // What stood there says that it runs: its sockets, and a number that is another process's by now.
+    // Leftovers suggest that it runs: its sockets, and a process id that was reused meanwhile.
     let files = place.machine();
     let record = files.run_dir.join("instance.json");
     let text = fs::read_to_string(&record).unwrap();
@@ -124,7 +124,7 @@ fn a_log_out_takes_no_sandbox_along() {
     state.make("demo", &SSH);
     let start = state.start(&["start", "demo"]);
     wait_until("it starts", || state.state_of("demo") == "starting");
-    // What a shell sends to its jobs, and the kernel to the group in front of a terminal that goes.
+    // Sent by a shell to its jobs, and by the kernel to the foreground group of a closed terminal.
     cmd("kill", ["-HUP".to_owned(), "--".to_owned(), format!("-{}", start.id())]).run().unwrap();
     start.wait();
     let row = state.row("demo");
@@ -148,7 +148,7 @@ fn thirty_at_once_start_in_turn_and_each_get_ports_of_their_own() {
     }
     let mut starts: BTreeMap<&str, _> =
         names.iter().map(|name| (name.as_str(), state.start(&["start", name]))).collect();
-    // Two for each processor; their guests never answer, so a turn ends with its command.
+    // Two per processor; their guests never answer, so a turn ends with its command.
     let most = 2 * thread::available_parallelism().unwrap().get();
     wait_until("all of them start", || {
         let rows = state.rows();
@@ -254,11 +254,11 @@ fn what_an_older_version_left_is_listed_and_can_be_removed() {
     assert!(state.rows().is_empty());
 }
 
-/// Programs in a name space with a small file system at the state folder's `sandboxes`.
+/// Runs programs in a namespace with a small file system at the state folder's `sandboxes`.
 const ROOM: &str = "mount -t tmpfs -o mode=700,size=2m none \"$RAVE_STATE/room\" && mkdir -m 700 \"$RAVE_STATE/room/sandboxes\" && \
      cp -a \"$RAVE_STATE/sandboxes/.\" \"$RAVE_STATE/room/sandboxes/\" && export RAVE_STATE=\"$RAVE_STATE/room\" && ";
 
-/// Runs a script there; nothing where this host has no name spaces for users.
+/// Runs a script there; an error if this host has no user namespaces.
 pub(crate) fn in_room(state: &State, script: &str) -> Result<crate::sandbox::Done, &'static str> {
     let spaces = ["unshare", "--user", "--map-root-user", "--mount"];
     if state.shell(&spaces, "true").code != Some(0) {

@@ -1,4 +1,4 @@
-//! What a program behind the fence reaches. Each attempt succeeds without the fence, so that a refusal means something.
+//! What a fenced program can reach. Each attempt succeeds without the fence, so that a refusal is meaningful.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ use rave_vm::qmp::Client;
 use rave_vm::standalone::Standalone;
 use serde_json::{Value, json};
 
-/// How long QEMU may take for an answer, and for what it does after one.
+/// How long QEMU may take for an answer, and for its action after one.
 const LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -29,7 +29,7 @@ fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {
     (scratch, folder)
 }
 
-/// The fence, if this host gives it whole.
+/// The fence, if this host supports it completely.
 fn whole() -> Result<Fencer, String> {
     let said = cmd!(env!("CARGO_BIN_EXE_rave"), "fence", "--probe").read().expect("an answer");
     let offer: Offer = serde_json::from_str(&said).expect("JSON");
@@ -40,7 +40,7 @@ fn whole() -> Result<Fencer, String> {
     Ok(Fencer { program, arguments: vec!["fence".to_owned()], offer })
 }
 
-/// A running QEMU without a guest, as a sandbox has it. Dropping it ends it.
+/// A running QEMU without a guest, as for a sandbox. It is killed on drop.
 struct Running(Client);
 
 impl Running {
@@ -56,7 +56,7 @@ impl Running {
             ..Machine::new("fenced", &run_dir)
         };
         let qemu = Qemu { fencer, ..Qemu::find(Arch::X86_64).expect("QEMU") };
-        // QEMU serves one client at a time; the machine goes on.
+        // QEMU serves one client at a time; the machine keeps running.
         drop(Standalone::start(machine, Engine::Tcg, &qemu).expect("QEMU runs"));
         Self(Client::connect(&Files::in_dir(&run_dir).qmp_socket, LIMIT).expect("QEMU answers"))
     }
@@ -79,9 +79,9 @@ impl Running {
         self.ask("chardev-add", json!({ "id": id, "backend": backend }))
     }
 
-    /// Runs a program that makes `file`; whether it did.
+    /// Runs a program that creates `file`; returns whether it did.
     fn execute(&mut self, file: &Utf8Path) -> bool {
-        // A refusal may come at once or later.
+        // The refusal may be immediate or delayed.
         let _ = self.ask("migrate", json!({ "uri": format!("exec:touch {file}") }));
         let deadline = Instant::now() + LIMIT;
         while Instant::now() < deadline {
@@ -102,7 +102,7 @@ impl Drop for Running {
     }
 }
 
-/// What is tried from within QEMU, and whether it worked.
+/// Attempts from within QEMU, and whether they succeeded.
 fn attempts_of_qemu(qemu: &mut Running, folder: &Utf8Path) -> BTreeMap<&'static str, bool> {
     let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = tcp.local_addr().expect("an address").port().to_string();
@@ -130,7 +130,7 @@ fn a_qemu_that_was_taken_over_has_its_own_disk_and_nothing_else() {
     let ((_control, open), (_scratch, closed)) = (scratch(), scratch());
     let control = attempts_of_qemu(&mut Running::start(&open, None), &open);
     assert!(control.values().all(|worked| *worked), "without a fence: {control:?}");
-    // The disk lies in a folder that may be read, as a sandbox's does; what is beside it is below another here.
+    // The disk is in a readable folder, as in a sandbox; the other files are below a separate folder here.
     let place = closed.join("machine");
     fs::create_dir(&place).expect("a folder");
     let mut tried = attempts_of_qemu(&mut Running::start(&place, Some(fencer)), &place);
@@ -139,7 +139,7 @@ fn a_qemu_that_was_taken_over_has_its_own_disk_and_nothing_else() {
     assert!(tried.values().all(|worked| !worked), "behind the fence: {tried:?}");
 }
 
-/// A process that is ended with the test, whatever becomes of that.
+/// A process that is killed at the end of the test, whatever its result.
 struct Victim(duct::Handle);
 
 impl Drop for Victim {
@@ -190,7 +190,7 @@ fn a_fenced_program_does_nothing_to_other_processes_and_sandboxes() {
     let pid = victim.0.pids()[0].to_string();
     let words = ["-e", ATTEMPTS, &pid, other.as_str(), &port, socket.as_str(), named.as_str()];
     let control = results(&cmd(perl.as_str(), words).read().expect("it ran"));
-    // A host may keep even a user's own processes from being traced (Yama), and users from namespaces.
+    // A host may forbid tracing even a user's own processes (Yama), and user namespaces.
     let is_certain = |name: &str| !matches!(name, "trace" | "namespace");
     assert!(control.iter().all(|(name, worked)| *worked || !is_certain(name)), "without: {control:?}");
 
@@ -241,7 +241,7 @@ fn a_fenced_program_has_no_variable_of_its_user_and_no_right_of_root() {
     assert!(said.contains("PATH=") && !said.contains("the-real-key"), "{said}");
     let line =
         |name: &str| said.lines().find_map(|line| line.strip_prefix(name)).expect(name).trim().to_owned();
-    // Root keeps CAP_DAC_OVERRIDE alone, capabilities(7).
+    // Root keeps only CAP_DAC_OVERRIDE, capabilities(7).
     let rights = u64::from_str_radix(&line("CapEff:"), 16).expect("a number");
     assert_eq!(rights & !0b10, 0, "{said}");
     assert_eq!((line("NoNewPrivs:").as_str(), line("Seccomp:").as_str()), ("1", "2"));

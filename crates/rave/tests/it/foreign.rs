@@ -1,4 +1,4 @@
-//! Images of strangers, as the commands take them.
+//! How commands handle untrusted images.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,7 +13,7 @@ use rave_spec::Format;
 
 use crate::home::{copied_home, rave, rave_on_path};
 
-/// A folder with a qcow2 whose backing file is outside of it, and a manifest that describes the qcow2 truly.
+/// A folder with a qcow2 whose backing file is outside of it, and a correct manifest of the qcow2.
 fn image_of_a_stranger(place: &Utf8Path) -> (Utf8PathBuf, Manifest) {
     let (secret, out) = (place.join("secret"), place.join("out"));
     fs::write(&secret, vec![b's'; 1 << 20]).expect("written");

@@ -59,7 +59,7 @@ fn command(
     Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
-/// What the program looks at in a home, in a folder of the test's own.
+/// A copy of the home's files that the program reads, in a separate folder.
 pub(crate) fn copied_home() -> tempfile::TempDir {
     let folder = tempfile::Builder::new().prefix("a home ").tempdir().expect("a folder");
     let copy = |file: &str| {
@@ -89,7 +89,7 @@ fn rave_home_wins_from_any_folder() {
 #[test]
 fn without_a_home_the_nearest_checkout_is_it_and_none_is_wrong_usage() {
     let home = copied_home();
-    // Cargo's target folder may lie outside of the checkout, so a copy of the program stands for one that was built in it.
+    // Cargo's target folder may be outside the checkout, so a copy of the program stands for one that was built in it.
     let program = home.path().join("rave");
     fs::copy(env!("CARGO_BIN_EXE_rave"), &program).expect("a copy");
     let own = command(&program, &home.path().join("profiles"), None, None, &["config"]);

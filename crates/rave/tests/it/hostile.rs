@@ -1,10 +1,10 @@
-//! A folder whose owner is not the user says nothing about how `rave` works, whatever is in it.
+//! A foreign folder cannot configure `rave`, whatever it contains.
 
 use std::fs;
 
 use crate::home::{copied_home, rave};
 
-/// What somebody might put into a project in the hope that it is read.
+/// Files that an attacker might put into a project in the hope that they are read.
 const FILES: [(&str, &str); 7] = [
     ("rave.toml", "schema = 1\n[guest]\npassword = \"hostile\"\n[network]\nmode = \"open\"\n"),
     ("rave.local.toml", "[guest]\npassword = \"hostile\"\n[extra]\npackages = [\"hostile\"]\n"),
@@ -28,7 +28,7 @@ fn nothing_in_a_foreign_folder_counts() {
     assert_eq!((expected.code, said.code), (Some(0), Some(0)), "{}", said.stderr);
     assert_eq!(said.stdout, expected.stdout);
     assert!(!said.stdout.contains("hostile"));
-    // A program that nobody installed does not take it for its checkout either.
+    // A program that was not installed does not treat it as its checkout either.
     let said = rave(hostile.path(), None, &["config", "--json"]);
     assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""));
 }

@@ -1,4 +1,5 @@
-//! Snapshots, restores and forks that are killed or find a full disk: what there is is whole, and the next command needs no cleaning.
+//! Snapshots, restores and forks that are killed or run out of disk space: what exists is complete, and the next
+//! command needs no cleanup.
 
 use std::fs;
 use std::thread;
@@ -13,10 +14,10 @@ use crate::sandbox::{State, kill, pid, wait_until, work};
 
 const SSH: [(&str, u16, Option<u16>); 1] = [("ssh", 22, None)];
 
-/// Milliseconds after which a command is killed: it takes some tens of them.
+/// Milliseconds after which a command is killed: it takes tens of milliseconds.
 const MOMENTS: [u64; 14] = [0, 4, 8, 12, 16, 20, 25, 30, 35, 40, 50, 60, 80, 120];
 
-/// A layer over what there is, as a start makes one.
+/// Adds a layer on top of the existing ones, as a start does.
 fn begin(place: &Place) {
     let layers = place.layers();
     let beneath = layers.beneath().unwrap().or_else(|| place.disk().base()).unwrap();
@@ -24,7 +25,7 @@ fn begin(place: &Place) {
     cmd("qemu-img", words.into_iter().chain([layers.active().unwrap().as_str(), "64M"])).run().unwrap();
 }
 
-/// What goes back together: the layer that is written, the identity, the merge base.
+/// What is restored together: the active layer, the identity, the merge base.
 fn what(place: &Place) -> (u32, Option<String>, Option<String>) {
     let text = |path: &Utf8Path| fs::read_to_string(path).ok();
     let base = place.folder().join("workspace/base.json");

@@ -22,7 +22,7 @@ fn a_release_is_published_once_and_no_other_takes_its_name() {
     let said = place.rave(&["verify", "site/latest", "--key", "key.allowed_signers"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
 
-    // Signed by another key, it is another release.
+    // Signed with another key, it is a different release.
     fs::remove_dir_all(&release).unwrap();
     place.keygen("next");
     place.release("next");
@@ -55,7 +55,7 @@ fn a_state_folder_that_cannot_be_written_to_is_a_warning_unless_trust_needs_it()
     let place = Place::new();
     place.keygen("key");
     place.release("key");
-    // Nobody makes a folder there, not even root.
+    // Nobody can create a folder there, not even root.
     let in_proc = |arguments: &[&str]| {
         let script = r#"exec env RAVE_STATE=/proc/rave "$0" "$@""#;
         let words = ["-c", script, env!("CARGO_BIN_EXE_rave")].into_iter().chain(arguments.iter().copied());
@@ -72,7 +72,7 @@ fn a_state_folder_that_cannot_be_written_to_is_a_warning_unless_trust_needs_it()
     let said = in_proc(&["verify", "release", "--trust", "key.allowed_signers"]);
     assert_eq!(said.code, Some(1), "{}", said.stdout);
     assert!(said.stderr.contains("error: cannot create /proc/rave"), "{}", said.stderr);
-    // What does not verify is said first and last.
+    // A failed verification is reported first and last.
     fs::write(place.path("release/more"), "").unwrap();
     let said = in_proc(&["verify", "release", "--key", "key.allowed_signers"]);
     assert_eq!(said.code, Some(1), "{}", said.stdout);

@@ -19,7 +19,7 @@ use rave_spec::{Base, Format};
 
 const PASSPHRASE: &str = "correct horse battery";
 
-/// A folder with a program that runs in it.
+/// A folder to run the program in.
 pub(crate) struct Place {
     folder: tempfile::TempDir,
 }
@@ -64,7 +64,7 @@ impl Place {
         );
     }
 
-    /// A release that is signed by the key `name`, of one artifact of a few bytes.
+    /// A release with one artifact of a few bytes, signed with the key `name`.
     pub(crate) fn release(&self, name: &str) -> Utf8PathBuf {
         let passphrase = zeroize::Zeroizing::new(PASSPHRASE.to_owned());
         let key = LockedKey::read(&self.path(name)).unwrap().unlock(&passphrase).unwrap();
@@ -218,7 +218,7 @@ fn a_release_is_trusted_by_a_given_or_a_pinned_key_and_by_nothing_else() {
     let found: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
     assert_eq!(found["holds"], false);
     assert_eq!(found["problems"][0]["about"], "rave-1.2.0-headless-x86_64.qcow2");
-    // What cannot be looked at is not proven: 1 as well.
+    // What cannot be read is not verified: exit code 1 as well.
     for arguments in [&["verify", "nowhere"][..], &["verify", "release", "--key", "passphrase"]] {
         let said = place.rave(arguments);
         assert_eq!(said.code, Some(1), "{}", said.stderr);
@@ -239,7 +239,7 @@ fn a_key_is_rotated_and_revoked_and_receivers_follow() {
     let said = place.rave(&rotate);
     assert!(said.code == Some(2) && said.stderr.contains("give --serial 2"), "{}", said.stderr);
     place.release("next");
-    // Who trusts the first key alone.
+    // Only the first key is trusted.
     let verify = ["verify", "release", "--key", "key.allowed_signers"];
     let said = place.rave(&verify);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
@@ -248,7 +248,7 @@ fn a_key_is_rotated_and_revoked_and_receivers_follow() {
         ["release", "revoke", "--key", "next", "--revoked", "key.pub", "--serial", "2", "--reason", "lost"];
     let said = place.rave(&[&revoke[..], &with].concat());
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    // Who has the stolen key leaves the statements out.
+    // The thief of a key omits the statements.
     fs::rename(place.path("keys.jsonl"), place.path("published.jsonl")).unwrap();
     fs::remove_dir_all(place.path("release")).unwrap();
     place.release("key");
@@ -256,7 +256,7 @@ fn a_key_is_rotated_and_revoked_and_receivers_follow() {
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let said = place.rave(&[&verify[..], &["--statements", "published.jsonl"]].concat());
     assert!(said.code == Some(1) && said.stderr.contains("was revoked: lost"), "{}", said.stderr);
-    // It is kept.
+    // The revocation is remembered.
     let said = place.rave(&verify);
     assert!(said.code == Some(1) && said.stderr.contains("was revoked: lost"), "{}", said.stderr);
 }

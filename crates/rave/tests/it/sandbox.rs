@@ -1,4 +1,4 @@
-//! Sandboxes of a test's own state folder, whose disk is empty: QEMU and the supervisor are real, and there is no guest.
+//! Sandboxes in a separate state folder, with empty disks: QEMU and the supervisor are real, but there is no guest.
 
 use std::fs;
 use std::io::Read;
@@ -15,14 +15,14 @@ use rave_spec::Format;
 use rave_vm::keys::KeyPair;
 use serde_json::Value;
 
-/// Longer than anything here takes on a busy machine.
+/// Longer than any step takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(300);
 
 pub(crate) struct State {
     folder: tempfile::TempDir,
 }
 
-/// What a command came to.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) code: Option<i32>,
@@ -46,7 +46,7 @@ impl Done {
 
 impl State {
     pub(crate) fn new() -> Self {
-        // Sockets have short names (unix(7)).
+        // Paths of sockets must be short (unix(7)).
         Self { folder: tempfile::Builder::new().prefix("r").tempdir().unwrap() }
     }
 
@@ -58,7 +58,7 @@ impl State {
         Store::new(&self.path()).place(&name.parse().unwrap())
     }
 
-    /// Makes a sandbox as `up` does, with an empty disk.
+    /// Creates a sandbox as `up` does, with an empty disk.
     pub(crate) fn make(&self, name: &str, ports: &[(&str, u16, Option<u16>)]) -> Place {
         let place = self.place(name);
         fs::create_dir_all(place.folder()).unwrap();
@@ -107,13 +107,13 @@ impl State {
         Self::finish(&self.command(env!("CARGO_BIN_EXE_rave"), arguments))
     }
 
-    /// A line of a shell in which `$RAVE` is the program, with these arguments.
+    /// Runs a shell script in which `$RAVE` is the program, with these arguments.
     pub(crate) fn shell(&self, before: &[&str], script: &str) -> Done {
         let words = [before, &["sh", "-c", script]].concat();
         Self::finish(&self.command(words[0], &words[1..]))
     }
 
-    /// Starts the program in a group of its own, as a shell does.
+    /// Starts the program in a separate process group, as a shell does.
     pub(crate) fn start(&self, arguments: &[&str]) -> Started {
         self.start_in("/".into(), &[], arguments)
     }
@@ -157,7 +157,7 @@ impl State {
         self.row(name)["state"].as_str().unwrap().to_owned()
     }
 
-    /// Every process that has the state folder on its command line; QEMU and supervisors have.
+    /// Every process with the state folder on its command line, such as QEMU and supervisors.
     pub(crate) fn processes(&self) -> Vec<u32> {
         let folder = self.path();
         let entries = fs::read_dir("/proc").unwrap().flatten();
@@ -174,7 +174,7 @@ impl State {
     }
 }
 
-/// A command that goes on by itself.
+/// A command that runs in the background.
 pub(crate) struct Started(Handle);
 
 impl Started {
@@ -216,14 +216,14 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 pub(crate) fn pid(value: &Value) -> u32 {
-    u32::try_from(value.as_u64().unwrap_or_else(|| panic!("{value} is no process"))).unwrap()
+    u32::try_from(value.as_u64().unwrap_or_else(|| panic!("{value} is not a process id"))).unwrap()
 }
 
 pub(crate) fn port_of(row: &Value) -> u16 {
     u16::try_from(row["forwards"][0]["host"].as_u64().unwrap()).unwrap()
 }
 
-/// Whether somebody could listen on it now.
+/// Whether the port is free now.
 pub(crate) fn is_free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
@@ -244,7 +244,7 @@ impl rave_workspace::Guest for Here {
     ) -> Result<(), String> {
         let words: Vec<&str> = command.iter().map(String::as_str).collect();
         let ["rave-guest", "tree", task @ ..] = words.as_slice() else {
-            return Err(format!("{words:?} is no task"));
+            return Err(format!("{words:?} is not a task"));
         };
         let task = rave_guest::tree::serve::Task::of_arguments(task).ok_or("an unknown task")?;
         task.run(input.unwrap_or_else(|| Box::new(std::io::empty())), output)
@@ -252,8 +252,8 @@ impl rave_workspace::Guest for Here {
     }
 }
 
-/// Pushes a folder, changes the copy by `work`, and notes what differs, as a `stop` does. The sandbox then has changes though it
-/// does not run.
+/// Pushes a folder, changes the copy with `work`, and fetches the changes, as `stop` does. The sandbox then has changes
+/// although it is not running.
 pub(crate) fn work(place: &Place, source: &Utf8Path, copy: &Path, work: impl FnOnce(&Path)) {
     let secrets = rave_workspace::secrets::Secrets::new(None).unwrap();
     let push = rave_workspace::push::Push {

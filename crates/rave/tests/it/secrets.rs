@@ -27,7 +27,7 @@ fn configure(state: &State, text: &str) {
     fs::write(folder.join("secrets.toml"), text).unwrap();
 }
 
-/// Every file below a folder that has a text in it.
+/// Every file below a folder that contains a text.
 fn holding(folder: &Utf8Path, text: &str, found: &mut Vec<String>) {
     for entry in folder.read_dir_utf8().unwrap().flatten() {
         let kind = entry.file_type().unwrap();
@@ -48,7 +48,7 @@ fn a_secret_stays_with_the_supervisor_and_a_workspace_names_none() {
     let state = State::new();
     let place = made(&state);
     configure(&state, SECRET);
-    // Had it a word, the supervisor would not start: this is no list of secrets.
+    // If it were read, the supervisor would not start: it is not a valid list of secrets.
     let hostile = state.path().join("hostile");
     fs::create_dir(&hostile).unwrap();
     for file in ["secrets.toml", "rave.toml", ".rave.toml", "rave.local.toml"] {

@@ -1,11 +1,11 @@
-//! What the record of a sandbox has of its snapshots and forks. It does not run: nothing here waits for a guest.
+//! Events about snapshots and forks in the record of a sandbox. It is not running: no test waits for a guest.
 
 use duct::cmd;
 use serde_json::Value;
 
 use crate::sandbox::{State, wait_until};
 
-/// A sandbox that has run, with what a start makes of its disk.
+/// A sandbox that has run, with a disk as left by a start.
 fn stopped(state: &State) {
     let active = state.make("demo", &[]).layers().active().unwrap();
     let words =

@@ -1,4 +1,4 @@
-//! The stages that need no key: builds, boots, artifacts under their names, bills of materials.
+//! The stages that need no key: builds, boots, artifacts under their release names, bills of materials.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::inputs::Input;
@@ -17,7 +17,7 @@ use crate::manifest::{Bill, ProfileRelease};
 use crate::parts::write_whole;
 use crate::{leak, names};
 
-/// How inputs become files of the folder.
+/// Writes inputs as files of the folder.
 type Pack = fn(&Plan, &[Input], &Utf8Path) -> Result<Packed, Error>;
 
 pub(super) struct Building<'a, 'l, W> {
@@ -28,12 +28,12 @@ pub(super) struct Building<'a, 'l, W> {
 }
 
 impl<W: Workshop> Building<'_, '_, W> {
-    /// How many stages a plan has here.
+    /// The number of these stages in a plan.
     pub(super) fn count(plan: &Plan) -> u64 {
         plan.profiles.len() as u64 * (5 + u64::from(plan.second_build)) + u64::from(plan.inputs)
     }
 
-    /// Every profile of the plan, and what their builds took from the network.
+    /// Every profile of the plan, and the downloads of their builds.
     pub(super) fn results(&mut self, pack: Pack) -> Result<Results, W::Error> {
         let (plan, workshop) = (self.plan, self.workshop);
         let (mut profiles, mut builds) = (Vec::new(), Vec::new());
@@ -107,7 +107,7 @@ impl<W: Workshop> Building<'_, '_, W> {
     }
 }
 
-/// A release has nothing in it that did not pass.
+/// Refuses a profile that did not pass its checks.
 pub(super) fn passed(profile: &str, report: &Report) -> Result<(), Error> {
     if report.verdict == Verdict::Passed {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The raw disk of a profile, out of the folder of its release.
+//! The raw disk of a profile, from a release's folder.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -12,22 +12,22 @@ use crate::error::{Error, IoContext as _};
 use crate::manifest::{ProfileRelease, ReleaseFile};
 use crate::relative_path::RelativePath;
 
-/// A profile's disk is best read from these, in this order.
+/// The formats to read a profile's disk from, in order of preference.
 const BEST: [Format; 5] = [Format::Raw, Format::Qemu, Format::Vmware, Format::Virtualbox, Format::Iso];
 
-/// It.
+/// The raw disk of a release.
 pub(super) struct ReleasedDisk {
     opened: Opened,
     /// The artifact that it was read from.
     pub(super) artifact: RelativePath,
-    /// Bytes of that.
+    /// Size of that artifact, bytes.
     pub(super) download: u64,
-    /// Of the disk, where the manifest says it.
+    /// The digest of the disk, if it is in the manifest.
     known: Option<Digest>,
 }
 
 impl ReleasedDisk {
-    /// Every byte that is read is what the release's manifest says.
+    /// Opens it; every byte that is read is verified against the release's manifest.
     pub(super) fn open(
         folder: &Utf8Path,
         profile: &ProfileRelease,
@@ -61,7 +61,7 @@ impl ReleasedDisk {
     }
 }
 
-/// The file, joined in `scratch` where only its parts are there.
+/// The file, joined in `scratch` if only its parts exist.
 fn whole(folder: &Utf8Path, file: &ReleaseFile, scratch: &Utf8Path) -> Result<Utf8PathBuf, Error> {
     let path = folder.join(file.name.as_str());
     if file.parts.is_empty() || path.is_file() {

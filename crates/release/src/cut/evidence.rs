@@ -1,4 +1,4 @@
-//! What was booted: a statement for each row of the smoke matrix, about the artifact by its digest.
+//! Evidence of boots: a statement for each row of the smoke matrix, about the artifact by its digest.
 
 use rave_image::formats;
 use rave_smoke::report::{Boot, Outcome, Report, Run};
@@ -9,7 +9,7 @@ use crate::manifest::Manifest;
 use crate::names;
 use crate::statement::{BOOT, Statement, Subject};
 
-/// The report without what is of the host: logs, their paths, pictures and warnings that name files.
+/// The report without host-specific parts: logs, their paths, screenshots, and warnings that mention files.
 pub(super) fn public(mut report: Report) -> Report {
     for run in &mut report.runs {
         run.serial = None;
@@ -19,7 +19,7 @@ pub(super) fn public(mut report: Report) -> Report {
     report
 }
 
-/// One statement a boot.
+/// One statement per boot.
 pub(super) fn statements(plan: &Plan, manifest: &Manifest, profile: &str, report: &Report) -> Vec<Statement> {
     let Some(release) = plan.profiles.iter().find(|one| one.profile == profile) else { return Vec::new() };
     let (stem, image_stem) = (plan.stem(release), formats::stem(manifest.base, profile));

@@ -13,7 +13,7 @@ use crate::manifest::ReleaseFile;
 use crate::names;
 use crate::parts::{self, write_whole};
 
-/// The archive, and what is in it.
+/// The archive and its content.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Packed {
     pub(super) file: ReleaseFile,
@@ -27,7 +27,7 @@ pub(super) fn pack(plan: &Plan, inputs: &[Input], folder: &Utf8Path) -> Result<P
     Ok(packed)
 }
 
-/// Writes the archive, cut where it is too long.
+/// Writes the archive, split if it is too large.
 pub(super) fn archive(plan: &Plan, inputs: &[Input], folder: &Utf8Path) -> Result<Packed, Error> {
     let name = names::inputs(&plan.version).map_err(|why| Error::damaged("the release's version", why))?;
     let index = Index::new(entries(inputs)?);

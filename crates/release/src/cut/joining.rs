@@ -1,4 +1,4 @@
-//! The archives of inputs of several parts, as one.
+//! Merges the input archives of several parts.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,7 +18,7 @@ use crate::inputs::{self, Entry};
 use crate::manifest::{Part, ReleaseFile};
 use crate::relative_path::RelativePath;
 
-/// Writes the archive and the list of sources that one host would have written.
+/// Writes the same archive and list of sources as a single host would have written.
 pub(super) fn join(plan: &Plan, parts: &[ReleasePart], folder: &Utf8Path) -> Result<Packed, Error> {
     let room = folder.with_file_name("inputs");
     clear(&room)?;
@@ -39,7 +39,7 @@ fn clear(room: &Utf8Path) -> Result<(), Error> {
     }
 }
 
-/// Adds what a part has and no part before it had.
+/// Adds the inputs of a part that no previous part had.
 fn unpack(
     part: &ReleasePart,
     room: &Utf8Path,
@@ -79,7 +79,7 @@ fn take(
     Ok(())
 }
 
-/// A file that may be cut, as one stream.
+/// A file that may be split, as one stream.
 struct Pieces<'a> {
     from: &'a Folder,
     whole: Option<(&'a RelativePath, u64)>,

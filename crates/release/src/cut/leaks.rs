@@ -1,4 +1,4 @@
-//! The leak gate as a stage: over the files that were built, which are packed byte by byte afterwards.
+//! The leak gate as a stage: searches the built files, which are then packed without changes.
 
 use camino::Utf8PathBuf;
 use rave_image::digest::Digest;
@@ -10,7 +10,7 @@ use super::workshop::Built;
 use crate::error::{Error, IoContext as _};
 use crate::leak::{self, Allowed, BuilderNames, Gate};
 
-/// How much was looked at.
+/// How much was searched.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Searched {
@@ -21,21 +21,21 @@ pub(super) struct Searched {
 }
 
 impl Searched {
-    /// This much and the other.
+    /// The sum of both.
     pub(super) fn and(self, other: Self) -> Self {
-        // The numbers of a part are a stranger's.
+        // The numbers of a part are untrusted.
         let (disks, files) = (self.disks.saturating_add(other.disks), self.files.saturating_add(other.files));
         Self { disks, files }
     }
 }
 
-/// Looks into every file of what was built; something that must not be there is an error.
+/// Searches every built file; a finding is an error.
 pub(super) fn look(built: &Built, names: &BuilderNames, sink: Sink<'_>) -> Result<Searched, Error> {
     let files = built.manifest.artifacts.iter().flat_map(|artifact| &artifact.files);
     let mut artifacts: Vec<Utf8PathBuf> = Vec::new();
     for file in files {
         let path = built.out_dir.join(&file.name);
-        // What is searched is what is packed.
+        // The searched files are exactly the packed ones.
         if Digest::of_file(&path).at("read", &path)? != file.sha256 {
             return Err(differs(&path));
         }

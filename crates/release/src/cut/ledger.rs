@@ -1,4 +1,4 @@
-//! Which stages of a release are done, with their results: kept in its work folder.
+//! The finished stages of a release with their results, stored in its work folder.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -15,12 +15,12 @@ use crate::parts::write_whole;
 /// The name of all stages together in progress events.
 const WHOLE: &str = "release";
 
-/// A stage that is done.
+/// A finished stage.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StageTime {
     /// Its name.
     pub name: String,
-    /// What it took, in the run that did it.
+    /// Its duration, in the run that did it.
     pub seconds: f64,
     /// Whether an earlier run did it.
     pub reused: bool,
@@ -41,8 +41,8 @@ struct Begun {
     started: i64,
 }
 
-/// The stages of a release. A stage's key follows from the plan and from what all stages before it gave: where one of them
-/// gives something else than before, those after it are redone.
+/// The stages of a release. A stage's key is derived from the plan and the results of all previous stages: if one of
+/// these changes, the following stages are redone.
 pub(super) struct Ledger<'a> {
     folder: Utf8PathBuf,
     started: i64,
@@ -54,8 +54,8 @@ pub(super) struct Ledger<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    /// Opens the ledger of a work folder. What is there of another plan is removed. `count` stages will follow. `now`
-    /// is in seconds since 1970.
+    /// Opens the ledger of a work folder. Content that belongs to another plan is removed. `count` stages will follow.
+    /// `now` is in seconds since 1970.
     pub(super) fn open(
         work: &Utf8Path,
         plan: Digest,
@@ -81,7 +81,7 @@ impl<'a> Ledger<'a> {
             write_whole(&path, &begun)?;
             now
         };
-        // What a killed run left half-written.
+        // Partially written files of a killed run.
         sweep(&work.join("folder"))?;
         sink(Event::StageStarted { stage: WHOLE });
         Ok(Self { folder, started, chain: plan, times: Vec::new(), count, clock: Instant::now(), sink })
@@ -96,14 +96,14 @@ impl<'a> Ledger<'a> {
         self.sink
     }
 
-    /// All stages are done.
+    /// Ends the ledger: all stages are done.
     pub(super) fn finish(self) -> Vec<StageTime> {
         let (elapsed, outcome) = (self.clock.elapsed(), StageOutcome::Built);
         (self.sink)(Event::StageFinished { stage: WHOLE, elapsed, outcome });
         self.times
     }
 
-    /// The result of a stage: an earlier run's that still `holds`, else what `work` gives now.
+    /// The result of a stage: that of an earlier run if it still `holds`, otherwise that of `work`.
     pub(super) fn stage<T: Serialize + DeserializeOwned, E: From<Error>>(
         &mut self,
         name: &str,

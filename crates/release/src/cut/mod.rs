@@ -1,5 +1,5 @@
-//! A release is cut: stages from the build to the signature, each kept when it is done. One that died goes on in the stage
-//! that it died in.
+//! Cuts a release: stages from the build to the signature, each saved when it is done. An interrupted release resumes
+//! in the stage that it was interrupted in.
 
 mod building;
 mod disks;
@@ -45,9 +45,9 @@ pub use workshop::{Built, Workshop};
 /// A finished release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
-    /// What is in it.
+    /// Its profiles.
     pub profiles: Vec<ProfileRelease>,
-    /// Its stages, in order; none where it was finished before.
+    /// Its stages, in order; empty if it was already finished.
     pub stages: Vec<StageTime>,
 }
 
@@ -59,7 +59,7 @@ impl Finished {
     }
 }
 
-/// Where a release is until it is finished: beside its folder, so that the last step is a rename.
+/// The folder of an unfinished release: beside its final folder, so that the last step is a rename.
 pub fn work_folder(out: &Utf8Path) -> Utf8PathBuf {
     out.with_file_name(format!(".{}.release", out.file_name().unwrap_or_default()))
 }
@@ -86,7 +86,7 @@ pub fn cut<W: Workshop>(
     Ok(Finished { profiles, stages })
 }
 
-/// Makes a part of a release in `plan.out`: all that needs no key, for [`join`] on the host that has one.
+/// Makes a part of a release in `plan.out`: everything that needs no key, for [`join`] on the host with the key.
 pub fn part<W: Workshop>(plan: &Plan, workshop: &W, sink: Sink<'_>) -> Result<Finished, W::Error> {
     if plan.out.join(part::FILE).exists() {
         let part = ReleasePart::read(&plan.out)?;
@@ -101,7 +101,7 @@ pub fn part<W: Workshop>(plan: &Plan, workshop: &W, sink: Sink<'_>) -> Result<Fi
     let (profiles, stages) =
         in_work_folder(plan, (plan.digest(None), count), workshop.now(), sink, |folder, ledger| {
             let mut building = Building { plan, workshop, folder: folder.clone(), ledger };
-            // The list of sources is of the whole release.
+            // The list of sources covers the whole release.
             let results = building.results(inputs::archive)?;
             let started = ledger.started();
             ledger.stage("describe", |()| false, || part::describe(plan, &results, started, &folder))?;
@@ -110,7 +110,7 @@ pub fn part<W: Workshop>(plan: &Plan, workshop: &W, sink: Sink<'_>) -> Result<Fi
     Ok(Finished { profiles, stages })
 }
 
-/// Makes a release in `plan.out` of parts that other hosts built. `now` gives seconds since 1970.
+/// Makes a release in `plan.out` from parts that other hosts built. `now` returns seconds since 1970.
 pub fn join(
     plan: &Plan,
     parts: &[ReleasePart],
@@ -157,7 +157,8 @@ pub fn join(
     Ok(Finished { profiles, stages })
 }
 
-/// Lets `make` fill a folder by so many stages that becomes `plan.out` when it is whole. What is done is kept until then.
+/// Lets `make` fill a work folder in `count` stages, and renames it to `plan.out` when it is complete. Finished stages
+/// are kept until then.
 fn in_work_folder<T, E: From<Error>>(
     plan: &Plan,
     (digest, count): (Digest, u64),
@@ -181,7 +182,7 @@ fn in_work_folder<T, E: From<Error>>(
     Ok((result, ledger.finish()))
 }
 
-/// Refuses a folder that has something in it.
+/// Refuses a folder that is not empty.
 fn empty(out: &Utf8Path) -> Result<(), Error> {
     let is_empty = match fs::read_dir(out) {
         Ok(mut entries) => entries.next().is_none(),
@@ -192,7 +193,7 @@ fn empty(out: &Utf8Path) -> Result<(), Error> {
     if is_empty { Ok(()) } else { Err(occupied()) }
 }
 
-/// What is already there: the same release, or something that is in the way.
+/// The existing release if it is the same; an error if something else is in the way.
 fn finished(plan: &Plan) -> Result<Option<Manifest>, Error> {
     let out = &plan.out;
     let occupied = |detail: String| Err(Error::Occupied { path: out.clone(), detail });
@@ -236,7 +237,7 @@ fn remove(folder: &Utf8Path) -> Result<(), Error> {
     }
 }
 
-/// The components that the build knows, as an inventory of a release.
+/// The components known from the build, as an inventory of a release.
 pub fn inventory_of(
     plan: &Plan,
     built: &Built,

@@ -1,4 +1,4 @@
-//! Artifacts under their names of the release, cut where they are too long.
+//! Copies artifacts under their release names, split if they are too large.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ use crate::error::{Error, IoContext as _};
 use crate::manifest::{Artifact, Content, ProfileRelease, ReleaseFile};
 use crate::{names, parts};
 
-/// Copies what was built of a profile into the release's folder.
+/// Copies a profile's build into the release's folder.
 pub(super) fn pack(
     plan: &Plan,
     profile: &ProfilePlan,
@@ -83,7 +83,7 @@ impl Packer<'_> {
         Ok(ReleaseFile { name, size, sha256, unpacked: None, parts })
     }
 
-    /// A `.vmx` names its disk, which has another name now.
+    /// A `.vmx` contains the name of its disk, which changes here.
     fn machine(&self, file: &ArtifactFile, name: crate::RelativePath) -> Result<ReleaseFile, Error> {
         let from = self.built.out_dir.join(&file.name);
         let text = fs::read_to_string(&from).at("read", &from)?;

@@ -1,4 +1,5 @@
-//! What a host without a key hands to the one that signs: artifacts, bills and reports of some profiles, and a description.
+//! The part that a host without a key hands to the host that signs: artifacts, bills and reports of some profiles, and
+//! a description.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -28,7 +29,7 @@ pub(super) const FILE: &str = "part.json";
 
 const SCHEMA: u32 = 1;
 const LIMIT: u64 = 4 << 20;
-/// A report without pictures and logs.
+/// Maximum size of a report without screenshots and logs, bytes.
 const REPORT_LIMIT: u64 = 64 << 20;
 
 /// The whole file.
@@ -42,20 +43,20 @@ struct Document {
     source_date_epoch: u64,
     second_build: bool,
     part_limit: u64,
-    /// When its first build began, seconds since 1970.
+    /// Start of its first build, seconds since 1970.
     started: i64,
     sources: Vec<Source>,
     profiles: Vec<ProfileRelease>,
     /// SHA-256 of each profile's smoke report.
     reports: Vec<Digest>,
-    /// What the leak gate looked at in each profile.
+    /// What the leak gate searched in each profile.
     searched: Vec<Searched>,
-    /// The archive of what its builds took from the network; none if the part omits it.
+    /// The archive of its builds' downloads; none if the part omits it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     inputs: Option<ReleaseFile>,
 }
 
-/// A part that was read. Its files are looked at when they are taken.
+/// A part whose description was read. Its files are verified when they are taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleasePart {
     folder: Utf8PathBuf,
@@ -72,7 +73,7 @@ impl ReleasePart {
         Self::parse(path, &bytes).map_err(|why| Error::damaged(&file, why))
     }
 
-    /// Reads the bytes of the description in `folder`, and refuses what no part says.
+    /// Parses the bytes of the description in `folder`, and refuses invalid values.
     pub fn parse(folder: &Utf8Path, bytes: &[u8]) -> Result<Self, String> {
         let document: Document = strict_json::parse(bytes, LIMIT)?;
         if document.schema != SCHEMA {
@@ -85,7 +86,7 @@ impl ReleasePart {
         Ok(Self { folder: folder.to_owned(), document, digest: Digest::of_bytes(bytes) })
     }
 
-    /// The profiles, as a plan has them.
+    /// The profiles, as in a plan.
     pub fn profiles(&self) -> impl Iterator<Item = ProfilePlan> + '_ {
         self.document.profiles.iter().map(|one| ProfilePlan {
             profile: one.profile.clone(),
@@ -100,7 +101,7 @@ impl ReleasePart {
         self.document.second_build
     }
 
-    /// The longest that its files may be, bytes.
+    /// The maximum size of its files, bytes.
     pub fn part_limit(&self) -> u64 {
         self.document.part_limit
     }
@@ -110,12 +111,13 @@ impl ReleasePart {
         self.document.inputs.is_some()
     }
 
-    /// Where it is.
+    /// Its folder.
     pub fn folder(&self) -> &Utf8Path {
         &self.folder
     }
 
-    /// Bytes that a release needs for it: artifacts, and inputs twice, for they are unpacked once.
+    /// Space that a release needs for it, bytes: its artifacts, and its inputs twice, because they are unpacked
+    /// temporarily.
     pub fn size(&self) -> u64 {
         let artifacts = self.document.profiles.iter().flat_map(|profile| &profile.artifacts);
         let files = artifacts.flat_map(|artifact| &artifact.files);
@@ -128,12 +130,12 @@ impl ReleasePart {
         self.document.inputs.as_ref()
     }
 
-    /// What the leak gate looked at in a profile.
+    /// What the leak gate searched in a profile.
     pub(super) fn searched(&self, number: usize) -> Searched {
         self.document.searched[number]
     }
 
-    /// What tells it from every other part.
+    /// The digest that identifies it.
     pub(super) fn digest(&self) -> Digest {
         self.digest
     }
@@ -142,7 +144,7 @@ impl ReleasePart {
         self.document.started
     }
 
-    /// Whether a finished part is what this plan makes.
+    /// Whether a finished part is the result of this plan.
     pub(super) fn is_made_by(&self, plan: &Plan) -> bool {
         self.check(plan).is_ok()
             && self.document.second_build == plan.second_build
@@ -151,7 +153,7 @@ impl ReleasePart {
             && self.profiles().eq(plan.profiles.iter().cloned())
     }
 
-    /// Refuses a part of something else than the plan is of.
+    /// Refuses a part that does not belong to the plan.
     pub(super) fn check(&self, plan: &Plan) -> Result<(), Error> {
         let own = &self.document;
         let shown = |sources: &[Source]| {
@@ -173,7 +175,7 @@ impl ReleasePart {
         }
     }
 
-    /// Copies what is of a profile into the release's folder. Every file must be what the description says.
+    /// Copies the files of a profile into the release's folder. Every file must match the description.
     pub(super) fn take(&self, number: usize, to: &Utf8Path) -> Result<ProfileRelease, Error> {
         let release = &self.document.profiles[number];
         let from = Folder::open(&self.folder).at("open", &self.folder)?;
@@ -197,7 +199,7 @@ impl ReleasePart {
         Ok(release.clone())
     }
 
-    /// What it has of each profile.
+    /// Its profiles.
     pub(super) fn releases(self) -> Vec<ProfileRelease> {
         self.document.profiles
     }
@@ -212,7 +214,7 @@ pub(super) fn report(release: &ProfileRelease, folder: &Utf8Path) -> Result<Repo
     Ok(report)
 }
 
-/// Writes the description of what was built.
+/// Writes the description of the results.
 pub(super) fn describe(plan: &Plan, results: &Results, started: i64, folder: &Utf8Path) -> Result<(), Error> {
     let digest = |result: &ProfileResult| {
         let path = folder.join(names::report(&result.release.profile));
@@ -246,7 +248,7 @@ fn differs(folder: &Utf8Path, name: &RelativePath) -> Error {
     Error::damaged(folder.join(name.as_str()), format!("it is not the file that {FILE} describes"))
 }
 
-/// Copies a file of this size, and gives the digest of what was copied.
+/// Copies a file of this size, and returns the digest of the copied bytes.
 fn copy(
     from: &Folder,
     place: &Utf8Path,

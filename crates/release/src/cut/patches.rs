@@ -1,4 +1,4 @@
-//! Patches from an earlier release, one a profile that both have.
+//! Patches from an earlier release, one for each profile that both have.
 
 use std::fs::{self, File};
 
@@ -15,7 +15,7 @@ use crate::notes::PatchRow;
 use crate::patch::{self, DiskOf, Header};
 use crate::relative_path::RelativePath;
 
-/// Writes a patch for each profile that the earlier release has too.
+/// Writes a patch for each profile that the earlier release also has.
 pub(super) fn patches(
     plan: &Plan,
     manifest: &Manifest,
@@ -53,7 +53,7 @@ pub(super) fn patches(
         let open = |side: &ReleasedDisk| File::open(side.disk()?).at("open", side.disk()?);
         let made = patch::make(&header, (&open(&base)?, &open(&target)?), &folder.join(name.as_str()))?;
         if made.size > plan.part_limit {
-            // It would have to be cut, and says that next to nothing stayed the same.
+            // It would have to be split, and its size means that hardly anything stayed the same.
             fs::remove_file(folder.join(name.as_str())).at("remove", folder.join(name.as_str()))?;
             let text = format!("no patch for {}: it would have {} MiB", profile.profile, made.size >> 20);
             sink(Event::Warning { text: &text });

@@ -1,4 +1,4 @@
-//! What a release shall be.
+//! The plan of a release.
 
 use camino::Utf8PathBuf;
 use rave_image::digest::{Digest, Hasher};
@@ -10,7 +10,7 @@ use ssh_key::PublicKey;
 use crate::manifest::{Manifest, ProfileRelease, ReleaseFile, SCHEMA};
 use crate::names;
 
-/// What a release shall be.
+/// The plan of a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// Its version.
@@ -19,32 +19,32 @@ pub struct Plan {
     pub base: Base,
     /// The commit, in hexadecimal digits.
     pub commit: String,
-    /// Time stamp of what is built, seconds since 1970.
+    /// Timestamp of what is built, seconds since 1970.
     pub epoch: u64,
-    /// What is released, in this order.
+    /// The released profiles, in this order.
     pub profiles: Vec<ProfilePlan>,
     /// Whether everything is built twice and compared.
     pub second_build: bool,
-    /// The longest that a file may be, bytes.
+    /// The maximum size of a file, bytes.
     pub part_limit: u64,
-    /// What the changelog says of this version.
+    /// The changelog's entry for this version.
     pub changelog: String,
-    /// Files that decide what is built, with their digests.
+    /// Files that determine what is built, with their digests.
     pub sources: Vec<Source>,
     /// Whether the release has an archive of its inputs.
     pub inputs: bool,
-    /// Statements about keys that the release brings along.
+    /// Statements about keys that the release includes.
     pub keys: Option<Utf8PathBuf>,
     /// The folder of an earlier release, which the notes compare with.
     pub previous: Option<Utf8PathBuf>,
-    /// The folder of an earlier release, from which patches lead to this one.
+    /// The folder of an earlier release to make patches from.
     pub patch_from: Option<Utf8PathBuf>,
-    /// Where it goes.
+    /// The output folder.
     #[serde(skip)]
     pub out: Utf8PathBuf,
 }
 
-/// What of a profile shall be released.
+/// The plan of a profile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProfilePlan {
     /// Its name.
@@ -57,7 +57,7 @@ pub struct ProfilePlan {
     pub default_password: bool,
 }
 
-/// A file that decides what is built.
+/// A file that determines what is built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
@@ -68,7 +68,7 @@ pub struct Source {
 }
 
 impl Plan {
-    /// What tells it from every other plan, for a key.
+    /// The digest that identifies it, for keys.
     #[expect(clippy::missing_panics_doc, reason = "plain data always serialises")]
     pub fn digest(&self, key: Option<&PublicKey>) -> Digest {
         let mut hasher = Hasher::default();
@@ -97,7 +97,7 @@ impl Plan {
         }
     }
 
-    /// Whether a finished release is what this plan makes.
+    /// Whether a finished release is the result of this plan.
     pub(super) fn made(&self, manifest: &Manifest) -> bool {
         let wanted = self.profiles.iter().map(|one| (&one.profile, &one.arch, one.formats.clone()));
         let made = manifest.profiles.iter().map(|one| {

@@ -1,4 +1,4 @@
-//! Where a release comes from: SLSA provenance, version 1. Nothing in it names the host, its user or a folder.
+//! The origin of a release: SLSA provenance, version 1. It does not contain the name of the host, its user or a folder.
 
 use serde_json::{Value, json};
 
@@ -8,11 +8,11 @@ use crate::inputs::Entry;
 use crate::manifest::Manifest;
 use crate::statement::{BUILD_TYPE, BUILDER, SLSA, Statement, Subject, rfc3339};
 
-/// What else is known of a release.
+/// Other facts about a release.
 pub(super) struct Evidence<'a> {
-    /// What the leak gate looked at.
+    /// What the leak gate searched.
     pub(super) searched: Searched,
-    /// What the builds took from the network.
+    /// The downloads of the builds.
     pub(super) inputs: &'a [Entry],
 }
 
@@ -39,7 +39,7 @@ pub(super) fn statement(
         .iter()
         .map(|one| json!({"profile": one.profile, "arch": one.arch, "formats": one.formats}))
         .collect();
-    // The commit comes first: `verify` compares it with the manifest's.
+    // The commit must be first: `verify` compares it with the manifest's.
     let commit = json!({"name": "source", "digest": {"gitCommit": plan.commit}});
     let sources =
         plan.sources.iter().map(|source| json!({"name": source.name, "digest": {"sha256": source.sha256}}));

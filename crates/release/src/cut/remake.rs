@@ -1,4 +1,5 @@
-//! What of a release follows from its builds alone, made again: artifacts, bills, the archive of inputs, the manifest.
+//! Recreates the parts of a release that depend only on its builds: artifacts, bills, the archive of inputs, the
+//! manifest.
 
 use camino::Utf8Path;
 use rave_image::inputs::Input;
@@ -12,16 +13,16 @@ use crate::names;
 use crate::parts::write_whole;
 use crate::sbom::Inventory;
 
-/// What was built again of a profile, in the order of the plan's profiles.
+/// The rebuild of a profile, in the order of the plan's profiles.
 #[derive(Debug)]
 pub struct Remade {
-    /// What was built.
+    /// The build.
     pub built: Built,
-    /// What is in its guest.
+    /// The contents of its guest.
     pub inventory: Inventory,
 }
 
-/// Writes it into a folder by the code that wrote it into the release.
+/// Writes it into a folder with the code that also writes a release.
 pub fn remake(
     plan: &Plan,
     builds: &[Remade],

@@ -1,4 +1,4 @@
-//! What the stages before the statements give.
+//! The results of the stages before the statements.
 
 use rave_smoke::report::Report;
 
@@ -6,16 +6,16 @@ use super::inputs::Packed;
 use super::leaks::Searched;
 use crate::manifest::ProfileRelease;
 
-/// Of all profiles.
+/// The results of all profiles.
 pub(super) struct Results {
     pub(super) profiles: Vec<ProfileResult>,
-    /// None where the release has no archive of inputs.
+    /// None if the release has no archive of inputs.
     pub(super) inputs: Option<Packed>,
 }
 
-/// Of a profile.
+/// The result of a profile.
 pub(super) struct ProfileResult {
-    /// With its bills.
+    /// The release's files, including bills.
     pub(super) release: ProfileRelease,
     pub(super) report: Report,
     pub(super) searched: Searched,

@@ -12,7 +12,7 @@ use crate::parts::write_whole;
 use crate::sbom::{Inventory, cyclonedx, spdx};
 use crate::sums::{self, Sums};
 
-/// Writes an inventory by both standards.
+/// Writes an inventory in both standards.
 pub(super) fn write_bills(inventory: &Inventory, stem: &str, folder: &Utf8Path) -> Result<Vec<Bill>, Error> {
     let texts = [
         (cyclonedx::KIND, cyclonedx::ENDING, cyclonedx::render(inventory)),
@@ -29,7 +29,7 @@ pub(super) fn write_bills(inventory: &Inventory, stem: &str, folder: &Utf8Path) 
     texts.into_iter().map(write).collect()
 }
 
-/// Writes `SHA256SUMS` of every file in the folder, and `SHA256SUMS.joined` of what is cut into parts.
+/// Writes `SHA256SUMS` of every file in the folder, and `SHA256SUMS.joined` of the files that are split into parts.
 pub(super) fn checksums(folder: &Utf8Path) -> Result<(), Error> {
     let path = folder.join(names::MANIFEST);
     let bytes = fs::read(&path).at("read", &path)?;
@@ -39,7 +39,7 @@ pub(super) fn checksums(folder: &Utf8Path) -> Result<(), Error> {
     if !joined.0.is_empty() {
         write_whole(&folder.join(sums::JOINED), joined.render().as_bytes())?;
     }
-    // Of artifacts and bills the digests are known from when they were written.
+    // The digests of artifacts and bills are known since they were written.
     let mut list = Sums::default();
     for file in manifest.files() {
         if file.parts.is_empty() {

@@ -1,4 +1,4 @@
-//! The stages that make a release of what was built: description, statements, notes, checksums, signature, proof.
+//! The stages that turn builds into a release: description, statements, notes, checksums, signature, verification.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,14 +26,14 @@ pub(super) struct Sealing<'a, 'l> {
     pub(super) key: &'a SigningKey,
     pub(super) folder: Utf8PathBuf,
     pub(super) ledger: &'a mut Ledger<'l>,
-    /// When the first build began, seconds since 1970.
+    /// Start of the first build, seconds since 1970.
     pub(super) started: i64,
     /// Seconds since 1970.
     pub(super) now: &'a dyn Fn() -> i64,
 }
 
 impl Sealing<'_, '_> {
-    /// How many stages there are here.
+    /// The number of these stages.
     pub(super) fn count(plan: &Plan) -> u64 {
         6 + u64::from(plan.patch_from.is_some())
     }
@@ -131,7 +131,7 @@ impl Sealing<'_, '_> {
         )
     }
 
-    /// The checksums of all that is there, and their signature.
+    /// Writes the checksums of all files, and their signature.
     fn sign(&mut self) -> Result<(), Error> {
         let (plan, key, folder) = (self.plan, self.key, self.folder.clone());
         self.ledger.stage(
@@ -157,7 +157,7 @@ impl Sealing<'_, '_> {
         )
     }
 
-    /// What was made is verified as its receivers will. Never taken from an earlier run.
+    /// Verifies the result as its receivers will. Never reused from an earlier run.
     fn self_check(&mut self) -> Result<(), Error> {
         let (folder, key, now) = (self.folder.clone(), self.key, (self.now)());
         let sink = self.ledger.sink();

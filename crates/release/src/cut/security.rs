@@ -1,4 +1,4 @@
-//! Which packages of a release fix security since an earlier one, by the changelogs in its guests.
+//! The packages with security fixes since an earlier release, according to the changelogs in its guests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -15,16 +15,16 @@ use crate::error::{Error, IoContext as _};
 use crate::manifest::Manifest;
 use crate::notes::{FixesByProfile, Previous};
 
-/// Where packages keep their changelogs (Debian policy 12.7).
+/// The folder of packages' changelogs (Debian policy 12.7).
 const DOCS: &str = "usr/share/doc/";
 
 /// Bytes of a changelog that are read, unpacked: the newest entries come first.
 const LIMIT: u64 = 4 << 20;
 
-/// What package URLs of Debian's packages begin with in [`crate::sbom::diff::Packages`].
+/// The prefix of Debian's package URLs in [`crate::sbom::diff::Packages`].
 const DEBIAN: &str = "deb/debian/";
 
-/// What fixes security, by profile and package. An image in which no changelog can be found is told.
+/// The security fixes, by profile and package. An image without any changelog is reported.
 pub(super) fn fixes(
     manifest: &Manifest,
     folder: &Utf8Path,
@@ -34,7 +34,7 @@ pub(super) fn fixes(
     let mut all = FixesByProfile::new();
     for profile in &manifest.profiles {
         let Some(difference) = previous.changes(profile, folder)? else { continue };
-        // The oldest version of each: it is the one that everything since was a fix of.
+        // The oldest version of each: all later fixes count.
         let changed = difference.changed.iter().filter_map(|(name, [before, _])| {
             Some((name.strip_prefix(DEBIAN)?.to_owned(), before.first()?.clone()))
         });
@@ -64,9 +64,9 @@ pub(super) fn fixes(
     Ok(all)
 }
 
-/// Of each package that has a changelog in the disk.
+/// The fixes of each package with a changelog on the disk.
 fn in_disk(disk: &Utf8Path, changed: &BTreeMap<String, String>) -> Result<BTreeMap<String, Fixes>, Error> {
-    // A package may have its documents in the folder of another one.
+    // A package may share the documentation folder of another one.
     let mut folders: BTreeMap<String, BTreeSet<&str>> =
         changed.keys().map(|name| (name.clone(), BTreeSet::from([name.as_str()]))).collect();
     inside::files(disk, &mut |path, entry| {
@@ -89,7 +89,7 @@ fn in_disk(disk: &Utf8Path, changed: &BTreeMap<String, String>) -> Result<BTreeM
             return Ok(());
         };
         let mut text = Vec::new();
-        // What cannot be unpacked says nothing; what came before counts.
+        // The rest cannot be unpacked; what was read so far counts.
         let _ = MultiGzDecoder::new(content).take(LIMIT).read_to_end(&mut text);
         let text = String::from_utf8_lossy(&text);
         for name in names {

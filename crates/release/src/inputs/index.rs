@@ -1,4 +1,4 @@
-//! `inputs.json`: what is in the archive.
+//! `inputs.json`: the list of the archive's members.
 
 use camino::Utf8Path;
 use rave_image::digest::Digest;
@@ -11,16 +11,16 @@ use crate::strict_json;
 /// The first member.
 pub const INDEX: &str = "inputs.json";
 
-/// The most bytes of the index.
+/// Maximum size of the index, bytes.
 pub(super) const LIMIT: u64 = 8 << 20;
 
-/// The version of the JSON's shape.
+/// The schema version.
 const SCHEMA: u32 = 1;
 
-/// The longest that a member may be, bytes: no package is as large.
+/// Maximum size of a member, bytes: larger than any package.
 const LONGEST: u64 = 4 << 30;
 
-/// The longest path of a member, bytes: what a tar's header has room for (POSIX.1-1988, `name`).
+/// The longest path of a member, bytes: the limit of a tar header (POSIX.1-1988, `name`).
 const LONGEST_PATH: usize = 100;
 
 /// The index.
@@ -39,13 +39,13 @@ pub struct Index {
 pub struct Entry {
     /// Its path.
     pub path: RelativePath,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// Its name where it comes from.
+    /// Its name in its archive or registry.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Its Subresource Integrity string; of npm's packages.
+    /// Its Subresource Integrity string; only for npm packages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub integrity: Option<String>,
     /// Bytes.
@@ -70,7 +70,7 @@ impl Entry {
 }
 
 impl Index {
-    /// Of these members, which are sorted.
+    /// An index of these members, which are sorted.
     pub fn new(inputs: Vec<Entry>) -> Self {
         Self { schema: SCHEMA, inputs }
     }
@@ -81,7 +81,7 @@ impl Index {
         serde_json::to_string_pretty(self).expect("plain data") + "\n"
     }
 
-    /// Reads the member.
+    /// Parses the member.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let index: Self = strict_json::parse(bytes, LIMIT)?;
         if index.schema != SCHEMA {
@@ -92,16 +92,16 @@ impl Index {
         }
         for entry in &index.inputs {
             if entry.path.as_str() == INDEX || entry.path.as_str().len() > LONGEST_PATH {
-                return Err(format!("{} is no path of a member", entry.path));
+                return Err(format!("{} is not a valid path of a member", entry.path));
             }
             if entry.size > LONGEST {
                 return Err(format!("{} has {} bytes, which no input has", entry.path, entry.size));
             }
-            // A crate's name becomes that of a folder.
+            // A crate's name becomes a folder's name.
             let plain =
                 |text: &str| text.parse::<RelativePath>().is_ok_and(|path| !path.as_str().contains('/'));
             if entry.kind == Kind::Crate && !(plain(&entry.name) && plain(&entry.version)) {
-                return Err(format!("{} is no crate by its name", entry.path));
+                return Err(format!("the name of {} is not that of a crate", entry.path));
             }
         }
         Ok(index)

@@ -1,4 +1,4 @@
-//! Reads an archive that may be a stranger's: what is not as it is written here is refused, before anything is made of it.
+//! Reads an untrusted archive: everything that deviates from the written form is refused before it is used.
 
 use std::io::Read;
 
@@ -6,14 +6,14 @@ use rave_image::digest::{Digest, Hasher};
 
 use super::index::{Entry, INDEX, Index, LIMIT};
 
-/// Reads the archive; `take` gets each member's bytes, which count for nothing until all of it was read. Every member must
-/// be what the index says, and nothing else may be there.
+/// Reads the archive; `take` gets each member's bytes, which must not be trusted until the whole archive was read.
+/// Every member must match the index, and there must be no others.
 pub fn read(
     from: &mut dyn Read,
     take: &mut dyn FnMut(&Entry, &mut dyn Read) -> std::io::Result<()>,
 ) -> Result<Index, String> {
     let mut archive = tar::Archive::new(from);
-    // Raw: no member may change what the next one means.
+    // Raw entries: no member may change the meaning of the next one.
     let mut members = archive.entries().map_err(|error| error.to_string())?.raw(true);
     let index = match members.next() {
         Some(member) => index(member.map_err(|error| format!("no tar archive: {error}"))?)?,
@@ -33,7 +33,7 @@ pub fn read(
         }
         let mut hashed = Hashed { from: &mut member, hasher: Hasher::default() };
         take(entry, &mut hashed).map_err(|error| format!("{path}: {error}"))?;
-        // What was not taken counts too.
+        // Bytes that were not read by `take` are hashed too.
         let mut rest = [0; 8192];
         while hashed.read(&mut rest).map_err(|error| format!("{path}: {error}"))? > 0 {}
         let sha256: Digest = hashed.hasher.finish();
@@ -48,7 +48,7 @@ pub fn read(
     }
 }
 
-/// Reads the index alone.
+/// Reads only the index.
 pub fn read_index(from: &mut dyn Read) -> Result<Index, String> {
     let mut archive = tar::Archive::new(from);
     let mut members = archive.entries().map_err(|error| error.to_string())?.raw(true);
@@ -69,7 +69,7 @@ fn index(member: tar::Entry<'_, &mut dyn Read>) -> Result<Index, String> {
     Index::parse(&bytes).map_err(|why| format!("{INDEX}: {why}"))
 }
 
-/// The path of a regular file. Links, folders and headers that change the next member are refused.
+/// The path of a regular file. Links, folders and extension headers are refused.
 fn plain_path(member: &tar::Entry<'_, &mut dyn Read>) -> Result<String, String> {
     let path = String::from_utf8_lossy(&member.path_bytes()).into_owned();
     if member.header().entry_type() != tar::EntryType::Regular {

@@ -1,4 +1,4 @@
-//! The corresponding sources: what a licence that asks for them asks for, by source package and version.
+//! The corresponding sources, as required by some licences, by source package and version.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -8,8 +8,9 @@ use rave_image::inputs::{Input, Kind};
 
 use crate::error::{Error, IoContext as _};
 
-/// The list: source package, version and the packages made of it, one line for each source, separated by tabs. By the archive's own words
-/// about each package: `Source: NAME (VERSION)`, else it is the package itself (deb-control(5)).
+/// The list: source package, version and the packages built from it, one line per source, separated by tabs. The source
+/// is named by the archive's description of each package: `Source: NAME (VERSION)`, otherwise it has the package's own
+/// name (deb-control(5)).
 pub fn sources(inputs: &[Input]) -> Result<String, Error> {
     let mut found: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for input in inputs.iter().filter(|input| input.kind == Kind::Stanza) {

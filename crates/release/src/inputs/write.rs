@@ -21,7 +21,7 @@ pub struct Written {
     pub sha256: Digest,
 }
 
-/// The members that these inputs make. Each must be what its lock says.
+/// The members for these inputs. Each must match its lock.
 pub fn entries(inputs: &[Input]) -> Result<Vec<Entry>, Error> {
     let entry = |input: &Input| {
         interrupt::check().map_err(|_| Error::Interrupted)?;

@@ -1,4 +1,4 @@
-//! What packages bring along that looks like a secret and is none: reviewed, by rule and path, each with its reason.
+//! Files of packages that look like secrets but are not: a reviewed list by rule and path, each with a reason.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,15 +10,15 @@ const LIST: &str = include_str!("allowed.txt");
 /// A line of the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllowedEntry {
-    /// What it would be.
+    /// The rule that it would break.
     pub rule: Rule,
-    /// The file's path without a leading slash; `*` stands for any text.
+    /// The file's path without a leading slash; `*` matches any text.
     pub path: String,
-    /// Why it is none.
+    /// Why it is not a leak.
     pub reason: String,
 }
 
-/// The list, and which of its lines were needed.
+/// The list, with a record of which lines were needed.
 #[derive(Debug, Clone)]
 pub struct Allowed {
     entries: Vec<(AllowedEntry, bool)>,
@@ -31,14 +31,14 @@ impl Allowed {
         Self::parse(LIST).expect("a test reads it")
     }
 
-    /// Reads a list: `RULE PATH: REASON` a line, and lines that begin with `#`.
+    /// Parses a list: one `RULE PATH: REASON` per line, and comments that start with `#`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let entries = lines.map(|line| Ok((entry(line)?, false))).collect::<Result<_, String>>()?;
         Ok(Self { entries })
     }
 
-    /// Whether something may be in a file, which is remembered.
+    /// Whether a finding is allowed in a file; marks the line as needed.
     pub(super) fn allows(&mut self, rule: Rule, path: &str) -> bool {
         let mut found = false;
         for (entry, used) in &mut self.entries {
@@ -54,7 +54,7 @@ impl Allowed {
         self.entries.iter().filter(|(_, used)| *used).count()
     }
 
-    /// Lines that were not.
+    /// The lines that were not needed.
     pub fn stale(&self) -> impl Iterator<Item = &AllowedEntry> {
         self.entries.iter().filter(|(_, used)| !used).map(|(entry, _)| entry)
     }
@@ -75,7 +75,7 @@ fn entry(line: &str) -> Result<AllowedEntry, String> {
     Ok(AllowedEntry { rule, path: path.to_owned(), reason: reason.trim().to_owned() })
 }
 
-/// `*` stands for any text.
+/// Matches a pattern in which `*` stands for any text.
 fn fits(pattern: &str, path: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|start| path.strip_prefix(start)) else { return false };

@@ -1,5 +1,5 @@
-//! Archives of cpio in the form that the kernel takes (its documentation, "initramfs buffer format"): `newc`, with or without
-//! checksums. Whatever is not is invalid data.
+//! cpio archives in the kernel's format (its documentation, "initramfs buffer format"): `newc`, with or without
+//! checksums. Anything else is invalid data.
 
 use std::io::{self, Read};
 
@@ -9,10 +9,10 @@ const HEADER: usize = 110;
 /// The last member.
 const TRAILER: &[u8] = b"TRAILER!!!";
 
-/// The longest name, with its zero (limits.h, `PATH_MAX`).
+/// The longest name, including its NUL (limits.h, `PATH_MAX`).
 const LONGEST_NAME: u32 = 4096;
 
-/// The bits of `mode` that tell what a member is, and a regular file's (inode(7)).
+/// The bits of `mode` with the file type, and their value for a regular file (inode(7)).
 const KIND: u32 = 0o170_000;
 const REGULAR: u32 = 0o100_000;
 
@@ -21,10 +21,10 @@ pub(super) fn begins(head: &[u8]) -> bool {
     head.starts_with(b"070701") || head.starts_with(b"070702")
 }
 
-/// Is shown a member's name, without slashes in front, and its bytes.
+/// Visits a member's name, without leading slashes, and its bytes.
 pub(super) type EachMember<'a> = dyn FnMut(&[u8], &mut dyn Read) -> io::Result<()> + 'a;
 
-/// Shows each regular file up to the last member.
+/// Visits each regular file up to the trailer.
 pub(super) fn members(from: &mut dyn Read, show: &mut EachMember<'_>) -> io::Result<()> {
     loop {
         let mut header = [0; HEADER];
@@ -61,7 +61,7 @@ pub(super) fn members(from: &mut dyn Read, show: &mut EachMember<'_>) -> io::Res
     }
 }
 
-/// The bytes after zeros, as archives are padded: one byte, or none at the end.
+/// Skips the zero padding between archives: returns the next byte, or none at the end.
 pub(super) fn behind_zeros(from: &mut dyn Read) -> io::Result<Vec<u8>> {
     let mut chunk = [0];
     loop {
@@ -73,7 +73,7 @@ pub(super) fn behind_zeros(from: &mut dyn Read) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Names and contents end at a multiple of 4.
+/// Names and contents are padded to a multiple of 4.
 fn padding(length: u64) -> u64 {
     length.next_multiple_of(4) - length
 }
@@ -82,7 +82,7 @@ fn skip(from: &mut dyn Read, count: u64) -> io::Result<()> {
     if io::copy(&mut from.take(count), &mut io::sink())? == count {
         Ok(())
     } else {
-        Err(invalid("the archive is cut"))
+        Err(invalid("the archive is truncated"))
     }
 }
 
@@ -91,5 +91,5 @@ fn invalid(why: &str) -> io::Error {
 }
 
 fn cut(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::UnexpectedEof { invalid("the archive is cut") } else { error }
+    if error.kind() == io::ErrorKind::UnexpectedEof { invalid("the archive is truncated") } else { error }
 }

@@ -1,4 +1,4 @@
-//! What is found: by which rule and where, never what.
+//! Findings: the rule and the place, never the content.
 
 use std::fmt;
 
@@ -10,17 +10,17 @@ use serde::{Deserialize, Serialize};
 pub enum Rule {
     /// A private key: PEM, OpenSSH, PGP, `PuTTY`, age.
     PrivateKey,
-    /// An access token of a service, by the form that the service gives its own.
+    /// An access token of a service, recognised by its documented form.
     Token,
-    /// A file in which programs keep credentials, or a line of one.
+    /// A file in which programs store credentials, or a line of one.
     Credential,
-    /// A host key of SSH: a guest makes its own.
+    /// An SSH host key: a guest generates its own.
     HostKey,
-    /// What tells a machine from others, or seeds its random pool.
+    /// An identifier of a machine, or a seed of its random number generator.
     MachineId,
-    /// What somebody typed or visited.
+    /// A history of commands or visited pages.
     History,
-    /// A folder of the host that built it.
+    /// A folder of the build host.
     BuildPath,
     /// The user who built it.
     BuilderUser,
@@ -42,7 +42,7 @@ impl Rule {
         Self::BuilderHost,
     ];
 
-    /// What it is called.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::PrivateKey => "private-key",
@@ -57,7 +57,7 @@ impl Rule {
         }
     }
 
-    /// Whether a package may bring an example of it along. No package knows its builder.
+    /// Whether a package may legitimately contain an example. No package knows the builder's names.
     pub fn may_be_allowed(self) -> bool {
         !matches!(self, Self::BuildPath | Self::BuilderUser | Self::BuilderHost)
     }
@@ -73,9 +73,9 @@ impl fmt::Display for Rule {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Place {
-    /// A file in it, by its path without a leading slash.
+    /// A file in the disk, by its path without a leading slash.
     File(String),
-    /// A byte of the disk that belongs to no file in which the same was found: free space, slack, a table.
+    /// A byte of the disk outside files in which the same was found: free space, slack, a table.
     Disk(u64),
     /// A byte of the artifact's own file.
     Container(u64),
@@ -94,11 +94,11 @@ impl fmt::Display for Place {
 /// Something that must not be there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Finding {
-    /// Which rule.
+    /// The rule.
     pub rule: Rule,
     /// The artifact's file.
     pub artifact: String,
-    /// Where in it.
+    /// The place in it.
     pub place: Place,
 }
 

@@ -1,4 +1,4 @@
-//! Looks into every artifact of a release.
+//! Searches every artifact of a release.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
@@ -18,30 +18,30 @@ use super::paths;
 use super::scanner::{Match, Scanner};
 use crate::error::{Error, IoContext as _};
 
-/// The name of what it does in progress events.
+/// Its name in progress events.
 pub const STAGE: &str = "leak gate";
 
-/// The most places outside of files that are told of one rule in one artifact: a disk full of keys says no more than these.
+/// How many places outside files are reported per rule and artifact: more would add nothing.
 const MOST_PLACES: usize = 8;
 
-/// The most files that are told of which not all could be unpacked.
+/// How many incompletely unpacked files are reported.
 const MOST_UNREAD: usize = 20;
 
-/// Bytes of a disk that are compared at once.
+/// Bytes of a disk that are hashed at once.
 const CHUNK: usize = 1 << 20;
 
-/// What is looked into, and for what.
+/// What to search, and for what.
 #[derive(Debug)]
 pub struct Gate<'a> {
     /// The files of the artifacts.
     pub artifacts: &'a [Utf8PathBuf],
-    /// What the builder is called.
+    /// The builder's names.
     pub names: &'a BuilderNames,
-    /// What may be there.
+    /// The allowed findings.
     pub allowed: Allowed,
 }
 
-/// What was looked at.
+/// The result of a search.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// What must not be there.
@@ -50,13 +50,13 @@ pub struct Report {
     pub disks: u64,
     /// Files in them.
     pub files: u64,
-    /// Lines of the list of what is allowed that were needed.
+    /// How many lines of the allowed list were needed.
     pub allowed: usize,
-    /// What a reader should know: which disks were the same, which names were not searched, which lines are stale.
+    /// Notes for readers: which disks were identical, which names were not searched, which lines are stale.
     pub notes: Vec<String>,
 }
 
-/// Looks into every artifact.
+/// Searches every artifact.
 pub fn gate(gate: Gate<'_>, sink: Sink<'_>) -> Result<Report, Error> {
     let (needles, notes) = gate.names.needles();
     let report = Report { notes, ..Report::default() };
@@ -93,13 +93,13 @@ struct Search {
     allowed: Allowed,
     findings: BTreeSet<Finding>,
     report: Report,
-    /// Artifacts by the digest of their disk, and what was found in it.
+    /// Artifacts by the digest of their disk, with the findings in it.
     disks: BTreeMap<Digest, (String, Known)>,
-    /// Files of which not all could be unpacked, and why; what could be was searched.
+    /// Files that could not be unpacked completely, and why; the unpacked part was searched.
     unread: BTreeMap<String, String>,
 }
 
-/// Secrets that were found: the same bytes at another place of the disk, and of its container, are no other finding.
+/// Secrets that were found: the same bytes elsewhere in the disk or its container are not a new finding.
 type Known = HashSet<(Rule, Digest)>;
 
 impl Search {
@@ -126,7 +126,7 @@ impl Search {
             }
         }
         if opened.disk.as_deref() != Some(path) {
-            // A container has parts of its disk in it as they are.
+            // A container may include parts of its disk unchanged.
             self.places(&name, path, &mut known, Place::Container)?;
         }
         Ok(())
@@ -177,7 +177,7 @@ impl Search {
         Ok(())
     }
 
-    /// All that is in a file's bytes and was not found before.
+    /// Adds new findings in the raw bytes of a file.
     fn places(
         &mut self,
         artifact: &str,
@@ -202,12 +202,12 @@ impl Search {
     }
 }
 
-/// What one file breaks, and what it hides.
+/// The search of one file and of the files packed in it.
 struct Seen<'a> {
     scanner: &'a Scanner,
     known: &'a mut Known,
     broken: BTreeSet<(String, Rule)>,
-    /// Found in this file, or in what it hides.
+    /// Found in this file, or in files packed in it.
     here: Known,
     unread: &'a mut BTreeMap<String, String>,
     artifact: &'a str,
@@ -246,7 +246,7 @@ impl Look for Seen<'_> {
     }
 }
 
-/// What a file hides, for a test and a fuzz target: nothing is searched, and little is unpacked.
+/// Unpacks a file with low limits and without searching, for a test and a fuzz target.
 pub(crate) fn look_into(bytes: &[u8]) -> io::Result<()> {
     struct Count(u64);
     impl Look for Count {
@@ -266,12 +266,12 @@ pub(crate) fn look_into(bytes: &[u8]) -> io::Result<()> {
     const LIMIT: u64 = 1 << 20;
     let mut count = Count(0);
     packed::file("file", &mut &*bytes, LIMIT, &mut count)?;
-    // What is packed is read as it is, too, in each layer.
+    // In each layer the packed bytes are also read unchanged.
     assert!(count.0 <= 8 * LIMIT + bytes.len() as u64, "{} bytes of {}", count.0, bytes.len());
     Ok(())
 }
 
-/// Tells disks from one another: a MiB of zeros does not count, whether it was written or left out.
+/// A digest that identifies a disk: a MiB of zeros is ignored, whether written or a hole.
 fn digest_of_disk(path: &Utf8Path) -> io::Result<Digest> {
     let mut file = File::open(path)?;
     let mut hasher = Hasher::default();

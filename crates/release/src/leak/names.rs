@@ -1,13 +1,13 @@
-//! What the builder is called: needles that are searched in every byte.
+//! The builder's names, which are searched in every byte.
 
 use serde::{Deserialize, Serialize};
 
 use super::finding::Rule;
 
-/// The shortest name that is searched, bytes: a shorter one is in every program by chance.
+/// The shortest name that is searched, bytes: shorter ones occur in every program by chance.
 const SHORTEST: usize = 5;
 
-/// Names that are everybody's.
+/// Common names, which are not searched.
 const EVERYBODYS: &[&str] = &[
     "root",
     "user",
@@ -33,7 +33,7 @@ const EVERYBODYS: &[&str] = &[
     "postgres",
 ];
 
-/// Folders that are everybody's.
+/// Common folders, which are not searched.
 const COMMON: &[&str] = &[
     "/",
     "/root",
@@ -60,7 +60,7 @@ pub struct BuilderNames {
     pub paths: Vec<String>,
 }
 
-/// A needle.
+/// A text to search for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Needle {
     pub(super) rule: Rule,
@@ -68,7 +68,7 @@ pub(super) struct Needle {
 }
 
 impl BuilderNames {
-    /// What is searched, and what is not, in words.
+    /// The texts to search for, and notes about skipped ones.
     pub(super) fn needles(&self) -> (Vec<Needle>, Vec<String>) {
         let (mut needles, mut skipped) = (Vec::new(), Vec::new());
         for (rule, name) in [(Rule::BuilderUser, &self.user), (Rule::BuilderHost, &self.host)] {
@@ -86,13 +86,13 @@ impl BuilderNames {
                 needles.push(Needle { rule: Rule::BuildPath, text: path.to_owned() });
             }
         }
-        // The longer one first: it says more.
+        // Longer ones first: they are more specific.
         needles.sort_by_key(|needle| std::cmp::Reverse(needle.text.len()));
         (needles, skipped)
     }
 }
 
-/// Whether a match stands alone: a path at its start, a name at both ends.
+/// Whether a match is delimited: a path at its start, a name at both ends.
 pub(super) fn stands_alone(rule: Rule, before: Option<u8>, after: Option<u8>) -> bool {
     let joins = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
     match rule {

@@ -1,5 +1,5 @@
-//! Files that hide others: compressed by gzip, xz or zstd, and archives of cpio, as an initrd is. What is in them is shown
-//! as far as it can be unpacked within limits; where that ends is told.
+//! Files that contain others: compressed with gzip, xz or zstd, and cpio archives, such as an initrd. Their content is
+//! visited as far as it can be unpacked within limits; reaching a limit is reported.
 
 use std::io::{self, BufRead, BufReader, Read, Seek as _};
 
@@ -10,19 +10,19 @@ use rave_process::interrupt;
 
 use super::cpio;
 
-/// How often a file may be packed in another: a module of the kernel in an initrd in a disk is the third.
+/// Maximum nesting of packed files: a kernel module in an initrd on a disk is the third layer.
 const MOST_LAYERS: usize = 4;
 
-/// The most bytes that a file is unpacked to: nothing in a guest is as large, and a few KiB may claim to be.
+/// Maximum unpacked size of a file, bytes: nothing in a guest is as large, but a few KiB may claim to be.
 pub(super) const LONGEST: u64 = 2 << 30;
 
-/// Bytes of a compressed file that are kept in memory, so that it can be read twice; a longer one is copied to a file.
+/// Maximum size of a compressed file that is kept in memory for reading it twice; a larger one is copied to a file.
 const IN_MEMORY: usize = 8 << 20;
 
-/// What a decoder may take, bytes: xz(1) and zstd(1) ask no more for what they compress at their usual levels.
+/// Memory limit of a decoder, bytes: enough for files compressed by xz(1) and zstd(1) at their usual levels.
 const MEMORY: u32 = 128 << 20;
 
-/// Bytes at the start of a file by which it is known and judged.
+/// Bytes at the start of a file that determine its type.
 pub(super) const HEAD: u64 = 64;
 
 /// How a file is packed.
@@ -34,7 +34,7 @@ enum Packing {
 }
 
 impl Packing {
-    /// By its first bytes (RFC 1952; the .xz file format, 2.1.1.1; RFC 8878, 3.1.1).
+    /// Recognised by its first bytes (RFC 1952; the .xz file format, 2.1.1.1; RFC 8878, 3.1.1).
     fn of(head: &[u8]) -> Option<Self> {
         match head {
             [0x1f, 0x8b, 8, ..] => Some(Self::Gzip),
@@ -57,29 +57,29 @@ impl Packing {
     }
 }
 
-/// What is found in a file.
+/// Visitor of a file's content.
 pub(super) trait Look {
-    /// Bytes that are no archive and not compressed: all of a file, or of what a file unpacks to.
+    /// Bytes that are neither an archive nor compressed: a whole file, or its unpacked content.
     fn bytes(&mut self, path: &str, content: &mut dyn Read) -> io::Result<()>;
 
-    /// All bytes of a file that was unpacked, as they are: what was found in it is no other finding here.
+    /// The raw bytes of a file that was also unpacked: repeated findings do not count.
     fn packed(&mut self, path: &str, content: &mut dyn Read) -> io::Result<()>;
 
-    /// A member of an archive, before its bytes: its path behind that of the archive, and its first bytes.
+    /// A member of an archive, before its bytes: the archive's path, the member's name, and its first bytes.
     fn member(&mut self, path: &str, name: &[u8], head: &[u8]) -> io::Result<()>;
 
-    /// Why not all of a file could be looked at.
+    /// Why a file could not be read completely.
     fn unread(&mut self, path: &str, why: &str);
 }
 
-/// Shows a file, and all that it hides: at most so many bytes of it.
+/// Visits a file and everything packed in it, at most `limit` unpacked bytes.
 pub(super) fn file(path: &str, content: &mut dyn Read, limit: u64, look: &mut dyn Look) -> io::Result<()> {
     Unpacker { look, left: limit }.file(path, content, 0)
 }
 
 struct Unpacker<'a> {
     look: &'a mut dyn Look,
-    /// Bytes that may still be unpacked of the outermost file.
+    /// Bytes that may still be unpacked from the outermost file.
     left: u64,
 }
 
@@ -111,13 +111,12 @@ impl Unpacker<'_> {
         }
         drop(unpacked);
         done?;
-        // Its bytes count as they are too: something may be behind what can be unpacked.
+        // The raw bytes are visited too: something may follow the part that can be unpacked.
         kept.rewind()?;
         self.look.packed(path, &mut kept)
     }
 
-    /// Archives one behind another, and what follows them, as the kernel takes an initrd (its documentation, "initramfs
-    /// buffer format").
+    /// Concatenated archives and what follows them, as in an initrd (kernel documentation, "initramfs buffer format").
     fn archive(&mut self, path: &str, content: impl Read, layer: usize) -> io::Result<()> {
         let mut content = BufReader::new(content);
         let mut head = Vec::new();
@@ -150,7 +149,8 @@ impl Unpacker<'_> {
     }
 }
 
-/// What a decoder gives, as far as the limit: its end, a fault and the limit are all ends here, and the last two are kept.
+/// The output of a decoder up to the limit: its end, an error and the limit all end the stream; the latter two are
+/// recorded.
 struct Unpacked<'a> {
     from: Box<dyn Read + 'a>,
     left: u64,
@@ -163,7 +163,7 @@ impl Read for Unpacked<'_> {
             return Ok(0);
         }
         if self.left == 0 {
-            // Whether anything is left tells a file that is just as long from a longer one.
+            // Distinguishes a file that ends exactly at the limit from a longer one.
             if self.from.read(&mut [0]).is_ok_and(|count| count > 0) {
                 self.why = Some("it unpacks to more than is looked at".into());
             }

@@ -1,8 +1,8 @@
-//! Files that must not be there, by their names: what is in them has no form of its own.
+//! Files that are forbidden by name, because their content has no recognisable form.
 
 use super::finding::Rule;
 
-/// What histories of programs are called.
+/// Names of histories.
 const HISTORIES: &[&str] = &[
     ".bash_history",
     ".zsh_history",
@@ -25,7 +25,7 @@ const HISTORIES: &[&str] = &[
     "known_hosts",
 ];
 
-/// What files with credentials are called, by the end of their paths.
+/// Path suffixes of files with credentials.
 const CREDENTIALS: &[&str] = &[
     ".netrc",
     ".git-credentials",
@@ -48,7 +48,7 @@ const CREDENTIALS: &[&str] = &[
     "etc/apt/auth.conf",
 ];
 
-/// What tells a machine from others.
+/// Files that identify a machine.
 const MACHINES: &[&str] = &[
     "var/lib/dbus/machine-id",
     "var/lib/systemd/random-seed",
@@ -57,7 +57,7 @@ const MACHINES: &[&str] = &[
     "var/lib/urandom/random-seed",
 ];
 
-/// Folders in which a file is a credential, whatever it is called.
+/// Folders in which every file is a credential.
 const FOLDERS: &[&str] = &[
     "etc/NetworkManager/system-connections/",
     "etc/apt/auth.conf.d/",
@@ -66,14 +66,14 @@ const FOLDERS: &[&str] = &[
     "etc/credstore.encrypted/",
 ];
 
-/// Which rule a file breaks by being there. `head` are its first bytes; an empty file breaks none.
+/// The rule that a file breaks by existing. `head` is its first bytes; an empty file breaks none.
 pub(super) fn broken(path: &str, head: &[u8]) -> Option<Rule> {
     if head.is_empty() {
         return None;
     }
     let name = path.rsplit('/').next().unwrap_or(path);
     if path == "etc/machine-id" {
-        // systemd's own word for "make one at the next boot" (machine-id(5)).
+        // systemd's placeholder for generating one at the next boot (machine-id(5)).
         let text = head.trim_ascii();
         return (!text.is_empty() && text != b"uninitialized").then_some(Rule::MachineId);
     }

@@ -1,4 +1,4 @@
-//! Looks for secrets and names in a stream of any length, in bounded memory.
+//! Searches secrets and names in a stream of any length, in bounded memory.
 
 use std::io::{self, Read};
 
@@ -10,27 +10,27 @@ use super::finding::Rule;
 use super::names::{self, Needle};
 use super::secrets::{self, AHEAD, SECRETS};
 
-/// Bytes that are looked at at once.
+/// Bytes searched at once.
 const CHUNK: usize = 1 << 20;
 
-/// Something in a stream.
+/// A match in a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Match {
     pub(super) rule: Rule,
-    /// Where it begins.
+    /// Its offset.
     pub(super) at: u64,
-    /// Tells it from other secrets, without being one.
+    /// Distinguishes it from other secrets without revealing it.
     pub(super) what: Digest,
 }
 
-/// All that is searched.
+/// The search for all patterns.
 pub(super) struct Scanner {
     beginnings: AhoCorasick,
     needles: Vec<Needle>,
 }
 
 impl Scanner {
-    /// For every kind of secret, and these.
+    /// Searches for every kind of secret, and these needles.
     pub(super) fn new(needles: Vec<Needle>) -> Self {
         let texts = SECRETS.iter().map(|kind| kind.start);
         let texts = texts.chain(needles.iter().map(|needle| needle.text.as_str()));
@@ -41,10 +41,10 @@ impl Scanner {
         Self { beginnings, needles }
     }
 
-    /// Reads all of a stream; what is found is told in its order.
+    /// Reads a whole stream; reports matches in order.
     pub(super) fn scan(&self, from: &mut dyn Read, found: &mut dyn FnMut(Match)) -> io::Result<()> {
         let mut buffer: Vec<u8> = Vec::with_capacity(CHUNK + AHEAD + 1);
-        // Where the buffer starts in the stream, and how much of it was looked at before.
+        // The buffer's offset in the stream, and how much of it was searched before.
         let (mut start, mut done) = (0_u64, 0);
         loop {
             interrupt::check().map_err(io::Error::other)?;
@@ -57,7 +57,7 @@ impl Scanner {
             if is_end {
                 return Ok(());
             }
-            // One byte more stays: what stands in front of a beginning counts.
+            // Keep one more byte: the byte before a match matters.
             let gone = limit.max(done).saturating_sub(1);
             buffer.drain(..gone);
             start += gone as u64;
@@ -75,7 +75,7 @@ impl Scanner {
             if let Some((rule, what)) = self.judge(hit.pattern().as_usize(), before, &buffer[hit.start()..]) {
                 found(Match { rule, at: start + hit.start() as u64, what });
             }
-            // Not behind the whole of it: a name may be within a path.
+            // Not after the whole match: a name may be inside a path.
             from = hit.start() + 1;
         }
     }

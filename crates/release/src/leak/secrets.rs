@@ -1,24 +1,24 @@
-//! What secrets look like: how each begins, and what must follow for it to be one.
+//! The forms of secrets: how each starts, and what must follow.
 
 use super::finding::Rule;
 
-/// The most bytes that are looked at behind the beginning of a secret.
+/// How many bytes after the start of a secret are examined at most.
 pub(super) const AHEAD: usize = 1024;
 
-/// What comes behind a beginning.
+/// What must follow the start.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Tail {
-    /// At least so many bytes of a class.
+    /// At least this many bytes of a class.
     AtLeast(usize, Class),
-    /// Exactly so many, and then none of letters and digits.
+    /// Exactly this many, not followed by a letter or digit.
     Exactly(usize, Class),
-    /// A PEM label, a line's end and Base64.
+    /// A PEM label, a line end and Base64.
     Pem,
-    /// A value behind `=` or `:`.
+    /// A value after `=` or `:`.
     Value,
 }
 
-/// Bytes that a secret is made of.
+/// The characters of a secret.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Class {
     Word,
@@ -48,7 +48,7 @@ const fn token(start: &'static str, tail: Tail) -> Secret {
     Secret { rule: Rule::Token, start, tail }
 }
 
-/// The kinds. Forms of tokens are those that the services themselves document for scanners.
+/// The kinds of secrets. The forms of tokens are those that the services document for scanners.
 pub(super) const SECRETS: &[Secret] = &[
     Secret { rule: Rule::PrivateKey, start: "-----BEGIN ", tail: Tail::Pem },
     Secret { rule: Rule::PrivateKey, start: "---- BEGIN ", tail: Tail::Pem },
@@ -78,13 +78,13 @@ pub(super) const SECRETS: &[Secret] = &[
     Secret { rule: Rule::Credential, start: "aws_secret_access_key", tail: Tail::Value },
 ];
 
-/// The fewest different bytes of a token: those of documentation are rows of one letter.
+/// The minimum number of different bytes in a token: examples in documentation repeat one letter.
 const DIFFERENT: usize = 10;
 
-/// The fewest bytes of Base64 behind a PEM label: a program that reads keys has the label alone.
+/// The minimum length of Base64 after a PEM label: programs that read keys contain only the label.
 const BASE64: usize = 40;
 
-/// The secret itself, where `bytes` begin with one; `before` is the byte in front.
+/// The secret itself, if `bytes` start with one; `before` is the preceding byte.
 pub(super) fn secret<'a>(kind: &Secret, before: Option<u8>, bytes: &'a [u8]) -> Option<&'a [u8]> {
     let rest = &bytes[kind.start.len()..];
     match kind.tail {
@@ -117,7 +117,7 @@ fn is_mixed(bytes: &[u8]) -> bool {
     has_digit && seen.iter().filter(|seen| **seen).count() >= DIFFERENT
 }
 
-/// RFC 7468, RFC 1421 (lines of a header in front of the Base64), RFC 4880 (`BLOCK`), RFC 4716 (four dashes and a space).
+/// RFC 7468, RFC 1421 (header lines before the Base64), RFC 4880 (`BLOCK`), RFC 4716 (four dashes and a space).
 fn pem(rest: &[u8]) -> Option<&[u8]> {
     let label = rest.get(..40).unwrap_or(rest);
     let end = label.windows(4).position(|dashes| dashes == b"----")?;
@@ -141,7 +141,7 @@ fn pem(rest: &[u8]) -> Option<&[u8]> {
     (length >= BASE64 && is_mixed(&body[..BASE64])).then(|| &body[..BASE64])
 }
 
-/// A line's end as it is, or as a string of a program has it: `\n`, `\r\n`, `\\n`, `" +`, indentation.
+/// Skips a line end, literal or as in a program's string: `\n`, `\r\n`, `\\n`, `" +`, indentation.
 fn behind_line_end(bytes: &[u8]) -> &[u8] {
     let mut rest = bytes;
     for _ in 0..64 {
@@ -154,10 +154,10 @@ fn behind_line_end(bytes: &[u8]) -> &[u8] {
     rest
 }
 
-/// The fewest bytes of a value: shorter ones are examples.
+/// The minimum length of a value: shorter ones are examples.
 const VALUE: usize = 16;
 
-/// `= value`, `: "value"`; not a variable in its place, nor an expression.
+/// `= value`, `: "value"`; not a variable or an expression.
 fn value(rest: &[u8]) -> Option<&[u8]> {
     let at = rest.iter().take(4).position(|byte| b"=:".contains(byte))?;
     if !rest[..at].iter().all(|byte| b" \t\"'".contains(byte)) {
@@ -184,7 +184,7 @@ mod tests {
         })
     }
 
-    /// Made here, so that no scanner takes this file for a leak.
+    /// Generated, so that no scanner reports this file.
     fn letters(length: usize) -> String {
         "a1B2c3D4e5F6g7H8i9J0kLmNoPqRsTuVwXyZ".chars().cycle().take(length).collect()
     }

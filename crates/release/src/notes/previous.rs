@@ -14,7 +14,7 @@ use crate::names;
 use crate::sbom::cyclonedx;
 use crate::sbom::diff::{self, BillDifference};
 
-/// It.
+/// An earlier release.
 #[derive(Debug)]
 pub struct Previous {
     manifest: Manifest,
@@ -24,7 +24,7 @@ pub struct Previous {
 }
 
 impl Previous {
-    /// Reads its manifest, and its reports where they are there. It is not verified: it is the releaser's own.
+    /// Reads its manifest, and its reports if they exist. It is not verified: it is the releaser's own.
     pub fn read(folder: &Utf8Path) -> Result<Self, Error> {
         let path = folder.join(names::MANIFEST);
         let bytes = fs::read(&path).at("read", &path)?;
@@ -47,7 +47,7 @@ impl Previous {
         &self.manifest.version
     }
 
-    /// How the packages of a profile differ from those that it had. None where it did not have the profile.
+    /// The changes of a profile's packages since then. None if it did not have the profile.
     pub fn changes(
         &self,
         profile: &ProfileRelease,
@@ -68,7 +68,7 @@ impl Previous {
         Ok(Some(diff::compare(&read(&old_path)?, &read(&new_path)?)))
     }
 
-    /// Bytes of a file of an artifact.
+    /// Size of an artifact's file, bytes.
     pub(super) fn size(&self, profile: &str, format: Format, number: usize) -> Option<u64> {
         let profile = self.manifest.profiles.iter().find(|old| old.profile == profile)?;
         let artifact = profile.artifacts.iter().find(|artifact| artifact.format == format)?;

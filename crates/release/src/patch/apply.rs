@@ -1,4 +1,4 @@
-//! Reads a patch, which may be a stranger's, and makes the newer disk of the older one.
+//! Applies an untrusted patch: makes the newer disk from the older one.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,7 +17,7 @@ use super::header::{Header, LIMIT};
 use super::make::longest_frame;
 use crate::error::{Error, IoContext as _};
 
-/// The name of what it does in progress events.
+/// Its name in progress events.
 pub const STAGE: &str = "patch";
 
 /// Reads the header; the records follow.
@@ -40,11 +40,11 @@ pub fn read_header(from: &mut dyn Read) -> io::Result<Header> {
 }
 
 fn cut(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::UnexpectedEof { invalid("it is cut") } else { error }
+    if error.kind() == io::ErrorKind::UnexpectedEof { invalid("it is truncated") } else { error }
 }
 
-/// Reads the records behind the header, and shows every block of the newer disk in order. What was shown counts for nothing
-/// unless all of it is what the header says: invalid data is an error of that kind.
+/// Reads the records after the header, and visits every block of the newer disk in order. The blocks must not be
+/// trusted unless the whole disk matches the header; otherwise the error kind is invalid data.
 pub fn apply(
     header: &Header,
     from: &mut dyn Read,
@@ -65,7 +65,7 @@ pub fn apply(
         frame.clear();
         from.take(count).read_to_end(&mut frame)?;
         if frame.len() as u64 != count {
-            return Err(invalid("it is cut"));
+            return Err(invalid("it is truncated"));
         }
         let own = if count == 0 {
             if start + length > header.base.size {
@@ -84,7 +84,7 @@ pub fn apply(
         })?;
     }
     if from.read(&mut [0])? > 0 {
-        return Err(invalid("something is behind its last record"));
+        return Err(invalid("there is data after its last record"));
     }
     let found = hasher.finish();
     if found != header.target.sha256 {
@@ -105,7 +105,7 @@ fn unpack(frame: &[u8], prefix: &[u8], limit: usize) -> io::Result<Vec<u8>> {
     Ok(own)
 }
 
-/// Makes the newer disk in `to`, sparse: whole or not at all. A base that is another disk is refused first.
+/// Makes the newer disk in `to`, sparse and atomically. A base that is a different disk is refused first.
 pub fn into_file(
     header: &Header,
     (patch, from): (&Utf8Path, &mut dyn Read),
@@ -116,7 +116,7 @@ pub fn into_file(
     let disk = File::open(base).at("open", base)?;
     let size = disk.metadata().at("read", base)?.len();
     let wanted = &header.base;
-    // A disk may have grown in its container, with nothing behind its end.
+    // A disk may have grown in its container, with nothing after its original end.
     let found = if size >= wanted.size {
         Some(Digest::of_reader((&disk).take(wanted.size)).at("read", base)?)
     } else {

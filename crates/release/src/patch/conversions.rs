@@ -1,4 +1,4 @@
-//! Which formats follow from a raw disk byte by byte, and by which program: found out by doing it.
+//! Which formats can be reproduced from a raw disk byte by byte, and with which program: determined by trying.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -17,11 +17,11 @@ use crate::error::{Error, IoContext as _};
 use crate::folder::Folder;
 use crate::manifest::ProfileRelease;
 
-/// The formats that are tried, with the program that writes them. What else a release has describes a machine, or has a
-/// live system in it: a disk alone does not tell these.
+/// The formats that are tried, with the program that writes them. Other formats describe a machine or contain a live
+/// system, which cannot be derived from a disk alone.
 const TRIED: [(Format, &str); 1] = [(Format::Qemu, "qemu-img")];
 
-/// The formats of a release that a conversion of `disk` makes again. One that it does not is told.
+/// The formats of a release that a conversion of `disk` reproduces. A format that it does not is reported.
 pub(crate) fn proven(
     release: &ProfileRelease,
     folder: &Utf8Path,
@@ -67,7 +67,7 @@ fn virtual_size(file: &File) -> std::io::Result<u64> {
     Ok(u64::from_be_bytes(bytes))
 }
 
-/// Why a format cannot be made here, before anything is.
+/// The conversion for a format, or why it is not possible on this host.
 pub(super) fn refusal(header: &Header, format: Format) -> Result<&Conversion, String> {
     let Some(wanted) = header.conversions.iter().find(|one| one.format == format) else {
         return Err(format!(
@@ -84,7 +84,7 @@ pub(super) fn refusal(header: &Header, format: Format) -> Result<&Conversion, St
     }
 }
 
-/// Makes the format in a folder; gives the file's path.
+/// Makes the format in a folder; returns the file's path.
 pub(super) fn convert_to(
     wanted: &Conversion,
     disk: &Utf8Path,
@@ -106,7 +106,7 @@ pub(super) fn convert_to(
             desktop: false,
             forwards: Vec::new(),
         },
-        // As every release is.
+        // The compression of every release.
         compress: Compress { qemu: Compression::Zstd, raw: Compression::Zstd },
         grown_to: Some(wanted.disk),
         epoch: 0,

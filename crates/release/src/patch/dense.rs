@@ -1,28 +1,28 @@
-//! A stretch of a disk without its holes: a bit for each block, then the blocks that are not zeros.
+//! The dense form of a range of a disk: a bit for each block, then the non-zero blocks.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-/// Bytes of a block: that of the file systems in our disks.
+/// Bytes of a block: that of the disks' file systems.
 pub(super) const BLOCK: u64 = 4096;
 
 const BLOCK_BYTES: usize = 4096;
-/// What a hole reads as.
+/// The content of a hole.
 pub(super) const ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
 
-/// Bytes that are read at once.
+/// Bytes read at once.
 const READ: usize = 1 << 20;
 
-/// Is shown a block: where it begins, and its bytes; none where they are zeros.
+/// Visits a block: its position, and its bytes; none if they are zeros.
 pub(super) type EachBlock<'a> = dyn FnMut(u64, Option<&[u8]>) -> io::Result<()> + 'a;
 
-/// What a patch says is not so.
+/// The error for an invalid patch.
 pub(super) fn invalid(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.into())
 }
 
-/// A disk that can be read anywhere.
+/// A disk with random access.
 pub trait Disk {
     /// Fills the buffer from this byte on.
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()>;
@@ -47,12 +47,12 @@ fn bitmap_bytes(length: u64) -> usize {
     usize::try_from(length.div_ceil(BLOCK).div_ceil(8)).unwrap_or(usize::MAX)
 }
 
-/// The longest that a stretch of this length can become.
+/// The maximum size of the dense form of a range of this length.
 pub(super) fn longest(length: u64) -> usize {
     bitmap_bytes(length).saturating_add(usize::try_from(length).unwrap_or(usize::MAX))
 }
 
-/// Reads a stretch, a multiple of blocks long. `into` is emptied first, so that its memory is used again.
+/// Reads a range, whose length is a multiple of blocks. `into` is cleared first, so that its memory is reused.
 pub(super) fn read(
     disk: &(impl Disk + ?Sized),
     start: u64,
@@ -79,8 +79,8 @@ pub(super) fn read(
     Ok(())
 }
 
-/// Shows each block with its place in the stretch, in order; none where it is zeros. What is not the dense form of such a
-/// stretch is refused as invalid data.
+/// Visits each block with its position in the range, in order; none if it is zeros. Anything but a valid dense form is
+/// refused as invalid data.
 pub(super) fn blocks(dense: &[u8], length: u64, each: &mut EachBlock<'_>) -> io::Result<()> {
     let count = length.div_ceil(BLOCK);
     let bits = dense.get(..bitmap_bytes(length)).ok_or_else(|| invalid("a chunk is too short"))?;
@@ -124,7 +124,7 @@ mod tests {
         })
         .unwrap();
         assert_eq!(again, disk);
-        // A bit behind the end, a block too few, nothing at all.
+        // A bit beyond the end, a missing block, empty input.
         let refused = |dense: &[u8]| blocks(dense, disk.len() as u64, &mut |_, _| Ok(())).is_err();
         let mut behind = dense.clone();
         behind[2] |= 0x80;

@@ -1,4 +1,4 @@
-//! What a patch says of itself.
+//! The header of a patch.
 
 use rave_image::digest::Digest;
 use rave_spec::Format;
@@ -9,13 +9,13 @@ use super::dense::BLOCK;
 use crate::relative_path::RelativePath;
 use crate::strict_json;
 
-/// The most bytes of a header.
+/// Maximum size of a header, bytes.
 pub(super) const LIMIT: u64 = 64 << 10;
 
-/// The version of the JSON's shape.
+/// The schema version.
 const SCHEMA: u32 = 1;
 
-/// The longest that a chunk, and its reach, may be, bytes: they are held in memory.
+/// The maximum size of a chunk, and of its reach, bytes: they are kept in memory.
 const LONGEST: u64 = 256 << 20;
 
 /// The longest disk, bytes.
@@ -33,13 +33,13 @@ pub struct Header {
     pub base: DiskOf,
     /// The newer one.
     pub target: DiskOf,
-    /// What the newer disk is called, raw.
+    /// The name of the newer raw disk.
     pub name: RelativePath,
     /// Bytes of a chunk: a multiple of 4096.
     pub chunk: u64,
-    /// Bytes in front of and behind a chunk's place that count for its prefix: a multiple of 4096.
+    /// Bytes before and after a chunk's position that are part of its prefix: a multiple of 4096.
     pub reach: u64,
-    /// Formats that follow from the newer disk, byte by byte.
+    /// Formats that can be reproduced from the newer disk, byte by byte.
     pub conversions: Vec<Conversion>,
 }
 
@@ -55,33 +55,33 @@ pub struct DiskOf {
     pub sha256: Digest,
 }
 
-/// A format that a program makes of the newer disk.
+/// A format that a program makes from the newer disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conversion {
-    /// It.
+    /// The format.
     pub format: Format,
-    /// What its file is called.
+    /// The name of its file.
     pub name: RelativePath,
-    /// The disk's size as a guest sees it, bytes.
+    /// The virtual size of the disk, bytes.
     pub disk: u64,
-    /// Its SHA-256, which this version of the program gave.
+    /// Its SHA-256, as produced by this version of the program.
     pub sha256: Digest,
     /// The program.
     pub tool: String,
-    /// The version, as the program prints it.
+    /// The program's version, as printed by it.
     pub version: String,
 }
 
 impl Header {
-    /// Reads the header's bytes, and refuses what no patch says.
+    /// Parses the header's bytes, and refuses invalid values.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let header: Self = strict_json::parse(bytes, LIMIT)?;
         header.check()?;
         Ok(header)
     }
 
-    /// Refuses what no patch says.
+    /// Refuses invalid values.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.schema != SCHEMA {
             return Err(format!("its schema is {}, this version reads {SCHEMA}", self.schema));
@@ -111,7 +111,7 @@ impl Header {
         serde_json::to_string(self).expect("plain data")
     }
 
-    /// Of the profile, the name of the newer raw disk, both disks, and what follows from the newer one.
+    /// Builds it from the profile, the name of the newer raw disk, both disks, and the reproducible formats.
     pub(crate) fn new(
         (profile, name): (String, RelativePath),
         (base, target): (DiskOf, DiskOf),
@@ -121,18 +121,18 @@ impl Header {
         Self { schema: SCHEMA, profile, base, target, name, chunk, reach, conversions }
     }
 
-    /// How many chunks the newer disk has.
+    /// The number of chunks of the newer disk.
     pub(super) fn chunks(&self) -> u64 {
         self.target.size.div_ceil(self.chunk)
     }
 
-    /// Where a chunk lies, and how long it is.
+    /// The position and length of a chunk.
     pub(super) fn place(&self, number: u64) -> (u64, u64) {
         let start = number * self.chunk;
         (start, self.chunk.min(self.target.size - start))
     }
 
-    /// What of the older disk the prefix of a chunk is made of: start and length.
+    /// The range of the older disk that forms the prefix of a chunk: start and length.
     pub(super) fn prefix(&self, number: u64) -> (u64, u64) {
         let (start, length) = self.place(number);
         let from = start.saturating_sub(self.reach).min(self.base.size);

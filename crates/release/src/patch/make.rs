@@ -23,7 +23,7 @@ pub struct Made {
     pub sha256: Digest,
 }
 
-/// Writes what makes the newer disk of the older one. The same disks make the same bytes with one version of zstd.
+/// Writes the patch from the older to the newer disk. The same disks give the same bytes with the same version of zstd.
 pub fn make(header: &Header, (base, target): (&File, &File), to: &Utf8Path) -> Result<Made, Error> {
     let mut made = Made { size: 0, sha256: Digest::of_bytes(b"") };
     let mut hasher = Hasher::default();
@@ -43,7 +43,7 @@ pub fn make(header: &Header, (base, target): (&File, &File), to: &Utf8Path) -> R
             let (start, length) = header.place(number);
             dense::read(target, start, length, &mut own)?;
             frame.clear();
-            // Where the older disk has the same at this place, nothing need be said.
+            // The older disk has the same chunk at this position: the record is empty.
             let is_there = start + length <= header.base.size && {
                 dense::read(base, start, length, &mut prefix)?;
                 prefix == own
@@ -64,7 +64,7 @@ pub fn make(header: &Header, (base, target): (&File, &File), to: &Utf8Path) -> R
     Ok(made)
 }
 
-/// One frame, in one go: zstd then reads both where they are, and keeps no window of its own.
+/// Compresses one frame in a single call: zstd then reads both buffers in place, without a separate window.
 fn compress(own: &[u8], prefix: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
     let failed = |code: usize| io::Error::other(format!("zstd: {}", get_error_name(code)));
     frame.reserve(compress_bound(own.len()));
@@ -76,12 +76,12 @@ fn compress(own: &[u8], prefix: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
     context.compress2(frame, own).map(drop).map_err(failed)
 }
 
-/// The power of two that reaches from the end of the chunk to the beginning of its prefix; zstd takes 10 to 31.
+/// The window as a power of two that spans the chunk and its prefix; zstd supports 10 to 31.
 fn window(length: usize) -> u32 {
     length.next_power_of_two().ilog2().clamp(10, 31)
 }
 
-/// The most bytes of a frame.
+/// The maximum size of a frame.
 pub(super) fn longest_frame(chunk: u64) -> u64 {
     compress_bound(longest(chunk)) as u64
 }

@@ -1,4 +1,4 @@
-//! From a patch that is signed, and an artifact of the older release, to artifacts of the newer one.
+//! Makes artifacts of a newer release from a signed patch and an artifact of the older release.
 
 use std::fs;
 use std::io::BufReader;
@@ -19,35 +19,35 @@ use crate::relative_path::RelativePath;
 use crate::trust::{TrustStore, Trusted};
 use crate::verify::{self, SignedBy};
 
-/// What is asked for.
+/// The request.
 #[derive(Debug)]
 pub struct Restore<'a> {
     /// The patch, with the release's digests and their signature beside it.
     pub patch: &'a Utf8Path,
     /// An artifact of the older release, of any format.
     pub base: &'a Utf8Path,
-    /// What is made, at least one: raw, or what follows from it.
+    /// The formats to make, at least one: raw, or a format reproducible from it.
     pub formats: &'a [Format],
-    /// Where it goes.
+    /// The output folder.
     pub out: &'a Utf8Path,
     /// Seconds since 1970 by this host's clock.
     pub now: i64,
-    /// Statements about keys that came by another way.
+    /// Statements about keys that arrived separately.
     pub statements: &'a [Envelope],
 }
 
-/// What was made.
+/// The result.
 #[derive(Debug)]
 pub struct Restored {
     /// The files.
     pub files: Vec<Utf8PathBuf>,
-    /// What the patch says.
+    /// The patch's header.
     pub header: Header,
     /// Who signed the patch.
     pub signer: SignedBy,
 }
 
-/// Makes it. What cannot be done is refused before anything is written.
+/// Makes the artifacts. Impossible requests are refused before anything is written.
 pub fn restore(
     request: &Restore<'_>,
     trusted: &mut Trusted,
@@ -105,7 +105,7 @@ pub fn restore(
     Ok(Restored { files: targets, header, signer })
 }
 
-/// By a rename where both are on one file system.
+/// Moves a file, by a rename if both are on one file system.
 fn place_at(made: &Utf8Path, target: &Utf8Path) -> Result<(), Error> {
     match fs::rename(made, target) {
         Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {

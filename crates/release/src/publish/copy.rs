@@ -1,4 +1,4 @@
-//! The files of a release into the folder that becomes visible when it is whole.
+//! Copies the files of a release into the folder that becomes visible when it is complete.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -16,11 +16,11 @@ use crate::relative_path::RelativePath;
 /// The name of this stage in progress events.
 pub const STAGE: &str = "copy";
 
-/// Bytes between two looks for Ctrl-C; the kernel copies them.
+/// Bytes copied by the kernel between two checks for Ctrl-C.
 const PIECE: u64 = 16 << 20;
 
-/// Copies the files that are not there yet: each is whole or not there, so one with its name and size is an earlier run's. A
-/// verification follows. A full disk leaves nothing of it.
+/// Copies missing files. Files are written atomically, so a file with the right name and size is from an earlier run; a
+/// verification follows. If the disk is full, the copy is removed.
 pub(super) fn copy(
     from: &Utf8Path,
     to: &Utf8Path,
@@ -60,7 +60,7 @@ pub(super) fn copy(
             sink(Event::StageProgress { stage: STAGE, done, total: Some(total), unit: Unit::Bytes });
         });
         match copied {
-            // Somebody else took the space: others need what is left of it.
+            // Something else took the space: free it for other users.
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::StorageFull => {
                 fs::remove_dir_all(to).at("remove", to)?;
                 return Err(full(to, total, done));

@@ -1,13 +1,13 @@
-//! What became of the link.
+//! The state of the link after publishing.
 
 use semver::Version;
 
-/// What became of `latest`.
+/// What happened to `latest`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Latest {
-    /// It names this version now; before it named that one.
+    /// It now names this version; the previous one is given.
     Moved(Option<Version>),
-    /// It named this version already.
+    /// It already named this version.
     Already,
     /// This version is older than the one that it names.
     StaysAtNewer(Version),

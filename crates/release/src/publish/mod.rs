@@ -1,6 +1,6 @@
-//! A verified release goes into a published tree: whole or not at all, and never another content under a name that is taken.
+//! Publishes a verified release into a tree: atomically, and without ever changing a published version.
 //!
-//! `DIR/VERSION` is a release, `DIR/latest` a symbolic link to one of them. What is not whole yet lies in `DIR/.publish`.
+//! `DIR/VERSION` is a release, `DIR/latest` a symbolic link to one of them. Incomplete releases are in `DIR/.publish`.
 
 mod copy;
 mod latest;
@@ -28,7 +28,7 @@ use tree::{Place, Tree};
 
 /// The rename that makes a release visible, in progress events.
 pub const RENAME: &str = "publish";
-/// The link moves.
+/// The move of the link, in progress events.
 pub const LINK: &str = "latest";
 
 /// What to publish, and where.
@@ -36,28 +36,28 @@ pub const LINK: &str = "latest";
 pub struct Request<'a> {
     /// The release's folder.
     pub folder: &'a Utf8Path,
-    /// The published tree; made where it is missing.
+    /// The published tree; created if it does not exist.
     pub tree: &'a Utf8Path,
     /// Seconds since 1970 by this host's clock.
     pub now: i64,
-    /// Statements about keys that came by another way.
+    /// Statements about keys that arrived separately.
     pub statements: &'a [Envelope],
-    /// Whether `latest` shall name this version though it is older, or a pre-release.
+    /// Whether `latest` must name this version even if it is older or a pre-release.
     pub make_latest: bool,
 }
 
-/// What was published.
+/// A published release.
 #[derive(Debug)]
 pub struct Published {
-    /// What its manifest says.
+    /// Its manifest.
     pub manifest: Manifest,
-    /// Where it is.
+    /// Its folder.
     pub folder: Utf8PathBuf,
-    /// Whether it was not there before.
+    /// Whether it was published now.
     pub is_new: bool,
-    /// What became of `latest`.
+    /// What happened to `latest`.
     pub latest: Latest,
-    /// What the verification says besides.
+    /// Notes of the verification.
     pub notes: Vec<String>,
 }
 
@@ -84,7 +84,7 @@ pub fn publish(
         Place::Free => {
             let staged = tree.stage(&version, &offered.digest())?;
             copy::copy(request.folder, &staged, &offered.files()?, sink)?;
-            // What is published is what was copied, not what is in the other folder by now.
+            // Verify the copy: the source folder may have changed meanwhile.
             if let Err(error) = proof.of(&staged, Some(&version)) {
                 std::fs::remove_dir_all(&staged).at("remove", &staged)?;
                 return Err(error);
@@ -136,7 +136,7 @@ impl Proof<'_, '_> {
     }
 }
 
-/// What a release says of itself: every digest, and the signature.
+/// The identity of a release: every digest, and the signature.
 struct Claim {
     sums: Vec<u8>,
     signature: Vec<u8>,
@@ -161,7 +161,7 @@ impl Claim {
         Digest::of_bytes(&[self.sums.as_slice(), &self.signature].concat())
     }
 
-    /// Refuses where a version has another content already.
+    /// Fails if the version already has different content.
     fn must_be(&self, offered: &Self, path: &Utf8Path) -> Result<(), Error> {
         let pairs =
             [(sums::FILE, &self.sums, &offered.sums), (sums::SIGNATURE, &self.signature, &offered.signature)];

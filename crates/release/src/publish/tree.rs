@@ -15,33 +15,33 @@ use crate::error::{Error, IoContext as _};
 
 /// The link.
 pub const LATEST: &str = "latest";
-/// The folder of what is not whole yet.
+/// The folder of incomplete releases.
 pub const WORK: &str = ".publish";
 
 const LOCK: &str = "lock";
 const NEW_LINK: &str = "latest";
 
-/// What is at a version's path.
+/// What exists at a version's path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     Free,
     Taken,
 }
 
-/// The tree, which nobody else publishes into.
+/// The tree, locked against other publishers.
 pub(super) struct Tree {
     path: Utf8PathBuf,
     _lock: FileLock,
 }
 
 impl Tree {
-    /// Opens it for a release of `folder`, and makes it where it is missing.
+    /// Opens it for a release in `folder`, and creates it if it does not exist.
     pub(super) fn open(path: &Utf8Path, folder: &Utf8Path, sink: Sink<'_>) -> Result<Self, Error> {
         let work = path.join(WORK);
         fs::create_dir_all(path).at("create", path)?;
         let [inner, outer] = [path, folder].map(|path| path.canonicalize_utf8().at("find", path));
         if inner?.starts_with(outer?) {
-            return Err(in_the_way(path, "it lies in the release's own folder"));
+            return Err(in_the_way(path, "it is inside the release's own folder"));
         }
         match fs::create_dir(&work) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_folder(&work)? => {}
@@ -51,7 +51,7 @@ impl Tree {
             made => made.at("create", &work)?,
         }
         let lock = work.join(LOCK);
-        // A link or a pipe of that name would be followed, or waited for.
+        // A link of that name would be followed, and a pipe would block.
         if fs::symlink_metadata(&lock).is_ok_and(|found| !found.is_file()) {
             return Err(in_the_way(&lock, "it is not a regular file"));
         }
@@ -66,7 +66,7 @@ impl Tree {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    /// Where a version is, or will be.
+    /// The path of a version.
     pub(super) fn path(&self, version: &Version) -> Utf8PathBuf {
         self.path.join(version.to_string())
     }
@@ -87,7 +87,7 @@ impl Tree {
         let target = match path.read_link_utf8() {
             Ok(target) => target,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            // EINVAL of readlink(2): it is something else.
+            // EINVAL of readlink(2): it is not a link.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 return Err(in_the_way(&path, "it is not a symbolic link"));
             }
@@ -97,7 +97,7 @@ impl Tree {
         version.map(Some).ok_or_else(|| in_the_way(&path, "it does not lead to a version of this tree"))
     }
 
-    /// The folder of a release that is not whole yet. An earlier run's of the same content is kept, every other is removed.
+    /// The folder of an incomplete release. That of an earlier run with the same content is reused, others are removed.
     pub(super) fn stage(&self, version: &Version, content: &Digest) -> Result<Utf8PathBuf, Error> {
         let work = self.path.join(WORK);
         let folder = work.join(format!("{version}-{content}"));
@@ -116,15 +116,15 @@ impl Tree {
         Ok(folder)
     }
 
-    /// Makes a whole release visible, by one rename.
+    /// Makes a complete release visible, with one rename.
     pub(super) fn commit(&self, staged: &Utf8Path, folder: &Utf8Path) -> Result<(), Error> {
-        // Its names are on the disk before its own is.
+        // Its entries must be on the disk before its own name.
         sync_folders(staged)?;
         fs::rename(staged, folder).at("rename into", folder)?;
         sync(&self.path)
     }
 
-    /// Lets the link name a version, where it may.
+    /// Moves the link to a version, if that is allowed.
     pub(super) fn move_latest(
         &self,
         at: Option<Version>,
@@ -155,7 +155,7 @@ fn in_the_way(path: &Utf8Path, detail: &'static str) -> Error {
     Error::NotATree { path: path.to_owned(), detail }
 }
 
-/// Of the entry itself: links are not followed.
+/// Checks the entry itself: links are not followed.
 fn is_folder(path: &Utf8Path) -> Result<bool, Error> {
     Ok(fs::symlink_metadata(path).at("look at", path)?.is_dir())
 }

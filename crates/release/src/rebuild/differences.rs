@@ -10,7 +10,7 @@ use crate::error::{Error, IoContext as _};
 use crate::manifest::Manifest;
 use crate::names;
 
-/// A file that is not the same in both.
+/// A file that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// Its name in the release.
@@ -22,11 +22,11 @@ pub struct Difference {
 /// How a file differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// The release has it, the rebuild has not.
+    /// Only the release has it.
     NotMade,
-    /// The rebuild has it, the release has not.
+    /// Only the rebuild has it.
     NotReleased,
-    /// The first byte that is another, or where one of them ends.
+    /// The first differing byte, or the end of the shorter file.
     Byte(u64),
 }
 
@@ -40,7 +40,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Compares a verified release with what was built again. Every file is read on both sides.
+/// Compares a verified release with a rebuild. Every file is read on both sides.
 pub fn differences(
     release: (&Utf8Path, &Manifest),
     remade: (&Utf8Path, &Manifest),
@@ -65,7 +65,7 @@ pub fn differences(
     Ok(found)
 }
 
-/// What is compared, each with the files that it is cut into: artifacts first, for the rest follows from them.
+/// The compared files, each with its parts: artifacts first, because the rest is derived from them.
 fn files(manifest: &Manifest) -> Vec<(String, Vec<String>)> {
     let whole = |name: &str| (name.to_owned(), Vec::new());
     let mut found: Vec<(String, Vec<String>)> = manifest

@@ -1,4 +1,4 @@
-//! Where two images differ, by the paths of their files.
+//! The first differing file inside two images.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use rave_image::inside::{self, Visited};
 
 use crate::error::Error;
 
-/// The first file, by path, that two artifacts do not have alike. None where all are the same, and where one has no disk.
+/// The first file, by path, that differs between two artifacts. None if all are the same, or if one has no disk.
 pub fn first_file(a: &Utf8Path, b: &Utf8Path) -> Result<Option<String>, Error> {
     let (Some(ours), Some(theirs)) = (files(a)?, files(b)?) else { return Ok(None) };
     let missing = theirs.keys().filter(|path| !ours.contains_key(*path));

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::{Algorithm, Component, Inventory};
 use crate::statement::rfc3339;
 
-/// What the manifest calls it.
+/// Its name in the manifest.
 pub const KIND: &str = "cyclonedx-1.6";
-/// How its files end.
+/// The extension of its files.
 pub const ENDING: &str = ".cdx.json";
 
 /// The bill's text.

@@ -1,4 +1,4 @@
-//! What changed between two bills of materials, of either standard.
+//! The changes between two bills of materials, of either standard.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,25 +7,25 @@ use serde_json::Value;
 
 use crate::strict_json;
 
-/// The most bytes that are read of a bill.
+/// Maximum size of a bill, bytes.
 pub const LIMIT: u64 = 32 << 20;
 
-/// Versions by package: one of npm may be there in several.
+/// Versions by package: an npm package may occur in several.
 pub type Packages = BTreeMap<String, BTreeSet<String>>;
 
-/// What changed.
+/// The changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct BillDifference {
     /// Packages that only the second has.
     pub added: Packages,
     /// Packages that only the first has.
     pub removed: Packages,
-    /// Packages of which each has other versions: the first's, then the second's.
+    /// Packages whose versions differ: those of the first bill, then of the second.
     pub changed: BTreeMap<String, [BTreeSet<String>; 2]>,
 }
 
 impl BillDifference {
-    /// Whether both have the same.
+    /// Whether both have the same packages.
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
     }
@@ -55,7 +55,7 @@ pub fn packages(bytes: &[u8]) -> Result<Packages, String> {
     Ok(packages)
 }
 
-/// How many packages of a bill have a licence, and how many have none.
+/// How many packages of a bill have a licence, and how many do not.
 pub fn licensed(bytes: &[u8]) -> Result<[usize; 2], String> {
     let bill = strict_json::value(bytes, LIMIT)?;
     let components = bill.get("components").and_then(Value::as_array);
@@ -86,7 +86,7 @@ fn decoded(text: &str) -> String {
             rest = after;
         }
     }
-    // Text of strangers stays on its line.
+    // Untrusted text must stay on one line.
     String::from_utf8_lossy(&bytes).chars().filter(|letter| !letter.is_control()).collect()
 }
 

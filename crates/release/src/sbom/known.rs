@@ -1,4 +1,5 @@
-//! What the build knows of a guest: the packages of the base, the npm lock, and the crates of its program.
+//! The components of a guest that are known from its build: the packages of the base, the npm lock, and the crates of
+//! its program.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -17,7 +18,7 @@ use super::{Algorithm, Component, Hash, purl};
 /// The guest's program.
 const PROGRAM: &str = "rave-guest";
 
-/// The texts that say which crates are in the guest's program.
+/// The texts that list the crates of the guest's program.
 #[derive(Debug, Clone, Copy)]
 pub struct Crates<'a> {
     /// `Cargo.lock` of the workspace.
@@ -26,18 +27,18 @@ pub struct Crates<'a> {
     pub program: &'a str,
     /// The version of the workspace, which is the program's.
     pub version: &'a str,
-    /// What `cargo metadata --format-version 1` printed of the workspace, for the licences; none where it could not.
+    /// The output of `cargo metadata --format-version 1`, for the licences; none if it failed.
     pub metadata: Option<&'a str>,
 }
 
-/// All that an image's build knows to be in its guest. `suite` is Debian's.
+/// Everything that is known to be in a guest from its build. `suite` is Debian's.
 pub fn components(image: &Manifest, suite: &str, crates: &Crates<'_>) -> Result<Vec<Component>, String> {
     let mut components = packages(image, suite)?;
     components.extend(cargo(crates)?);
     Ok(components)
 }
 
-/// The packages of the base and of npm alone.
+/// Only the packages of the base and of npm.
 pub fn packages(image: &Manifest, suite: &str) -> Result<Vec<Component>, String> {
     let packages = image.origin.debian().map(|origin| origin.packages.as_slice()).unwrap_or_default();
     let mut components: Vec<Component> = packages.iter().map(|package| debian(package, suite)).collect();
@@ -103,7 +104,7 @@ struct LockPackage {
     dependencies: Vec<String>,
 }
 
-/// What Cargo tells of a package (`cargo metadata`, doc.rust-lang.org/cargo/commands/cargo-metadata.html).
+/// A package in Cargo's metadata (`cargo metadata`, doc.rust-lang.org/cargo/commands/cargo-metadata.html).
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<MetadataPackage>,
@@ -128,7 +129,7 @@ fn crate_licences(metadata: Option<&str>) -> Result<BTreeMap<(String, String), S
     Ok(metadata.packages.into_iter().filter_map(licence).collect())
 }
 
-/// The packages of `Cargo.lock` that come from a registry.
+/// The packages of `Cargo.lock` from a registry.
 pub fn locked_crates(lock: &str) -> Result<Vec<LockedCrate>, String> {
     let lock: Lock = toml::from_str(lock).map_err(|error| format!("Cargo.lock: {error}"))?;
     let of_registry = lock.package.into_iter().filter_map(|package| {
@@ -148,8 +149,8 @@ struct Program {
     dependencies: BTreeMap<String, toml::Value>,
 }
 
-/// The program and the crates that it is made of. Those of a feature or of a platform that is not used are among them:
-/// `Cargo.lock` does not tell them from the others.
+/// The program and its crates. Crates of unused features and platforms are included: `Cargo.lock` does not distinguish
+/// them.
 fn cargo(crates: &Crates<'_>) -> Result<Vec<Component>, String> {
     let lock: Lock = toml::from_str(crates.lock).map_err(|error| format!("Cargo.lock: {error}"))?;
     let program: Program = toml::from_str(crates.program).map_err(|error| format!("{PROGRAM}: {error}"))?;
@@ -168,7 +169,7 @@ fn cargo(crates: &Crates<'_>) -> Result<Vec<Component>, String> {
         if !seen.insert(dependency.clone()) {
             continue;
         }
-        // `name`, or `name version` where the lock has several.
+        // `name`, or `name version` if the lock has several versions.
         let (name, version) = dependency
             .split_once(' ')
             .map_or((dependency.as_str(), None), |(name, rest)| (name, rest.split(' ').next()));

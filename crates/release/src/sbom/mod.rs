@@ -1,6 +1,5 @@
-//! Bills of materials: what is in a guest, as `CycloneDX` 1.6 and SPDX 2.3.
-//!
-//! [`known`] finds it out from what the build knows; an inventory of another origin is written the same way.
+//! Bills of materials: the contents of a guest, as `CycloneDX` 1.6 and SPDX 2.3.
+//! [`known`] derives it from the build; an inventory of another origin is written the same way.
 
 pub mod cyclonedx;
 pub mod diff;
@@ -11,31 +10,31 @@ pub mod spdx;
 use rave_image::digest::Digest;
 use rave_image::licences;
 
-/// All that is in a guest.
+/// The contents of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inventory {
-    /// The release's name without ending: `rave-1.2.0-headless-x86_64`.
+    /// The release's name without an extension: `rave-1.2.0-headless-x86_64`.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Time stamp of the bill, seconds since 1970.
+    /// Timestamp of the bill, seconds since 1970.
     pub epoch: u64,
-    /// What is in it, sorted by package URL.
+    /// The components, sorted by package URL.
     pub components: Vec<Component>,
 }
 
 /// A package in a guest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Component {
-    /// Its package URL, which tells it from every other.
+    /// Its package URL, which identifies it.
     pub purl: String,
     /// Its name in its own archive or registry.
     pub name: String,
     /// Its version in its own notation.
     pub version: String,
-    /// What its file's digest is, where that is known.
+    /// The digests of its file, if known.
     pub hashes: Vec<Hash>,
-    /// An SPDX licence expression, where it is known.
+    /// Its licence as an SPDX expression, if known.
     pub licence: Option<String>,
 }
 
@@ -51,7 +50,7 @@ pub struct Hash {
 /// An algorithm of digests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Algorithm {
-    /// SHA-1, of old packages of npm.
+    /// SHA-1, used by old npm packages.
     Sha1,
     /// SHA-256.
     Sha256,
@@ -60,7 +59,7 @@ pub enum Algorithm {
 }
 
 impl Inventory {
-    /// Sorted, each once.
+    /// Sorts and deduplicates the components.
     pub fn new(name: String, version: String, epoch: u64, mut components: Vec<Component>) -> Self {
         components.sort();
         components.dedup_by(|a, b| a.purl == b.purl);
@@ -72,7 +71,7 @@ impl Inventory {
         self.components.iter().filter(|component| component.licence.is_some()).count()
     }
 
-    /// How many have none.
+    /// How many have no licence.
     pub fn unlicensed(&self) -> usize {
         self.components.len() - self.licensed()
     }
@@ -84,7 +83,7 @@ impl Inventory {
         denied.map(|(purl, licence)| format!("{purl} ({licence})")).collect()
     }
 
-    /// A UUID that follows from what is in it.
+    /// A UUID derived from the content.
     fn uuid(&self, purpose: &str) -> String {
         let mut text = format!("{}\n{}\n", self.name, self.epoch);
         self.components.iter().for_each(|component| {

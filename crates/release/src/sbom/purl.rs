@@ -1,14 +1,14 @@
-//! Package URLs (ECMA-427) as scanners read them.
+//! Package URLs (ECMA-427), as understood by scanners.
 
 use std::fmt::Write as _;
 
-/// A package of Debian.
+/// A Debian package.
 pub fn deb(name: &str, version: &str, architecture: &str, suite: &str) -> String {
     let (name, version) = (encoded(name), encoded(version));
     format!("pkg:deb/debian/{name}@{version}?arch={architecture}&distro={}", encoded(suite))
 }
 
-/// A package of npm, whose scope is its name space.
+/// An npm package; its scope is the namespace.
 pub fn npm(name: &str, version: &str) -> String {
     let name = name.split('/').map(encoded).collect::<Vec<_>>().join("/");
     format!("pkg:npm/{name}@{}", encoded(version))
@@ -19,7 +19,7 @@ pub fn cargo(name: &str, version: &str) -> String {
     format!("pkg:cargo/{}@{}", encoded(name), encoded(version))
 }
 
-/// Percent-encoded, but for what is unreserved (RFC 3986, section 2.3).
+/// Percent-encodes everything but unreserved characters (RFC 3986, section 2.3).
 fn encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::{Algorithm, Component, Inventory};
 use crate::statement::rfc3339;
 
-/// What the manifest calls it.
+/// Its name in the manifest.
 pub const KIND: &str = "spdx-2.3";
-/// How its files end.
+/// The extension of its files.
 pub const ENDING: &str = ".spdx.json";
 
 const UNKNOWN: &str = "NOASSERTION";
@@ -58,7 +58,7 @@ pub fn render(inventory: &Inventory) -> String {
     serde_json::to_string_pretty(&bill).expect("plain data") + "\n"
 }
 
-/// A licence that SPDX does not list.
+/// A licence that is not in SPDX's list.
 fn reference(name: &str) -> Value {
     json!({
         "licenseId": name, "name": name.trim_start_matches("LicenseRef-"),
@@ -70,7 +70,7 @@ fn relation(from: &str, how: &str, to: &str) -> Value {
     json!({"spdxElementId": from, "relationshipType": how, "relatedSpdxElement": to})
 }
 
-/// An identifier of letters and digits that follows from the package URL.
+/// An identifier of letters and digits, derived from the package URL.
 fn id(component: &Component) -> String {
     format!("SPDXRef-Package-{}", Digest::of_bytes(component.purl.as_bytes()).short())
 }

@@ -1,4 +1,4 @@
-//! The files themselves: which are there, and whether each is the one that was signed.
+//! The files themselves: which exist, and whether each is the signed one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -16,11 +16,11 @@ use crate::sums::{self, Sums};
 type Digests = BTreeMap<RelativePath, Digest>;
 
 impl Check<'_> {
-    /// Compares the folder with its list, and hashes what is in it.
+    /// Compares the folder with its list, and hashes the files.
     pub(super) fn files(&mut self, found: &Found, sums: &Sums, manifest: Option<&Manifest>) -> Vec<FileRow> {
         let joined = joined(found, sums, manifest);
         let mut list: Digests = sums.0.clone();
-        // Whoever joined the parts has the wholes instead of them, or beside them.
+        // After joining the parts, whole files exist instead of them or beside them.
         let mut replaced = BTreeSet::new();
         for file in &joined {
             list.insert(file.name.clone(), file.sha256);
@@ -53,7 +53,7 @@ impl Check<'_> {
             rows.push(FileRow { path: path.to_string(), role: wanted.role, size, holds });
         }
         for file in wholes.wrong() {
-            // A part that is wrong has its own line.
+            // A wrong part has its own line.
             if !file.parts.iter().any(|part| self.problems.has(part.name.as_str())) {
                 self.problems.add(file.name.as_str(), "its parts do not join to the SHA-256 in the manifest");
             }
@@ -81,7 +81,7 @@ impl Check<'_> {
         if expected.sha256.is_some_and(|sha256| sha256 != digest) {
             return Err("its SHA-256 in SHA256SUMS is not the one in the manifest".into());
         }
-        // Before its bytes are read: a sparse file of any size costs nothing.
+        // Before its bytes are read: a huge sparse file costs nothing to create.
         match expected.size {
             Size::Exactly(wanted) if size != wanted => {
                 return Err(format!("it has {size} bytes, the manifest says {wanted}"));
@@ -94,7 +94,7 @@ impl Check<'_> {
         let file = self.folder.file(path).map_err(|error| read_error(&error))?;
         let mut hasher = Hasher::default();
         let mut chunk = vec![0; CHUNK];
-        // Not one byte more than it had: it may grow without an end.
+        // Read no more bytes than its size was: it may grow endlessly.
         let mut file = file.take(size);
         loop {
             rave_process::interrupt::check().map_err(|_| "interrupted")?;
@@ -113,7 +113,7 @@ impl Check<'_> {
         }
     }
 
-    /// All that the manifest describes must be listed, as parts or as a whole.
+    /// Every file in the manifest must be listed, as parts or as a whole.
     fn described(&mut self, manifest: Option<&Manifest>, list: &Digests) {
         let Some(manifest) = manifest else { return };
         for file in manifest.files() {
@@ -131,7 +131,7 @@ impl Check<'_> {
         }
     }
 
-    /// `SHA256SUMS.joined` has the wholes of what is cut, and nothing else.
+    /// `SHA256SUMS.joined` must list exactly the whole files of split ones.
     fn joined_list(&mut self, sums: &Sums, manifest: Option<&Manifest>) {
         let Some(manifest) = manifest else { return };
         let cut = manifest.files().filter(|file| !file.parts.is_empty());
@@ -139,7 +139,8 @@ impl Check<'_> {
         let path = known(sums::JOINED);
         if !sums.0.contains_key(&path) {
             if !wanted.0.is_empty() {
-                self.problems.add(path.as_str(), "it is not in SHA256SUMS, though files are cut into parts");
+                self.problems
+                    .add(path.as_str(), "it is not in SHA256SUMS, although files are split into parts");
             }
             return;
         }
@@ -150,7 +151,7 @@ impl Check<'_> {
     }
 }
 
-/// Files whose parts were joined: the whole is there.
+/// Files whose parts were joined: the whole file exists.
 fn joined<'m>(found: &Found, sums: &Sums, manifest: Option<&'m Manifest>) -> Vec<&'m ReleaseFile> {
     let files = manifest.into_iter().flat_map(Manifest::files);
     let is_joined = |file: &&ReleaseFile| {
@@ -159,13 +160,13 @@ fn joined<'m>(found: &Found, sums: &Sums, manifest: Option<&'m Manifest>) -> Vec
     files.filter(is_joined).collect()
 }
 
-/// The digests of wholes, from their parts in order.
+/// The digests of whole files, computed from their parts in order.
 struct Wholes<'m> {
     files: Vec<(&'m ReleaseFile, Hasher, u64)>,
 }
 
 impl<'m> Wholes<'m> {
-    /// Parts are read in the order of their names, which is theirs: [`Manifest::parse`] refuses every other.
+    /// Parts are read in the order of their names, which is their order: [`Manifest::parse`] refuses every other.
     fn new(manifest: Option<&'m Manifest>) -> Self {
         let cut = manifest.into_iter().flat_map(Manifest::files).filter(|file| !file.parts.is_empty());
         Self { files: cut.map(|file| (file, Hasher::default(), 0)).collect() }
@@ -180,7 +181,7 @@ impl<'m> Wholes<'m> {
         }
     }
 
-    /// Wholes of which every part was read, and that are others than the manifest says.
+    /// Whole files of which every part was read, and which differ from the manifest.
     fn wrong(self) -> Vec<&'m ReleaseFile> {
         let read = self.files.into_iter().filter(|(file, _, count)| *count == file.size);
         read.filter_map(|(file, hasher, _)| (hasher.finish() != file.sha256).then_some(file)).collect()

@@ -1,6 +1,6 @@
-//! The proof of a release: offline, in bounded memory, and whatever its bytes are, an answer and never a panic.
+//! Verifies a release: offline, in bounded memory, and without panicking on any input.
 //!
-//! The signature covers `SHA256SUMS`, which covers every other file. What the others say of each other is compared too.
+//! The signature covers `SHA256SUMS`, which covers every other file. Consistency between the others is checked too.
 
 mod files;
 mod problem;
@@ -38,26 +38,26 @@ pub struct Request<'a> {
     pub folder: &'a Utf8Path,
     /// Seconds since 1970 by this host's clock.
     pub now: i64,
-    /// The only version that will do.
+    /// The only accepted version.
     pub expect: Option<&'a Version>,
-    /// The oldest version that will do.
+    /// The oldest accepted version.
     pub not_older_than: Option<&'a Version>,
-    /// Statements about keys that came by another way.
+    /// Statements about keys that arrived separately.
     pub statements: &'a [Envelope],
 }
 
-/// What a release is, and what is wrong with it.
+/// The result of a verification.
 #[derive(Debug)]
 pub struct Verdict {
-    /// What its manifest says, where it has one.
+    /// Its manifest, if it has a valid one.
     pub manifest: Option<Manifest>,
-    /// Who signed it, where somebody did who is trusted.
+    /// Who signed it, if it was a trusted signer.
     pub signer: Option<SignedBy>,
-    /// Every file that it should have, and every one that it has.
+    /// Every expected file, and every existing one.
     pub files: Vec<FileRow>,
-    /// What is wrong with it: one for each file, in the order in which they were found. Empty: all of it holds.
+    /// The problems: at most one per file, in the order in which they were found. Empty if the release is valid.
     pub problems: Vec<Problem>,
-    /// What a reader may want to know.
+    /// Notes for readers.
     pub notes: Vec<String>,
 }
 
@@ -75,11 +75,11 @@ pub struct SignedBy {
 pub struct FileRow {
     /// Its path.
     pub path: String,
-    /// What it is.
+    /// Its role.
     pub role: Role,
-    /// Bytes; none where it is not there.
+    /// Bytes; none if it is missing.
     pub size: Option<u64>,
-    /// Whether it is what was signed.
+    /// Whether it is the signed file.
     pub holds: bool,
 }
 
@@ -105,7 +105,7 @@ pub fn verify(
                 check.statements(&sums, manifest.as_ref(), by.as_ref(), trusted, store);
             }
             check.version(manifest.as_ref());
-            // A digest in a list that nobody signed proves nothing.
+            // A digest in an unsigned list proves nothing.
             for row in rows.iter_mut().filter(|_| by.is_none()) {
                 row.holds = false;
             }
@@ -116,7 +116,7 @@ pub fn verify(
     Verdict { manifest, signer, files: rows, problems: problems.into_list(), notes }
 }
 
-/// One file of a release, opened at its start, and who signed its digest. The other files need not be there.
+/// Verifies and opens a single file of a release, and returns who signed its digest. The other files need not exist.
 pub fn one_file(
     request: &Request<'_>,
     path: &RelativePath,
@@ -152,7 +152,7 @@ pub fn one_file(
     }
 }
 
-/// A key that signed the checksums and is trusted.
+/// A trusted key that signed the checksums.
 struct Checked {
     signed: SignedBy,
     key: ssh_key::PublicKey,
@@ -174,7 +174,7 @@ fn known(name: &str) -> RelativePath {
 }
 
 impl Check<'_> {
-    /// What there is, what it claims, and who signed the claim.
+    /// The existing files, the listed digests, and who signed the list.
     fn head(
         &mut self,
         trusted: &mut Trusted,
@@ -185,7 +185,7 @@ impl Check<'_> {
         (found, sums, by)
     }
 
-    /// The digests, and who signed them.
+    /// The listed digests, and who signed the list.
     fn claim(&mut self, trusted: &mut Trusted, store: &mut TrustStore) -> (Option<Sums>, Option<Checked>) {
         self.learn(trusted, store);
         let text = match self.folder.read(&known(sums::FILE), sums::LIMIT) {
@@ -230,7 +230,7 @@ impl Check<'_> {
         found
     }
 
-    /// Rotations and revocations: each is signed by its own key, so they need no other proof.
+    /// Accepts rotations and revocations: each is signed by its own key, so they need no other proof.
     fn learn(&mut self, trusted: &mut Trusted, store: &mut TrustStore) {
         if trusted.is_empty() {
             return;
@@ -274,7 +274,7 @@ impl Check<'_> {
         Ok(Checked { signed: by, key: signer.key.clone() })
     }
 
-    /// The time: the host's clock, unless something that is trusted was made later.
+    /// The time: the host's clock, unless a trusted release was made later.
     fn now(&mut self, store: &TrustStore) -> i64 {
         if self.request.now < store.latest() {
             self.note(
@@ -332,7 +332,7 @@ impl Check<'_> {
     }
 }
 
-/// A system's answer in words.
+/// A system error as text.
 fn read_error(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "it is missing".into(),

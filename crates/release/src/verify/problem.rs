@@ -1,11 +1,11 @@
-//! What is wrong with a release: one line for each file, the first cause.
+//! Problems of a release: the first cause for each file.
 
 use std::fmt;
 
-/// Something that does not hold.
+/// A problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The file, or what else it is about.
+    /// The file, or another subject.
     pub about: String,
     /// The first cause.
     pub cause: String,
@@ -17,27 +17,27 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Collects them.
+/// Collects problems.
 #[derive(Debug, Default)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// Adds one, unless something is already known to be wrong there.
+    /// Adds a problem, unless the subject already has one.
     pub fn add(&mut self, about: &str, cause: impl Into<String>) {
         if !self.has(about) {
-            // Text of strangers stays on its line.
+            // Untrusted text must stay on one line.
             let cause: String = cause.into();
             let cause = cause.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
             self.0.push(Problem { about: about.to_owned(), cause });
         }
     }
 
-    /// Whether something is wrong there.
+    /// Whether the subject has a problem.
     pub fn has(&self, about: &str) -> bool {
         self.0.iter().any(|problem| problem.about == about)
     }
 
-    /// In the order in which they were found.
+    /// The problems, in the order in which they were found.
     pub fn into_list(self) -> Vec<Problem> {
         self.0
     }

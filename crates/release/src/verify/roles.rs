@@ -1,4 +1,4 @@
-//! What a file of a release is, by its manifest and its name.
+//! The role of a release's file, according to the manifest and its name.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::manifest::{Manifest, ProfileRelease, ReleaseFile};
 use crate::relative_path::RelativePath;
 use crate::{dsse, key_statement, names, sums};
 
-/// What a file is.
+/// The role of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
     /// A file of an artifact.
@@ -29,7 +29,7 @@ pub enum Role {
         /// Its standard.
         kind: String,
     },
-    /// The archive of what the builds took from the network.
+    /// The archive of the builds' downloads.
     Inputs {
         /// Whether it is only a part of it.
         is_part: bool,
@@ -44,15 +44,15 @@ pub enum Role {
     Keys,
     /// A patch from an earlier release.
     Patch,
-    /// What a reader should know.
+    /// The release notes.
     Notes,
-    /// The digests of what is cut into parts.
+    /// The digests of whole files that are split into parts.
     Joined,
     /// A file of a smoke report.
     SmokeReport,
     /// The digests, or their signature.
     Sums,
-    /// Nothing that the manifest knows.
+    /// Unknown to the manifest.
     Unknown,
 }
 
@@ -80,29 +80,29 @@ impl fmt::Display for Role {
     }
 }
 
-/// What a file should be.
+/// The expected properties of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Expected {
     pub(super) role: Role,
     pub(super) size: Size,
-    /// By the manifest, where it knows.
+    /// The digest from the manifest, if it has one.
     pub(super) sha256: Option<Digest>,
 }
 
-/// How long a file may be.
+/// The allowed size of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Size {
     Exactly(u64),
     AtMost(u64),
 }
 
-/// Pictures and logs of a report.
+/// Maximum size of a report's screenshots and logs, bytes.
 const REPORT_LIMIT: u64 = 256 << 20;
-/// No file of a release is longer where it is cut into parts, and a patch never is.
+/// Maximum size of a patch, bytes. Other files are split into parts no larger than this; a patch is never split.
 const PATCH_LIMIT: u64 = 4 << 30;
 const NOTES_LIMIT: u64 = 4 << 20;
 
-/// What a listed file should be.
+/// The expected properties of a listed file.
 pub(super) fn expected(path: &RelativePath, manifest: Option<&Manifest>) -> Expected {
     let own = |role, limit| Expected { role, size: Size::AtMost(limit), sha256: None };
     match path.as_str() {
@@ -126,8 +126,8 @@ pub(super) fn expected(path: &RelativePath, manifest: Option<&Manifest>) -> Expe
     own(Role::Unknown, 0)
 }
 
-/// Whether a file is called as a patch to one of a release's profiles. It is made of the release, so the manifest, which a
-/// rebuild makes again, does not list it.
+/// Whether a file has the name of a patch for one of a release's profiles. The manifest does not list patches, because
+/// a rebuild must reproduce it.
 fn is_patch(path: &RelativePath, manifest: &Manifest) -> bool {
     let of = |profile: &ProfileRelease| {
         let stem = names::stem(&manifest.version, &profile.profile, &profile.arch);
@@ -137,7 +137,7 @@ fn is_patch(path: &RelativePath, manifest: &Manifest) -> bool {
     manifest.profiles.iter().any(|profile| of(profile).is_some())
 }
 
-/// What a file of the manifest, or a part of it, should be.
+/// The expected properties of a file in the manifest, or of one of its parts.
 fn of_file(path: &RelativePath, file: &ReleaseFile, role: impl Fn(bool) -> Role) -> Option<Expected> {
     if file.name == *path {
         return Some(Expected {

@@ -1,4 +1,4 @@
-//! What the signed statements say, against what there is.
+//! Compares the signed statements with the release.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use crate::statement::{BOOT, SLSA, Statement, Subject};
 use crate::sums::Sums;
 use crate::trust::{TrustStore, Trusted};
 
-/// The most statements of a release.
+/// Maximum number of statements in a release.
 const MAX_STATEMENTS: usize = 1000;
 
 impl Check<'_> {
-    /// Checks every statement of the release: its signature, and that it is about this release.
+    /// Checks the signature of every statement, and that it is about this release.
     pub(super) fn statements(
         &mut self,
         sums: &Sums,
@@ -61,7 +61,8 @@ impl Check<'_> {
         }
     }
 
-    /// A release that was made after what the clock shows: the clock is wrong, and a key's end is not judged by it.
+    /// A release made later than the clock's time means that the clock is wrong: the key's expiry is then judged by the
+    /// release's time.
     fn time(&mut self, by: &Checked, finished: i64, trusted: &Trusted, store: &mut TrustStore) {
         if finished > self.request.now.max(store.latest()) {
             self.note(
@@ -123,7 +124,7 @@ fn one(
     Ok(statement)
 }
 
-/// Provenance is about every artifact and bill, and of this version and commit.
+/// Provenance must be about every artifact and bill, and about this version and commit.
 fn is_about(provenance: &Statement, manifest: &Manifest) -> Result<(), String> {
     let has = |name: &str| provenance.subject.iter().any(|subject| subject.name == name);
     let bills = manifest.bills().map(|bill| bill.name.as_str());

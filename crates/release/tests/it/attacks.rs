@@ -1,4 +1,4 @@
-//! What is done to a release, and what `verify` says of it: the first cause, by name. Nothing of it is a panic.
+//! Manipulated releases, and the first problem that `verify` reports for each. Nothing panics.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, symlink};
@@ -25,7 +25,7 @@ fn small() -> Result<Fixture, String> {
     Fixture::of_formats(&[Format::Qemu])
 }
 
-/// What is said of a release that somebody changed.
+/// The problems of a changed release.
 fn said(fixture: &Fixture, release: &Utf8Path, change: impl FnOnce(&Utf8Path)) -> Vec<String> {
     let place = fixture.path("changed");
     copy(release, &place);
@@ -35,7 +35,7 @@ fn said(fixture: &Fixture, release: &Utf8Path, change: impl FnOnce(&Utf8Path)) -
     said
 }
 
-/// Lists a changed folder as its files are now, and signs the list: what only the releaser could do.
+/// Updates the list of a changed folder and signs it, which only the releaser could do.
 fn resign(fixture: &Fixture, folder: &Utf8Path) {
     let own = ["SHA256SUMS", "SHA256SUMS.sig"];
     let listed = files(folder).into_iter().filter(|file| !own.contains(&file.as_str()));
@@ -70,7 +70,7 @@ fn a_byte_flipped_anywhere_is_found_in_the_file_that_has_it() {
             flip(&place.join(&file), at);
             let problems = fixture.verify(&place).problems;
             flip(&place.join(&file), at);
-            // A changed list no longer fits its signature, and what it lists is looked at all the same.
+            // A changed list no longer matches its signature; the files are still compared with it.
             let about = if file == "SHA256SUMS" { "SHA256SUMS.sig" } else { file.as_str() };
             assert!(
                 problems.iter().any(|problem| problem.about == about),
@@ -160,7 +160,7 @@ fn what_the_list_or_the_manifest_may_not_say_is_refused_though_it_is_signed() {
     let deep = format!("\"profiles\": {}[", "[".repeat(10_000));
     assert!(manifest("\"profiles\": [", &deep).contains("recursion limit"));
 
-    // A list that leads elsewhere, or names a file twice.
+    // A list with a path that leads elsewhere, or with a duplicate file.
     for (line, why) in [
         (format!("{}  ../outside\n", "0".repeat(64)), "it leads out of its folder"),
         (format!("{}  /etc/passwd\n", "0".repeat(64)), "it is absolute"),
@@ -175,7 +175,7 @@ fn what_the_list_or_the_manifest_may_not_say_is_refused_though_it_is_signed() {
         });
         assert!(found[0].starts_with("SHA256SUMS: line ") && found[0].contains(why), "{found:?}");
     }
-    // A second manifest, and anything else that the first does not know.
+    // A second manifest, and anything else that the first does not list.
     for name in ["sbom/manifest.json", "manifest.json.bak"] {
         let found = signed(&|place| _ = fs::copy(place.join("manifest.json"), place.join(name)).unwrap());
         assert_eq!(found, [format!("{name}: it is not in the manifest")]);
@@ -250,11 +250,11 @@ fn who_signed_it_must_be_trusted_and_still_be() {
     // The clock was set back to before the key's end, but the release says when it was made.
     let found = cause(limited("valid-before=\"20261128\""), NOW - 40 * 86_400).unwrap();
     assert!(found.ends_with("has expired"), "{found}");
-    // And back to before a release that was seen already.
+    // And back to before a release that was already seen.
     verify_by(&release, vec![fixture.signer()], &state, NOW);
     assert_eq!(TrustStore::open(&state).unwrap().latest(), NOW);
 
-    // A signature that is cut.
+    // A truncated signature.
     let text = fs::read_to_string(release.join("SHA256SUMS.sig")).unwrap();
     for length in [0, 1, 40, text.len() / 2, text.len() - 30] {
         let found = said(&fixture, &release, |place| {

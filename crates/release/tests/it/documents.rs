@@ -1,4 +1,4 @@
-//! What a release writes for others: its schema, its notes, and nothing of the host.
+//! Documents of a release: its schema, its notes, and nothing about the host.
 
 use std::fs;
 
@@ -63,14 +63,14 @@ fn nothing_of_the_host_is_written() {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     for file in files(&folder) {
         let bytes = fs::read(folder.join(&file)).unwrap();
-        // A short name of a host occurs in words.
+        // A short host name occurs inside words.
         let words = [place.as_str().trim_end_matches('/'), "/home/builder", host.trim()];
         for word in words.into_iter().filter(|word| word.len() > 6) {
             let found = bytes.windows(word.len()).any(|window| window == word.as_bytes());
             assert!(!found, "{word} is in {file}");
         }
     }
-    // A .vmx names its disk by the name that it has here.
+    // A .vmx contains the disk's name in the release.
     let machine = fs::read_to_string(folder.join("rave-1.2.0-headless-x86_64.vmx")).unwrap();
     assert!(machine.contains("\"rave-1.2.0-headless-x86_64.vmdk\""), "{machine}");
 }
@@ -83,7 +83,7 @@ fn notes_tell_what_changed_what_was_not_done_and_how_to_verify() {
     plan.version = "1.3.0".parse().unwrap();
     plan.second_build = false;
     plan.previous = Some(first.clone());
-    // An earlier release with other packages.
+    // An earlier release with different packages.
     let bill = first.join("sbom/rave-1.2.0-headless-x86_64.cdx.json");
     let text = fs::read_to_string(&bill).unwrap();
     let text = text.replace("bash@5.2.37-2%2Bb10", "bash@5.2.36-1").replace("bsdutils", "old");

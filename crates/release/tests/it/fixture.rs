@@ -1,5 +1,5 @@
-//! A small release, made by the code that makes real ones: a disk of 12 MiB, converted by the image engine. Only the build
-//! and the boots are the test's own.
+//! A small release, made by the same code as real ones: a disk of 12 MiB, converted by the image engine. Only the build
+//! and the boots are fake.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,23 +35,23 @@ pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 /// 2026-11-28T12:00:00Z.
 pub(crate) const NOW: i64 = 1_795_867_200;
 const EPOCH: u64 = 1_795_520_426;
-/// What the disks of a fixture are converted to.
+/// The formats of a fixture's disks.
 pub(crate) const FORMATS: [Format; 4] = [Format::Qemu, Format::Virtualbox, Format::Vmware, Format::Raw];
 
-/// A folder of its own with an image and a key in it.
+/// A separate folder with an image and a key.
 pub(crate) struct Fixture {
     path: Utf8PathBuf,
-    /// Removes the folder with the fixture that made it.
+    /// Removes the folder when the fixture that created it is dropped.
     _folder: Option<tempfile::TempDir>,
     pub(crate) key: SigningKey,
     built: Built,
     version: &'static str,
-    /// How often each step of the workshop was done.
+    /// How often each step of the workshop was called.
     pub(crate) calls: Mutex<BTreeMap<&'static str, usize>>,
 }
 
 impl Fixture {
-    /// An image in every format that a disk is converted to; an error where this host has no qemu-img or zstd.
+    /// An image in all these formats; an error if this host has no qemu-img or zstd.
     pub(crate) fn new() -> Result<Self, String> {
         Self::of_formats(&FORMATS)
     }
@@ -73,8 +73,8 @@ impl Fixture {
         Ok(Self { path, _folder: Some(folder), key, built, version: VERSION, calls: Mutex::default() })
     }
 
-    /// What follows it, in a folder of its own: files and a package more, a package less, and one in another version. The
-    /// key is the one that was kept.
+    /// A newer release in a separate folder: with additional files and a package, one package less, and one in another
+    /// version. It uses the kept key.
     pub(crate) fn newer(&self, formats: &[Format]) -> Result<Self, String> {
         let path = self.path("newer");
         fs::create_dir(&path).unwrap();
@@ -134,13 +134,13 @@ impl Fixture {
         Signer::new("releases", self.key.public().clone())
     }
 
-    /// What is found wrong with a release by who trusts the fixture's key.
+    /// Verifies a release with the fixture's key trusted.
     pub(crate) fn verify(&self, folder: &Utf8Path) -> Verdict {
         verify_by(folder, vec![self.signer()], &self.path("state"), NOW)
     }
 }
 
-/// Verifies by who trusts these, with the trust store of a folder.
+/// Verifies with these signers trusted, and the trust store of a folder.
 pub(crate) fn verify_by(folder: &Utf8Path, signers: Vec<Signer>, state: &Utf8Path, now: i64) -> Verdict {
     let mut store = TrustStore::open(state).unwrap();
     let mut trusted = Trusted::new(signers, &store);
@@ -154,7 +154,7 @@ fn passphrase() -> Passphrase {
     zeroize::Zeroizing::new("correct horse battery".to_owned())
 }
 
-/// A copy of a release to do something to.
+/// A copy of a release to manipulate.
 pub(crate) fn copy(from: &Utf8Path, to: &Utf8Path) {
     let _ = fs::remove_dir_all(to);
     fs::create_dir_all(to).unwrap();
@@ -169,7 +169,7 @@ pub(crate) fn copy(from: &Utf8Path, to: &Utf8Path) {
     }
 }
 
-/// Every file of a folder, by its path below.
+/// Every file of a folder, by relative path.
 pub(crate) fn files(folder: &Utf8Path) -> Vec<String> {
     let mut found = Vec::new();
     walk(folder, folder, &mut found);
@@ -202,7 +202,7 @@ fn image(place: &Utf8Path, wanted: &[Format], content: Content) -> Result<Built,
     let disk = source.join(format!("{stem}.raw"));
     let raw = fs::File::create(&disk).unwrap();
     raw.set_len(12 << 20).unwrap();
-    // What every disk that boots has at the end of its first sector, and something that is not zero.
+    // The boot signature at the end of the first sector, and some non-zero data.
     raw.write_all_at(&[0x55, 0xaa], 510).unwrap();
     let noise: Vec<u8> = (0_u32..1 << 16).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     raw.write_all_at(&noise, 1 << 20).unwrap();
@@ -289,7 +289,7 @@ pub(crate) fn inputs(folder: &Utf8Path) -> Vec<Input> {
         }
     };
     vec![
-        // Longer than some tests let a file be.
+        // Longer than the file size limit of some tests.
         input(Kind::Crate, "adler2", "2.0.1", "crates/adler2-2.0.1.crate", &"a crate ".repeat(3000)),
         input(Kind::Deb, "bash", "5.2.37-2+b10", "debs/0a.deb", "a package"),
         input(
@@ -303,7 +303,7 @@ pub(crate) fn inputs(folder: &Utf8Path) -> Vec<Input> {
     ]
 }
 
-/// A partition of Linux with a file in it, behind the noise.
+/// A Linux partition with a file, after the noise.
 fn file_system(place: &Utf8Path, raw: &fs::File, disk: &Utf8Path, content: Content) -> Result<(), String> {
     const START: u32 = 4 << 20;
     const SIZE: u32 = 8 << 20;
@@ -403,7 +403,7 @@ impl Workshop for Fixture {
     }
 }
 
-/// A report in which each artifact became ready. No guest is in a disk of 12 MiB: what it says is the test's.
+/// A report in which each artifact became ready. A disk of 12 MiB contains no guest: the report is made up.
 fn report(manifest: &rave_image::Manifest) -> Report {
     let run = |artifact: &manifest::Artifact| Run {
         subject: Subject {

@@ -1,4 +1,4 @@
-//! Parts that hosts without a key build, and the release that another host makes of them.
+//! Parts built by hosts without a key, and the release that another host makes from them.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -23,7 +23,7 @@ fn part(fixture: &Fixture) -> Utf8PathBuf {
     plan.out
 }
 
-/// The plan of the host that signs: what is built it takes from the parts.
+/// The plan of the host that signs: it takes the builds from the parts.
 fn plan(fixture: &Fixture, parts: &[ReleasePart]) -> Plan {
     Plan {
         profiles: parts.iter().flat_map(ReleasePart::profiles).collect(),
@@ -57,7 +57,7 @@ fn a_release_of_parts_is_the_one_that_a_single_host_cuts() {
     assert_eq!(fixture.verify(&fixture.path("release")).problems, []);
     let whole = Plan { part_limit: 20_000, ..fixture.plan("whole") };
     fixture.cut(&whole).unwrap();
-    // Times in the statements aside: the fixture's clock stands still.
+    // Times in the statements are equal too: the fixture's clock stands still.
     let [one, other] = ["release", "whole"].map(|name| fixture.path(name));
     assert_eq!(files(&one), files(&other));
     for file in files(&one) {
@@ -71,7 +71,7 @@ fn a_release_of_parts_is_the_one_that_a_single_host_cuts() {
     assert!(error.to_string().contains("a part of another release"), "{error}");
 }
 
-/// A host that builds another profile of other inputs: a package more, and one less.
+/// A host that builds another profile from different inputs: one package more, and one less.
 struct OtherHost<'a>(&'a Fixture, &'static str);
 
 impl Workshop for OtherHost<'_> {
@@ -150,7 +150,7 @@ fn the_inputs_of_parts_become_one_archive_and_one_list_of_sources() {
     assert_eq!(paths, expected);
     let sources = fs::read_to_string(release.join("sources.tsv")).unwrap();
     assert!(sources.contains("bash\t5.2.37-2\tbash\n") && sources.contains("zsh\t5.9-8\tzsh\n"), "{sources}");
-    // The order of the parts does not matter to either.
+    // The order of the parts does not matter for either.
     fs::rename(&release, fixture.path("before")).unwrap();
     join(&fixture, &[&second, &first]).unwrap();
     for name in all.iter().filter(|name| name.contains("inputs.tar") || *name == "sources.tsv") {
@@ -177,7 +177,7 @@ fn an_input_that_two_parts_have_differently_is_refused_and_a_part_without_inputs
     let found = files(&fixture.path("release"));
     assert!(!found.iter().any(|name| name.contains("inputs") || name == "sources.tsv"), "{found:?}");
     assert_eq!(fixture.verify(&fixture.path("release")).problems, []);
-    // Nor is it finished as one that has them.
+    // Nor does it count as finished if it should have them.
     let again = Plan { inputs: true, ..bare };
     let error = cut::part(&again, &fixture, &|_| ()).unwrap_err().to_string();
     assert!(error.contains("a part of another release"), "{error}");
@@ -208,7 +208,7 @@ fn a_part_that_was_changed_on_its_way_is_refused_by_the_name_of_the_file() {
         let refused = |change: &dyn Fn()| {
             copy(&plan.out, &changed);
             change();
-            // What was taken from an unchanged file stays good.
+            // What was taken from an unchanged file stays valid.
             let _ = fs::remove_dir_all(cut::work_folder(&fixture.path("release")));
             let error = join(&fixture, &[&changed]).unwrap_err().to_string();
             assert!(error.contains(&file), "{file}: {error}");
@@ -219,9 +219,9 @@ fn a_part_that_was_changed_on_its_way_is_refused_by_the_name_of_the_file() {
             fs::remove_file(&path).unwrap();
             symlink(plan.out.join(&file), &path).unwrap();
         });
-        // The description is what the others are compared with.
+        // The other files are compared with the description.
         if file != "part.json" {
-            // The last byte of the archive belongs to none of its members.
+            // The last byte of the archive does not belong to any member.
             for from_end in [false, true] {
                 refused(&|| {
                     let mut bytes = fs::read(&path).unwrap();

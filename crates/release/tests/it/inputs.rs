@@ -1,4 +1,4 @@
-//! The archive of inputs: the same bytes from the same inputs, and refused where it is anything else.
+//! The archive of inputs: the same inputs give the same bytes, and any deviation is refused.
 
 use std::fs;
 
@@ -29,7 +29,7 @@ fn refusal(bytes: &[u8]) -> String {
     read(&mut &*bytes, &mut |_, _| Ok(())).unwrap_err()
 }
 
-/// The same members with something done to them.
+/// The same members after a manipulation.
 fn again(bytes: &[u8], change: impl Fn(&mut Members)) -> Vec<u8> {
     let mut archive = tar::Archive::new(bytes);
     let mut members: Members = archive
@@ -131,7 +131,7 @@ fn members_that_are_swapped_missing_added_or_lead_elsewhere_are_named() {
     };
     assert!(index("debs/0a.deb", "../0a.deb").contains("it leads out of its folder"));
     assert!(index("debs/0a.deb", "/etc/0a.deb").contains("it is absolute"));
-    assert!(index("\"adler2\"", "\"../adler2\"").contains("is no crate by its name"));
+    assert!(index("\"adler2\"", "\"../adler2\"").contains("is not that of a crate"));
     assert!(index("debs/0a.stanza", "debs/0a.deb").contains("one occurs twice"));
     let other = of(&|members| members[0].0.set_path("other.json").unwrap());
     assert_eq!(other, "it begins with \"other.json\", not with inputs.json");

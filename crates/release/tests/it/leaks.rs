@@ -1,4 +1,4 @@
-//! The leak gate over small real images: a planted secret for each rule, and a clean one.
+//! The leak gate on small real images: a planted secret for each rule, and a clean image.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -15,7 +15,7 @@ use rave_testing::or_skip;
 
 use crate::newc;
 
-/// Never the form of a secret in this file itself.
+/// Keeps secrets out of this source file itself.
 fn letters(length: usize) -> String {
     "a1B2c3D4e5F6g7H8i9J0kLmNoPqRsTuVwXyZ".chars().cycle().take(length).collect()
 }
@@ -34,7 +34,7 @@ struct Place_ {
     names: BuilderNames,
 }
 
-/// A folder and a builder of random names.
+/// A folder and a builder with random names.
 fn place() -> Place_ {
     let guard = tempfile::Builder::new().prefix("rave-leaks-").tempdir_in("/var/tmp").unwrap();
     let path = Utf8PathBuf::from_path_buf(guard.path().to_owned()).unwrap();
@@ -56,7 +56,7 @@ fn run(words: &[&str]) -> Result<(), String> {
 }
 
 impl Place_ {
-    /// What a guest has, and one file more.
+    /// The files of a guest, and one more.
     fn tree(&self, planted: Option<(&str, &str)>) -> Utf8PathBuf {
         let tree = self.path.join("tree");
         let _ = fs::remove_dir_all(&tree);
@@ -78,7 +78,7 @@ impl Place_ {
     fn ext4(&self, name: &str, planted: Option<(&str, &str)>) -> Result<Utf8PathBuf, String> {
         let (tree, disk) = (self.tree(planted), self.path.join(name));
         run(&["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-d", tree.as_str(), disk.as_str(), "8M"])?;
-        // What every disk that boots has at the end of its first sector.
+        // The boot signature at the end of the first sector.
         File::options().write(true).open(&disk).unwrap().write_all_at(&[0x55, 0xaa], 510).unwrap();
         Ok(disk)
     }
@@ -147,7 +147,7 @@ fn what_was_deleted_or_lies_beside_the_file_systems_is_found_by_its_byte() {
         File::open(&disk).unwrap().read_exact_at(&mut bytes, at).unwrap();
         assert!([b"----", b"ghp_"].contains(&&bytes), "{finding}");
     }
-    // The same secret in a file that may have it, and in free space: it is one.
+    // The same secret in an allowed file and in free space is a finding.
     let disk = place.ext4("both.img", Some(("opt/example", &token()))).unwrap();
     File::options()
         .write(true)
@@ -187,7 +187,7 @@ fn it_looks_through_every_container_and_not_twice_at_the_same_disk() {
             "c.img.zst has the same disk as a.qcow2, and is not searched twice"
         ]
     );
-    // What a container says of itself is no part of the disk.
+    // Text in a container is not part of the disk.
     fs::write(of("d.vmx"), format!("config.version = \"8\"\nannotation = \"{}\"\n", place.names.user))
         .unwrap();
     let report = place.gate(&[of("d.vmx")]);
@@ -212,7 +212,7 @@ fn fat_and_squashfs_are_looked_into() {
         [(Rule::PrivateKey, "loader/random-seed"), (Rule::MachineId, "loader/random-seed")]
     );
 
-    // As an ISO of ours has it: the disk in a squashfs, and here a file beside the disk.
+    // As in RAVE's ISOs: the disk in a squashfs, here with a file beside it.
     let ext4 = place.ext4("disk.raw", Some(("opt/key", &key()))).unwrap();
     let (live, folder) = (place.path.join("live"), place.path.join("squash"));
     fs::create_dir_all(&live).unwrap();
@@ -236,7 +236,7 @@ fn fat_and_squashfs_are_looked_into() {
     assert_eq!(in_files(&report), [(Rule::PrivateKey, "opt/key"), (Rule::Token, "notes")]);
 }
 
-/// What a program makes of bytes.
+/// The output of a program for these bytes.
 fn piped(place: &Place_, command: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
     let (from, to) = (place.path.join("from"), place.path.join("to"));
     fs::write(&from, bytes).unwrap();
@@ -245,7 +245,7 @@ fn piped(place: &Place_, command: &str, bytes: &[u8]) -> Result<Vec<u8>, String>
 }
 
 impl Place_ {
-    /// An image with one more file of these bytes.
+    /// An image with an additional file of these bytes.
     fn image_with(&self, path: &str, content: &[u8]) -> Utf8PathBuf {
         let (tree, disk) = (self.tree(None), self.path.join("packed.img"));
         let file = tree.join(path);
@@ -273,14 +273,14 @@ fn what_is_compressed_is_looked_into() {
         let disk = place.image_with(path, &packed);
         let report = place.gate(&[disk]);
         assert_eq!(in_files(&report), [(Rule::PrivateKey, path), (Rule::Token, path)], "{command}");
-        // What was allowed by path is allowed where it is compressed.
+        // A path that is allowed is also allowed if it is compressed.
         let disk = place.image_with(path, &packed);
         let list = format!("private-key {path}: an example of the test\ntoken {path}: another example\n");
         assert_eq!(place.gate_but(&[disk], &list).findings, []);
         let clean = piped(&place, command, b"nothing").unwrap();
         let report = place.gate(&[place.image_with(path, &clean)]);
         assert_eq!((report.findings.as_slice(), report.notes.as_slice()), (&[][..], &[][..]), "{command}");
-        // Half of it is searched as far as it goes, and that is told.
+        // A truncated file is searched as far as possible, and reported.
         let half = place.gate(&[place.image_with(path, &packed[..packed.len() / 2])]);
         assert_eq!(half.notes.len(), 1, "{command}: {half:?}");
         assert!(
@@ -319,7 +319,7 @@ fn an_initrd_is_looked_into_by_path_and_by_content() {
             assert_eq!(report.notes, [""; 0], "{command}");
         }
     }
-    // A clean one is silent; a damaged one is told, and searched as it is.
+    // A clean one is not reported; a damaged one is reported, and its raw bytes are searched.
     let clean = newc::archive(&[("init", b"#!/bin/sh\n")]);
     let report = place.gate(&[place.image_with(path, &[early.as_slice(), &clean].concat())]);
     assert_eq!((report.findings.as_slice(), report.notes.as_slice()), (&[][..], &[][..]));
@@ -376,7 +376,7 @@ fn the_disk_of_an_appliance_is_looked_into_and_its_descriptor_too() {
         assert_eq!(report.disks, 1);
         let found: Vec<_> = report.findings.iter().map(|one| (one.rule, one.place.clone())).collect();
         assert_eq!(found[0], (Rule::PrivateKey, Place::File("opt/key".into())), "{format}: {found:?}");
-        // VirtualBox's own descriptor names the forwards.
+        // VirtualBox's own descriptor contains the forwards.
         let is_named = found
             .iter()
             .any(|(rule, place)| *rule == Rule::BuilderUser && matches!(place, Place::Container(_)));
@@ -407,7 +407,7 @@ fn a_line_that_allows_what_is_not_there_is_told() {
     assert_eq!(report.notes, [told]);
 }
 
-/// By hand, over a disk that was built: `RAVE_LEAK_IMAGE=disk.raw cargo nextest run -p rave-release a_built_image`.
+/// Run manually on a built disk: `RAVE_LEAK_IMAGE=disk.raw cargo nextest run -p rave-release a_built_image`.
 #[test]
 fn a_built_image_has_nothing_in_it_that_is_not_allowed() {
     let Ok(image) = std::env::var("RAVE_LEAK_IMAGE") else {

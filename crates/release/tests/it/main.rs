@@ -1,4 +1,4 @@
-//! Releases as they are cut, verified, damaged and refused.
+//! Releases: cut, verified, damaged and refused.
 
 mod attacks;
 mod documents;

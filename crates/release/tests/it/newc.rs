@@ -1,4 +1,4 @@
-//! Archives of cpio as the kernel takes them (its documentation, "initramfs buffer format").
+//! cpio archives in the kernel's format (its documentation, "initramfs buffer format").
 
 const REGULAR: usize = 0o100_644;
 

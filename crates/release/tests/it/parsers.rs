@@ -1,4 +1,4 @@
-//! Parsers of foreign bytes read or refuse whatever they are given, at once.
+//! Parsers of untrusted input accept or refuse any bytes quickly.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ const MANIFEST: &str = r#"{"schema":1,"name":"rave","version":"1.2.0","base":"de
 "0000000000000000000000000000000000000000000000000000000000000000"},"parts":[{"name":"a.img.zst.part-000","size":3,"sha256":
 "0000000000000000000000000000000000000000000000000000000000000000"}]}]}],"bills":[]}]}"#;
 
-/// Something that each parser takes, in their order.
+/// A valid sample for each parser, in their order.
 fn samples() -> Vec<Vec<u8>> {
     let [key, other] = ["a", "b"].map(|name| SigningKey::in_memory(name).unwrap());
     let digest = rave_image::digest::Digest::of_bytes(b"");
@@ -79,7 +79,7 @@ fn patch() -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-/// An archive with an empty file, one of three bytes, and zeros behind the last member.
+/// An archive with an empty file, one of three bytes, and zeros after the last member.
 fn packed() -> Vec<u8> {
     [crate::newc::archive(&[("./init", b"abc"), ("etc/empty", b"")]), vec![0; 64]].concat()
 }

@@ -1,4 +1,4 @@
-//! Artifacts that are cut into parts, and joined by standard tools.
+//! Artifacts that are split into parts, and joined by standard tools.
 
 use std::fs;
 
@@ -21,7 +21,7 @@ fn parts_hold_as_parts_as_the_whole_and_as_both() {
         files(&folder).into_iter().filter(|file| file.starts_with(&format!("{DISK}.part-"))).collect();
     assert!(parts.len() > 1 && !folder.join(DISK).exists(), "{parts:?}");
     assert_eq!(fixture.verify(&folder).problems, []);
-    // The line of the notes.
+    // The command line from the notes.
     let notes = fs::read_to_string(folder.join("RELEASE_NOTES.md")).unwrap();
     let line = notes.lines().find(|line| line.starts_with("cat ")).unwrap();
     let script = format!("{line} && sha256sum -c SHA256SUMS.joined && sha256sum -c SHA256SUMS");

@@ -1,4 +1,4 @@
-//! Patches from an earlier release: what they make, and what they refuse.
+//! Patches from an earlier release: their results, and what they refuse.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
@@ -121,7 +121,7 @@ fn what_a_patch_does_not_give_is_refused_before_anything_is_written() {
     let nothing = refused(&new.join("other.patch"), &base, &[Format::Raw]);
     assert!(nothing.ends_with("other.patch: it is missing"), "{nothing}");
 
-    // A byte of the patch, of what signs it; a file that is not a patch; nobody who is trusted.
+    // A changed byte in the patch or its signature; a file that is not a patch; no trusted signer.
     let damaged = fixture.path("damaged");
     for (name, told) in [
         (PATCH, "its SHA-256 is not the one in SHA256SUMS"),
@@ -147,7 +147,7 @@ fn what_a_patch_does_not_give_is_refused_before_anything_is_written() {
     assert!(error.contains("signature unchecked"), "{error}");
 }
 
-/// A patch, the disk that it leads from, and a place for what it makes.
+/// A patch, its base disk, and a place for the result.
 struct Bare {
     bytes: Vec<u8>,
     base: Utf8PathBuf,
@@ -164,7 +164,7 @@ impl Bare {
         patch::read_header(&mut self.bytes.as_slice()).unwrap()
     }
 
-    /// The same records behind another header.
+    /// The same records after another header.
     fn with(&self, change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
         let length = u32::from_le_bytes(self.bytes[8..12].try_into().unwrap()) as usize;
         let mut header = serde_json::from_slice(&self.bytes[12..12 + length]).unwrap();
@@ -174,12 +174,12 @@ impl Bare {
         [&self.bytes[..8], &length_of_text, text.as_bytes(), &self.bytes[12 + length..]].concat()
     }
 
-    /// Where the records begin.
+    /// The offset of the records.
     fn records(&self) -> usize {
         12 + u32::from_le_bytes(self.bytes[8..12].try_into().unwrap()) as usize
     }
 
-    /// What is said of these bytes: nothing where they make the disk that they say.
+    /// The error of applying these bytes; none if they produce the declared disk.
     fn apply(&self, bytes: &[u8]) -> Option<String> {
         let mut from = bytes;
         let done = patch::read_header(&mut from).map_err(|error| error.to_string()).and_then(|header| {
@@ -214,7 +214,7 @@ fn a_patch_that_is_cut_changed_or_lies_makes_nothing() {
     let length = bare.bytes.len();
     for cut in [0, 7, 11, 50, bare.records(), bare.records() + 4, length / 2, length - 1] {
         let said = bare.apply(&bare.bytes[..cut]).unwrap();
-        assert!(said.contains("it is cut") || said.contains("not a patch"), "{cut}: {said}");
+        assert!(said.contains("it is truncated") || said.contains("not a patch"), "{cut}: {said}");
     }
     for at in (bare.records()..length).step_by(length / 60) {
         let mut bytes = bare.bytes.clone();
@@ -222,7 +222,7 @@ fn a_patch_that_is_cut_changed_or_lies_makes_nothing() {
         assert!(bare.apply(&bytes).is_some(), "byte {at}");
     }
     let longer = [bare.bytes.as_slice(), b"!"].concat();
-    assert!(bare.apply(&longer).unwrap().ends_with("something is behind its last record"));
+    assert!(bare.apply(&longer).unwrap().ends_with("there is data after its last record"));
 
     let size = bare.header().target.size;
     let of = |pointer: &'static str, value: serde_json::Value| {
@@ -256,7 +256,7 @@ fn a_patch_that_is_cut_changed_or_lies_makes_nothing() {
         bytes[record..record + 8].copy_from_slice(&count.to_le_bytes());
         assert!(bare.apply(&bytes).is_some(), "{count}");
     }
-    // A header longer than any.
+    // A header that is too long.
     let mut bytes = bare.bytes.clone();
     bytes[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
     assert!(bare.apply(&bytes).unwrap().contains("at most 65536 are allowed"));
@@ -273,7 +273,7 @@ fn the_same_releases_make_the_same_patch() {
     let made = patch::make(&bare.header(), (&open(&bare.base), &open(&target)), &again).unwrap();
     assert_eq!(fs::read(&again).unwrap(), bare.bytes);
     assert_eq!((made.size, made.sha256), (bare.bytes.len() as u64, Digest::of_bytes(&bare.bytes)));
-    // From a disk to itself: nothing but the header and an empty record.
+    // From a disk to itself: only the header and an empty record.
     let header = bare.with(|header| header["target"] = header["base"].clone());
     let header = patch::read_header(&mut header.as_slice()).unwrap();
     let none = patch::make(&header, (&open(&bare.base), &open(&bare.base)), &again).unwrap();
@@ -284,7 +284,7 @@ fn the_same_releases_make_the_same_patch() {
 /// Set for the process that is killed: the folder of its fixture.
 const KILLED: &str = "RAVE_TEST_PATCH";
 
-/// Not a test of its own: what the test below starts and kills.
+/// Not a test by itself: the test below starts and kills it.
 #[test]
 fn child_that_is_killed() {
     if let Ok(place) = std::env::var(KILLED) {
@@ -342,7 +342,7 @@ fn a_full_disk_is_told_and_nothing_is_left_on_it() {
     assert!(said.contains("nothing is left"), "{said}");
 }
 
-/// Not a test of its own: what the test above runs on a small file system.
+/// Not a test by itself: the test above runs it on a small file system.
 #[test]
 fn child_on_a_small_disk() {
     small_disk::in_child(|place| {

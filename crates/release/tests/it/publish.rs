@@ -1,4 +1,4 @@
-//! A release in a published tree: whole, once, and the same ever after.
+//! A release in a published tree: complete, once, and immutable.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -20,7 +20,7 @@ fn small() -> Result<Fixture, String> {
     Fixture::of_formats(&[Format::Qemu])
 }
 
-/// Publishes into the fixture's folder `tree`, as who trusts these.
+/// Publishes into the fixture's folder `tree`, with these signers trusted.
 pub(crate) fn publish_by(
     fixture: &Fixture,
     folder: &Utf8Path,
@@ -92,7 +92,7 @@ fn a_version_never_gets_another_content() {
     assert!(error.remedy().unwrap().contains("a new version"));
     assert_eq!(contents(&fixture.path("tree")), before);
 
-    // The same list under another signature is another content too.
+    // The same list with another signature counts as different content.
     let other = SigningKey::in_memory("other").unwrap();
     let resigned = fixture.path("resigned");
     copy(&fixture.path("release"), &resigned);
@@ -105,7 +105,7 @@ fn a_version_never_gets_another_content() {
     assert!(matches!(error, Error::Unverified { .. } | Error::OtherContent { .. }), "{error}");
     assert_eq!(contents(&fixture.path("tree")), before);
 
-    // What is published and was changed since is told, not repaired.
+    // A published release that was changed is reported, not repaired.
     fs::write(fixture.path("tree/1.2.0/RELEASE_NOTES.md"), "other notes").unwrap();
     let error = publish(&fixture, &fixture.path("release")).unwrap_err().to_string();
     assert!(error.contains("tree/1.2.0 does not verify: RELEASE_NOTES.md: "), "{error}");
@@ -205,7 +205,7 @@ fn what_is_in_the_way_is_refused_and_neither_followed_nor_waited_for() {
     let _ = fs::remove_dir_all(fixture.path("tree"));
     symlink(release.join("smoke"), fixture.path("tree")).unwrap();
     let error = publish(&fixture, &release).unwrap_err().to_string();
-    assert!(error.ends_with("it lies in the release's own folder"), "{error}");
+    assert!(error.ends_with("it is inside the release's own folder"), "{error}");
     assert_eq!(fixture.verify(&release).problems, []);
 }
 

@@ -1,4 +1,5 @@
-//! A publication that is killed, or finds no space: the tree has the release whole or not at all, and the next run ends it.
+//! A publication that is killed or runs out of space: the tree has the complete release or nothing, and the next run
+//! finishes it.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -19,11 +20,11 @@ use crate::small_disk;
 /// Set for the process that is killed: where it stops.
 const STOP: &str = "RAVE_TEST_STOP_PUBLISHING_AT";
 
-/// Events of a publication, in order: a stage and how often it was begun, or the progress of the copy.
+/// Events of a publication, in order: a stage and how often it was started, or the progress of the copy.
 const STOPS: [&str; 7] =
     ["verify 1", "copy 1", "progress 1", "progress 4", "verify 2", "publish 1", "latest 1"];
 
-/// Not a test of its own: what the test below starts and kills.
+/// Not a test by itself: the test below starts and kills it.
 #[test]
 fn child_that_is_killed() {
     if let Ok(stop) = std::env::var(STOP) {
@@ -44,7 +45,7 @@ fn child(stop: &str) {
         };
         if at == stop {
             eprintln!("stopped at {stop}");
-            // Until it is killed; the end of its input would be the end of the test that started it.
+            // Waits until it is killed, or until the end of its input, when the test that started it has ended.
             let mut line = String::new();
             let _ = std::io::stdin().read_line(&mut line);
             std::process::exit(1);
@@ -78,7 +79,7 @@ fn a_kill_anywhere_leaves_the_release_whole_or_not_there_and_the_next_run_ends_i
             (!is_visible, Latest::Moved(None)),
             "killed at {stop}"
         );
-        // What was copied before is not copied again: three whole files before the fourth.
+        // Copied files are not copied again: three complete files before the fourth.
         let all = files(&release).len();
         let expected = [all, all, all, all - 3, 0, 0, 0][number];
         assert_eq!(copied.into_inner(), expected, "killed at {stop}");
@@ -120,7 +121,7 @@ fn what_a_killed_run_left_of_another_content_is_not_used() {
     assert!(published.is_new);
     assert_eq!(fixture.verify(&published.folder).manifest.unwrap().commit, plan.commit);
     assert_eq!(files(&fixture.path("tree/.publish")), ["lock"]);
-    // Bytes that went wrong in what was left: found, removed, and copied again by the next run.
+    // Corrupted bytes in the leftovers are found, removed, and copied again by the next run.
     fs::remove_dir_all(fixture.path("tree")).unwrap();
     kill(&fixture, "verify 2");
     let staged =
@@ -145,7 +146,7 @@ fn a_full_disk_leaves_the_tree_as_it_was() {
     assert!(said.contains("published after the disk was full"), "{said}");
 }
 
-/// Not a test of its own: what the test above runs on a small file system.
+/// Not a test by itself: the test above runs it on a small file system.
 #[test]
 fn child_on_a_small_disk() {
     small_disk::in_child(on_a_small_disk);
@@ -163,10 +164,10 @@ fn on_a_small_disk(place: &Utf8Path) {
         assert!(!tree.join("1.2.0").exists() && fs::symlink_metadata(tree.join("latest")).is_err());
         assert!(!files(&tree).iter().any(|file| file.contains(".qcow2")), "{:?}", files(&tree));
     };
-    // Seen before anything is written, and while it is.
+    // Detected before anything is written, and while writing.
     refused(publish(&|_| ()).unwrap_err());
     let resize = |size: &str| {
-        // With a source, so that mount(8) adds no options of today: a user's namespace does not know their numbers.
+        // With a source, so that mount(8) adds no newer options, which fail in a user namespace.
         let words = ["-o", &format!("remount,size={size}"), "none", tree.as_str()].map(str::to_owned);
         duct::cmd("mount", words).run().unwrap();
     };

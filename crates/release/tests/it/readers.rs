@@ -1,4 +1,4 @@
-//! Readers that others wrote take what a release has: only if they are installed.
+//! Third-party readers accept a release's files: only if they are installed.
 
 use rave_process::Cmd;
 use rave_spec::Format;
@@ -6,7 +6,7 @@ use rave_testing::or_skip;
 
 use crate::fixture::Fixture;
 
-/// The Python that has them.
+/// The variable that names the Python with these packages.
 const PYTHON: &str = "RAVE_RELEASE_READERS";
 
 #[test]

@@ -1,4 +1,4 @@
-//! A release that is built again, and what is told where that is another one.
+//! Rebuilds of a release, and the reported differences.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ fn manifest(release: &Utf8Path) -> Manifest {
     Manifest::parse(&fs::read(release.join("manifest.json")).unwrap()).unwrap()
 }
 
-/// Builds a release again from its own manifest.
+/// Rebuilds a release from its own manifest.
 fn again(fixture: &Fixture, release: &Utf8Path, name: &str) -> (Utf8PathBuf, Manifest) {
     let folder = fixture.path(name);
     let _ = fs::remove_dir_all(&folder);
@@ -52,7 +52,7 @@ fn the_first_byte_and_the_file_in_the_image_that_differ_are_told() {
     let ours = manifest(&release);
     let (folder, theirs) = again(&fixture, &release, "again");
     let name = "rave-1.2.0-headless-x86_64.img.zst";
-    // One file of the guest is another one.
+    // One file of the guest differs.
     let disk = fixture.path("disk");
     let run = |words: &[&str]| {
         Cmd::new(words[0]).args(words[1..].iter().copied()).output().unwrap();
@@ -75,14 +75,14 @@ fn the_first_byte_and_the_file_in_the_image_that_differ_are_told() {
     let file = rebuild::first_file(&release.join(name), &folder.join(name)).unwrap();
     assert_eq!(file.as_deref(), Some("/etc/hostname"));
 
-    // What follows from an artifact is told behind it.
+    // Differences derived from an artifact are reported after it.
     let mut text = fs::read_to_string(folder.join("manifest.json")).unwrap();
     text.push(' ');
     fs::write(folder.join("manifest.json"), text).unwrap();
     let found = rebuild::differences((&release, &ours), (&folder, &theirs)).unwrap();
     assert_eq!(found.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), [name, "manifest.json"]);
 
-    // A bill with another byte at its end.
+    // A bill with a different last byte.
     let (folder, theirs) = again(&fixture, &release, "again");
     let bill = ours.bills().next().unwrap();
     let path = folder.join(bill.name.as_str());

@@ -1,4 +1,4 @@
-//! Keys that follow one another, and keys that are no longer believed.
+//! Rotated keys, and revoked keys.
 
 use std::fs;
 
@@ -24,7 +24,7 @@ impl Keys {
         TrustStore::open(camino::Utf8Path::from_path(self.folder.path()).unwrap()).unwrap()
     }
 
-    /// Who trusts the old key, with what is kept.
+    /// Trust in the old key, with the stored statements.
     fn trusted(&self, store: &TrustStore) -> Trusted {
         Trusted::new(vec![Signer::new("old", self.old.public().clone())], store)
     }
@@ -56,7 +56,7 @@ fn a_successor_is_trusted_once_both_keys_signed_so() {
     assert_eq!(trusted.signer(keys.new.public(), 0).unwrap().principal, "new");
     trusted.signer(keys.old.public(), 0).unwrap();
     store.save().unwrap();
-    // It is kept, though no file says so any longer.
+    // It is remembered, even though no file contains it any longer.
     let store = keys.store();
     keys.trusted(&store).signer(keys.new.public(), 0).unwrap();
 }
@@ -66,7 +66,7 @@ fn a_revocation_stays_and_its_successor_may_sign_it() {
     let keys = Keys::new();
     let mut store = keys.store();
     let mut trusted = keys.trusted(&store);
-    // Nobody made it a successor yet.
+    // It is not a successor yet.
     let wrong = trusted.learn(&[keys.revoke(2, &keys.new)], &mut store);
     assert!(wrong[0].contains("was not signed by"), "{wrong:?}");
     let rotation = keys.rotate(1).sign(&[&keys.old, &keys.new]).unwrap();
@@ -77,12 +77,12 @@ fn a_revocation_stays_and_its_successor_may_sign_it() {
     trusted.signer(keys.new.public(), 0).unwrap();
     store.save().unwrap();
 
-    // A release that brings the older statement alone does not undo it.
+    // A release with only the older statement does not undo it.
     let mut store = keys.store();
     let mut trusted = keys.trusted(&store);
     assert_eq!(trusted.learn(&[rotation], &mut store), [""; 0]);
     assert!(trusted.signer(keys.old.public(), 0).is_err());
-    // Neither does a thief's with a later number, nor one with a number that was seen.
+    // Neither does a thief's statement with a later number, nor one with a number that was already seen.
     let thief = SigningKey::in_memory("thief").unwrap();
     let said = Said::Rotate { successor: thief.public().clone(), principal: "thief".into() };
     for (serial, why) in [(3, "can have no successor"), (2, "was seen already"), (1, "was seen already")] {

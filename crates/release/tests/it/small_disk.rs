@@ -1,14 +1,14 @@
-//! A test's second half on a file system of 128 KiB, which fills up.
+//! Runs the second half of a test on a file system of 128 KiB, which fills up.
 
 use camino::Utf8Path;
 
 use crate::fixture::Fixture;
 
-/// Names the fixture's folder to the child.
+/// The variable that passes the fixture's folder to the child.
 const PLACE: &str = "RAVE_TEST_SMALL_DISK";
 
-/// Runs `test` of this program with `folder` of the fixture on a tmpfs, in a namespace of its own: nothing is left of it
-/// afterwards. What it printed, or why that is not possible here.
+/// Runs `test` of this program with `folder` of the fixture on a tmpfs, in a separate namespace that leaves nothing
+/// behind. Returns its output, or why that is not possible here.
 pub(crate) fn run(fixture: &Fixture, folder: &str, test: &str) -> Result<String, &'static str> {
     let script = r#"mkdir -p "$1/$2" && mount -t tmpfs -o size=128k tmpfs "$1/$2" && shift 2 && "$@""#;
     let program = std::env::current_exe().unwrap();

@@ -1,4 +1,4 @@
-//! A release that dies in any stage goes on in it, and one that is finished is not redone.
+//! A release that was killed in any stage resumes there, and a finished one is not redone.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};

@@ -1,4 +1,4 @@
-//! A guest without QEMU: frames on a stream, and a TCP/IP stack that makes and takes them.
+//! A guest without QEMU: frames on a stream, and a TCP/IP stack that sends and receives them.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,13 +13,13 @@ use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Instant;
 use smoltcp::wire::IpCidr;
 
-/// How long nothing may come.
+/// How long to wait for any data.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// The longest wait before timers of the stack are looked at.
+/// The longest wait before the stack's timers are checked.
 const STEP: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-/// Bytes that are read at once.
+/// Bytes read at once.
 const READ: usize = 256 * 1024;
-/// Bytes of frames that wait for the stream before it is written to.
+/// Bytes of frames that are buffered before they are written to the stream.
 const WRITE: usize = 64 * 1024;
 
 /// The card: frames, each after its length (QEMU's `-netdev stream`).
@@ -45,7 +45,7 @@ impl Guest {
         stream.set_nonblocking(true)?;
         let mut card = Card { stream, incoming: Vec::new(), at: 0, outgoing: Vec::new() };
         let mut interface = Interface::new(Config::new(GUEST_MAC.into()), &mut card, Instant::ZERO);
-        // There is room for one address and one route.
+        // There is space for one address and one route.
         interface.update_ip_addrs(|addresses| {
             let _ = addresses.push(IpCidr::new(GUEST.into(), 24));
         });
@@ -75,7 +75,7 @@ impl Guest {
         }
     }
 
-    /// Begins a connection to a port of the host's loopback.
+    /// Starts a connection to a port of the host's loopback.
     pub(super) fn begin(&mut self, port: u16, buffer: usize) -> anyhow::Result<SocketHandle> {
         let bytes = || SocketBuffer::new(vec![0; buffer]);
         let mut socket = Socket::new(bytes(), bytes());
@@ -88,7 +88,7 @@ impl Guest {
         Ok(handle)
     }
 
-    /// Waits until a connection is there.
+    /// Opens a connection and waits until it is established.
     pub(super) fn open(&mut self, port: u16, buffer: usize) -> anyhow::Result<SocketHandle> {
         let handle = self.begin(port, buffer)?;
         let is_open = self.until(|guest| match guest.socket(handle).state() {
@@ -103,7 +103,7 @@ impl Guest {
         self.sockets.get_mut(handle)
     }
 
-    /// Reads so many bytes, or until `end` where that comes first; how many came.
+    /// Reads a number of bytes, or until `end` if that comes first; returns how many arrived.
     pub(super) fn read(
         &mut self,
         handle: SocketHandle,
@@ -129,7 +129,7 @@ impl Guest {
         Ok(began.elapsed())
     }
 
-    /// Makes so many connections, some at once, and reads each to its end.
+    /// Makes `count` connections, `at_once` in parallel, and reads each to its end.
     pub(super) fn connect_all(&mut self, port: u16, count: usize, at_once: usize) -> anyhow::Result<()> {
         let (mut begun, mut open) = (0, Vec::new());
         while begun < count || !open.is_empty() {
@@ -141,7 +141,7 @@ impl Guest {
                 open.iter().position(|handle| {
                     let socket = guest.socket(*handle);
                     while socket.can_recv() {
-                        // An error is an end, too.
+                        // An error counts as the end.
                         let _ = socket.recv(|bytes| (bytes.len(), ()));
                     }
                     matches!(socket.state(), State::CloseWait | State::Closed)
@@ -155,7 +155,7 @@ impl Guest {
         Ok(())
     }
 
-    /// Gives a connection up.
+    /// Aborts a connection.
     pub(super) fn drop_connection(&mut self, handle: SocketHandle) -> anyhow::Result<()> {
         self.socket(handle).abort();
         self.poll()?;
@@ -180,7 +180,7 @@ impl Card {
         Ok(())
     }
 
-    /// Where the next frame lies, once it is whole.
+    /// The range of the next frame, once it is complete.
     fn next(&mut self) -> Option<(usize, usize)> {
         loop {
             let head = self.incoming[self.at..].first_chunk::<4>();
@@ -222,7 +222,7 @@ impl TxToken for Tx<'_> {
         out.resize(start + length, 0);
         let result = fill(&mut out[start..]);
         if out.len() > WRITE {
-            // An error is seen by the next poll.
+            // The next poll sees the error.
             let _ = self.0.flush();
         }
         result

@@ -1,4 +1,4 @@
-//! The network of sandboxes without QEMU, by a generator of frames, beside a relay on loopback that copies bytes alone.
+//! The network of sandboxes without QEMU, with generated frames, compared with a plain relay on loopback.
 
 mod guest;
 mod relay;
@@ -23,7 +23,7 @@ const BUFFER: usize = 256 * 1024;
 /// Connections of one measurement, and how many are open at once.
 const CONNECTIONS: usize = 2000;
 const AT_ONCE: usize = 16;
-/// Bytes that are sent to and fro.
+/// Number of round trips of one byte.
 const ROUND_TRIPS: usize = 3000;
 /// Links that share the host, and for how long.
 const LINKS: usize = 20;
@@ -31,13 +31,13 @@ const SHARED: Duration = Duration::from_secs(3);
 
 /// A flow of at least 1 Gbit/s: seconds for 1 Gbit.
 const FLOW_TARGET: f64 = 1.0;
-/// At least 5,000 connections a second: seconds for so many.
+/// At least 5,000 connections a second: seconds for that many.
 const CONNECTIONS_TARGET: f64 = 1.0;
-/// What is added to the 99th percentile of round trips, milliseconds.
+/// Added latency at the 99th percentile of round trips, milliseconds.
 const ADDED_TARGET: f64 = 1.0;
-/// The fastest of the links beside the slowest: they are fair to 0.7.
+/// Ratio of the fastest link to the slowest: a fairness of 0.7.
 const FAIR_TARGET: f64 = 1.0 / 0.7;
-/// What links need besides the process, MiB.
+/// Memory of the links, without the process itself, MiB.
 const MEMORY_TARGET: f64 = 25.0;
 
 /// A network and its guest.
@@ -222,7 +222,7 @@ fn plain_p99(port: u16) -> anyhow::Result<f64> {
     Ok(p99((0..ROUND_TRIPS).map(trip).collect::<Result<_, _>>()?))
 }
 
-/// What each of several links gets in the same time, bytes.
+/// The throughput of each of several parallel links, bytes.
 fn shares(folder: &Utf8Path, port: u16) -> anyhow::Result<Vec<f64>> {
     let sites: anyhow::Result<Vec<Site>> =
         (1..=LINKS).map(|number| Site::new(folder, number, &[port])).collect();
@@ -245,7 +245,7 @@ fn joined<T>(thread: ScopedJoinHandle<'_, anyhow::Result<T>>) -> anyhow::Result<
     thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a thread of the measurement panicked")))
 }
 
-/// Bytes of memory that this process has (proc(5), `statm`).
+/// Resident memory of this process, bytes (proc(5), `statm`).
 fn resident() -> anyhow::Result<u64> {
     let text = std::fs::read_to_string("/proc/self/statm")?;
     let pages: u64 = text.split(' ').nth(1).unwrap_or_default().parse()?;

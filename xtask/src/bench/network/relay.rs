@@ -1,10 +1,10 @@
-//! What the network is measured beside: servers on loopback, and a relay that copies bytes and decides nothing.
+//! The baseline of the network: servers on loopback, and a relay that only copies bytes.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::thread;
 
-/// The port of a server that does this with each connection; it ends with the process.
+/// Starts a server that handles each connection with `with`; returns its port. It runs until the process exits.
 fn serve(with: impl Fn(TcpStream) + Clone + Send + 'static) -> io::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let port = listener.local_addr()?.port();
@@ -17,18 +17,18 @@ fn serve(with: impl Fn(TcpStream) + Clone + Send + 'static) -> io::Result<u16> {
     Ok(port)
 }
 
-/// One that sends without an end.
+/// A server that sends endlessly.
 pub(super) fn source() -> io::Result<u16> {
     let piece = vec![b'x'; 64 * 1024];
     serve(move |mut stream| while stream.write_all(&piece).is_ok() {})
 }
 
-/// One that says a word and ends.
+/// A server that sends a word and closes.
 pub(super) fn greeter() -> io::Result<u16> {
     serve(|mut stream| drop(stream.write_all(b"hello")))
 }
 
-/// One that returns what it is sent.
+/// A server that echoes its input.
 pub(super) fn echo() -> io::Result<u16> {
     serve(|mut stream| {
         let mut buffer = [0; 4096];

@@ -1,4 +1,4 @@
-//! The workflows against the program that they call.
+//! Checks the workflows against the program that they call.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +29,7 @@ fn workflows() -> Vec<(Utf8PathBuf, String, Workflow)> {
     workflows
 }
 
-/// Every step of every workflow, with the words that say where it is.
+/// Every step of every workflow, with its location as text.
 fn steps(workflows: &[(Utf8PathBuf, String, Workflow)]) -> Vec<(String, &Workflow, &Job, &Step)> {
     let mut steps = Vec::new();
     for (path, _, workflow) in workflows {
@@ -127,9 +127,9 @@ fn every_action_is_pinned_by_a_commit_with_its_version_beside_it() {
         let (action, commit) = uses.split_once('@').unwrap_or_else(|| panic!("{place}: no commit in {uses}"));
         let is_commit =
             commit.len() == 40 && commit.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        assert!(is_commit, "{place}: {commit} is no full commit");
+        assert!(is_commit, "{place}: {commit} is not a full commit");
         actions.entry(action).or_default().insert(uses);
-        // A token left in the checkout is every later program's, and what is kept is kept for some days.
+        // A token left in the checkout is readable for every later program, and artifacts are kept for some days.
         let with = |key: &str| step.with.get(key).map(Scalar::text).unwrap_or_default();
         match action {
             "actions/checkout" => assert_eq!(with("persist-credentials"), "false", "{place}"),
@@ -152,7 +152,7 @@ fn every_action_is_pinned_by_a_commit_with_its_version_beside_it() {
     }
 }
 
-/// Jobs that may do more than read the repository, with all that they may.
+/// Jobs with more permissions than reading the repository, with all their permissions.
 const MORE: [(&str, &[(&str, &str)]); 2] = [
     ("release/attest", &[("attestations", "write"), ("id-token", "write")]),
     ("release/draft", &[("contents", "write")]),
@@ -186,7 +186,7 @@ fn a_workflow_may_read_the_repository_and_little_else() {
     assert_eq!(seen, MORE.len());
 }
 
-/// Where an expression may stand: in the variables of one step of one job.
+/// Where a private expression is allowed: in the variables of one step of one job.
 const PRIVATE: [(&str, &str, &str); 2] =
     [("secrets.", "sign", "ci/sign-release "), ("github.token", "draft", "ci/draft-release ")];
 
@@ -230,7 +230,7 @@ fn a_release_is_built_without_a_key_signed_by_one_job_and_drafted_last() {
         runs.filter(|run| run.contains("xtask release")).collect::<Vec<_>>()
     };
     assert!(calls("build").iter().all(|call| call.contains(" --unsigned ")) && calls("build").len() == 2);
-    // Every job dates what it makes alike, or the parts do not fit.
+    // Every job must use the same timestamp, otherwise the parts do not match.
     assert_eq!(release.env.get("RAVE_DEBIAN_DATE").map(String::as_str), Some("commit"));
     let handed = |job: &str, action: &str| {
         let steps = release.jobs[job].steps.iter();
@@ -268,7 +268,7 @@ fn words(line: &str, env: &BTreeMap<String, String>) -> Vec<String> {
     call.split_whitespace().map(fill).collect()
 }
 
-/// A step's variables, each with the value that a row of the matrix or the default of an input gives it.
+/// A step's variables, with values from a row of the matrix or from the default of an input.
 fn variables(step: &Step, workflow: &Workflow, row: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let dispatch = workflow.on.workflow_dispatch.as_ref();
     let value = |text: &str| {
@@ -319,13 +319,13 @@ fn a_job_is_one_call_and_a_matrix_has_what_its_job_asks_for() {
     let rows = printed(&shipped(), &[]).unwrap();
     for (path, text, workflow) in workflows() {
         for (name, job) in &workflow.jobs {
-            // ci/prepare-host makes the machine ready; of steps with a condition one runs.
+            // ci/prepare-host prepares the machine; only one of the steps with a condition runs.
             let runs = job.steps.iter().filter_map(|step| Some((step, step.run.as_ref()?)));
             let calls = runs.filter(|(_, run)| run.contains("cargo xtask") || run.starts_with("ci/"));
             let calls: Vec<_> = calls.filter(|(_, run)| !run.starts_with("ci/prepare-host")).collect();
             let conditions: BTreeSet<_> = calls.iter().map(|(step, _)| &step.condition).collect();
             if job.steps.iter().all(|step| step.run.is_none()) {
-                continue; // what it does is an action's
+                continue; // it uses an action
             }
             assert!(!calls.is_empty() && conditions.len() == calls.len(), "{path}: {name}");
             assert!(calls.len() == 1 || !conditions.contains(&None), "{path}: {name}");

@@ -1,5 +1,5 @@
-//! A workflow as types: as much of GitHub's syntax as ours use. A key that is not known here is an error, so that nothing
-//! passes the tests by not being looked at.
+//! A workflow as types: the part of GitHub's syntax that the workflows use. An unknown key is an error, so that nothing
+//! escapes the tests.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(super) struct Workflow {
     pub(super) jobs: BTreeMap<String, Job>,
 }
 
-/// What starts it.
+/// Its triggers.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Triggers {
@@ -35,7 +35,7 @@ pub(super) struct Push {
     pub(super) branches: Vec<String>,
 }
 
-/// A start by hand.
+/// A manual start.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Dispatch {
@@ -58,26 +58,26 @@ pub(super) struct Concurrency {
     pub(super) _cancel_in_progress: Scalar,
 }
 
-/// One job: what is made of a matrix is as many.
+/// One job; with a matrix it runs several times.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Job {
     pub(super) name: Option<String>,
     #[serde(default)]
     pub(super) needs: Needs,
-    /// Whose secrets the job gets, once somebody approved it.
+    /// The environment whose secrets the job gets after an approval.
     pub(super) environment: Option<String>,
     pub(super) runs_on: String,
     pub(super) timeout_minutes: u32,
     #[serde(default)]
     pub(super) outputs: BTreeMap<String, String>,
     pub(super) strategy: Option<Strategy>,
-    /// Absent where the workflow's are the least already.
+    /// Absent if the workflow's permissions are already minimal.
     pub(super) permissions: Option<BTreeMap<String, String>>,
     pub(super) steps: Vec<Step>,
 }
 
-/// The jobs that come before.
+/// The jobs that must run first.
 #[derive(Debug, Default, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Needs {
@@ -102,7 +102,7 @@ impl Needs {
 pub(super) struct Strategy {
     #[serde(rename = "fail-fast")]
     pub(super) _fail_fast: bool,
-    /// An expression: a list that stands in a workflow is written twice.
+    /// An expression: a literal list in a workflow would be a duplicate.
     pub(super) matrix: String,
 }
 
@@ -118,7 +118,7 @@ pub(super) struct Step {
     pub(super) env: BTreeMap<String, String>,
     /// `OWNER/NAME@COMMIT`.
     pub(super) uses: Option<String>,
-    /// What the action takes.
+    /// The inputs of the action.
     #[serde(default)]
     pub(super) with: BTreeMap<String, Scalar>,
     /// Lines for bash.

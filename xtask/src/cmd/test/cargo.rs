@@ -1,22 +1,22 @@
-//! The command lines of cargo, with and without cargo-nextest, and the lines that their runners close with.
+//! The command lines of cargo, with and without cargo-nextest, and the closing lines of their runners.
 
 use std::env;
 
 use rave_process::Cmd;
 
-/// cargo, as the one that runs us is called.
+/// The cargo that runs this program.
 pub(super) fn cargo() -> Cmd {
     Cmd::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Everything but the tests that run only by name.
+/// Everything except the tests that run only by name.
 pub(super) const CLIPPY: &[&str] = &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
-/// Those, which `--all-targets` passes over, and a name beside it too. `--workspace`, as a package alone has features of
-/// its own, for which the crates below it would be checked once more.
+/// The tests that run only by name, which `--all-targets` skips even with a name beside it. `--workspace`, because a
+/// single package has different features, for which its dependencies would be checked again.
 pub(super) const CLIPPY_BY_NAME: &[&str] =
     &["clippy", "--workspace", "--test", "e2e", "--test", "proxy", "--", "--deny", "warnings"];
 
-/// Passing tests' output is asked for because it says what they could not run.
+/// The output of passing tests is requested because it reports what they could not run.
 pub(super) fn unit_arguments(has_nextest: bool) -> &'static [&'static str] {
     if has_nextest {
         &[
@@ -32,8 +32,8 @@ pub(super) fn unit_arguments(has_nextest: bool) -> &'static [&'static str] {
     }
 }
 
-/// Two at a time: most wait for one thread of a compressor, for packages or for a guest, and a guest has two processors.
-/// `--workspace` has the features of the step before, so that nothing is built twice.
+/// Two at a time: most wait for a single-threaded compressor, for packages or for a guest, and a guest has two
+/// processors. `--workspace` gives the same features as the previous step, so that nothing is built twice.
 pub(super) fn faults_arguments(has_nextest: bool) -> Vec<&'static str> {
     if has_nextest {
         vec![
@@ -61,7 +61,7 @@ pub(super) fn faults_arguments(has_nextest: bool) -> Vec<&'static str> {
     }
 }
 
-/// Those of the same tests that take too long for every run, but for those of the profile `cloud`.
+/// The slow ones of the same tests, except those of the profile `cloud`.
 pub(super) fn matrix_arguments(has_nextest: bool) -> Vec<&'static str> {
     let mut arguments = faults_arguments(has_nextest);
     arguments.extend_from_slice(if has_nextest {
@@ -83,7 +83,7 @@ pub(super) fn cloud_arguments(has_nextest: bool) -> Vec<&'static str> {
     arguments
 }
 
-/// A build of which all comes through a proxy.
+/// A build with all traffic through a proxy.
 pub(super) fn proxy_arguments(has_nextest: bool) -> Vec<&'static str> {
     let test = ["--workspace", "--test", "proxy"];
     let (before, after): (&[_], &[_]) = if has_nextest {
@@ -94,15 +94,16 @@ pub(super) fn proxy_arguments(has_nextest: bool) -> Vec<&'static str> {
     [before, &test, after].concat()
 }
 
-/// The line that nextest closes with, or those of libtest, which nextest prints of every single test too.
+/// The closing line of nextest, or those of libtest, which nextest also prints for every single test.
 pub(super) fn is_closing(line: &str, has_nextest: bool) -> bool {
     line.trim_start().starts_with(if has_nextest { "Summary [" } else { "test result: " })
 }
 
-/// The most lines of failed tests that are kept: the log has all.
+/// How many lines of failed tests are kept: the log has all of them.
 const FAILURE_LINES: usize = 200;
 
-/// What libtest prints of failed tests: with `--no-fail-fast` the tests of other crates come after it. nextest prints it last.
+/// Collects libtest's output for failed tests: with `--no-fail-fast` other crates' tests follow it. nextest prints it
+/// last.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     pub(super) lines: Vec<String>,

@@ -3,24 +3,24 @@
 use camino::Utf8Path;
 use rave_process::{Cmd, Error, Status};
 
-/// How somebody runs it on a host that has what it needs; `locked` has nix fetch the tree.
+/// The command for a host with its requirements; with `locked` nix fetches the tree.
 pub(super) const COMMAND: &str = "RAVE_NIXPKGS=locked cargo xtask test flake";
 
-/// The script's exit code where it could not start (automake's code for a skipped test).
+/// The script's exit code if it could not start (automake's code for a skipped test).
 const NOT_RUN: Status = Status::Code(77);
-/// How the only line begins that the script then prints.
+/// The prefix of the only line that the script then prints.
 const REASON: &str = "not run: ";
 
 pub(super) fn command(root: &Utf8Path) -> Cmd {
     Cmd::new(root.join("ci/eval-flake"))
 }
 
-/// The lines that say how much was evaluated and compared: `38 outputs, 50 s ...`, `headless | 96 rows compared`.
+/// The lines with the amount evaluated and compared: `38 outputs, 50 s ...`, `headless | 96 rows compared`.
 pub(super) fn is_closing(line: &str) -> bool {
     line.contains(" outputs, ") || line.ends_with(" rows compared")
 }
 
-/// Why the script could not start; `None` where it did, and failed.
+/// Why the script could not start; `None` if it started and failed.
 pub(super) fn not_run(error: &Error) -> Option<&str> {
     match error {
         Error::Failed { status: NOT_RUN, tail, .. } => tail.iter().find_map(|line| line.strip_prefix(REASON)),
@@ -39,7 +39,7 @@ mod tests {
         Utf8Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
     }
 
-    /// The real script on a host with nothing but what it needs to find out.
+    /// The real script on a host with only the minimum to find out.
     fn without(nixpkgs: &str, nix: bool) -> Error {
         let folder = tempfile::tempdir().unwrap();
         for program in ["bash", "env", "dirname"] {

@@ -1,22 +1,22 @@
-//! The step `hosts`: machines of several kinds, each of which `doctor --yes` alone must prepare (`ci/check-host`).
+//! The step `hosts`: machines of several kinds, each of which `doctor --yes` must prepare on its own (`ci/check-host`).
 
 use std::time::Duration;
 
 use camino::Utf8Path;
 use rave_process::Cmd;
 
-/// How somebody runs it.
+/// The command that runs it.
 pub(super) const COMMAND: &str = "cargo xtask test hosts";
-/// Made by `ci/clean-root` in its roots, where no other can be made.
+/// Created by `ci/clean-root` in its roots, in which no other root can be made.
 const INSIDE: &str = "/run/clean-root";
 
-/// A kind of machine: a minimal Debian with git, a C linker and Rust, and what the arguments add.
+/// A kind of machine: a minimal Debian with git, a C linker and Rust, plus additions by the arguments.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Kind {
     pub(super) name: &'static str,
-    /// Of `ci/check-host`.
+    /// Arguments of `ci/check-host`.
     pub(super) arguments: &'static [&'static str],
-    /// Whether `.ci/run` prepares one too.
+    /// Whether `.ci/run` also prepares it.
     pub(super) in_ci: bool,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn not_run() -> Option<&'static str> {
         .then_some("this is a clean root, in which no other is made; .ci/run makes two beside it")
 }
 
-/// Prepares one machine; the last line that it prints is what came of it.
+/// Prepares one machine; its last line of output is the result.
 pub(super) fn command(root: &Utf8Path, kind: &Kind) -> Cmd {
     Cmd::new(root.join("ci/check-host")).args(kind.arguments.iter().copied())
 }

@@ -1,4 +1,4 @@
-//! The step `release`: readers that others wrote, in a Python of their own, take a release of the fixture.
+//! The step `release`: third-party readers, in a separate Python environment, read a release of the fixture.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
@@ -11,10 +11,10 @@ const PACKAGES: &[&str] = &[
     "spdx-tools",
 ];
 
-/// Names the Python that has them, for the tests.
+/// The variable that passes the Python with these packages to the tests.
 pub(super) const VARIABLE: &str = "RAVE_RELEASE_READERS";
 
-/// Its environment, below the cache.
+/// The folder of the environment, below the cache.
 pub(super) fn folder(cache_dir: &Utf8Path) -> Utf8PathBuf {
     cache_dir.join("release-readers")
 }
@@ -28,7 +28,7 @@ pub(super) fn commands(folder: &Utf8Path) -> [Cmd; 2] {
     ]
 }
 
-/// The tests that wait for them.
+/// The tests that need them.
 pub(super) fn arguments(has_nextest: bool) -> &'static [&'static str] {
     if has_nextest {
         &["nextest", "run", "--package", "rave-release", "--run-ignored=only", "--success-output=immediate"]

@@ -1,4 +1,4 @@
-//! A moment of a command, by what it does to files.
+//! A moment during a command, recognised by its effects on files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,21 +7,21 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often files are looked at.
+/// How often files are polled.
 const LOOK: Duration = Duration::from_micros(500);
 
-/// When somebody is killed. Paths begin at the folder of the sandboxes; `*` at the end of a name stands for any end.
+/// When to kill. Paths are relative to the sandboxes' folder; `*` at the end of a name matches any suffix.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Moment {
-    /// Something has this name that was not there, or was something else, when the command began.
+    /// A file with this name appeared or was replaced since the command started.
     Made(&'static str),
-    /// Nothing has this name, and something had it since the command began.
+    /// A file with this name existed since the command started, and was removed.
     Gone(&'static str),
-    /// This many milliseconds after the command began.
+    /// This many milliseconds after the command started.
     After(u64),
 }
 
-/// What files were when a command began.
+/// The files that existed when a command started.
 pub(super) struct Before {
     root: PathBuf,
     files: BTreeMap<PathBuf, (u64, i64, i64)>,
@@ -36,7 +36,7 @@ impl Before {
         Self { root: root.to_owned(), files }
     }
 
-    /// Waits for the moment, or until the command has ended; whether it came.
+    /// Waits for the moment, or until the command has ended; returns whether the moment came.
     pub(super) fn wait(&self, moment: Moment, mut has_ended: impl FnMut() -> bool) -> bool {
         let began = Instant::now();
         let mut was_there = !self.files.is_empty();

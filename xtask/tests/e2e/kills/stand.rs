@@ -1,4 +1,4 @@
-//! A sandbox in a known state, the commands that are killed, and what must be so afterwards.
+//! A sandbox in a known state, the commands that are killed, and the required state afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use super::moment::{Before, Moment};
 use crate::command::Command;
 use crate::tool::{Finished, HEADLESS, Place, finish, shared_cache, shared_out, wait_until};
 
-/// What may lie in the folder of a sandbox: `rave_sandbox::Place`.
+/// The files allowed in a sandbox's folder: `rave_sandbox::Place`.
 const FILES: [&str; 23] = [
     "lock",
     "record.json",
@@ -41,14 +41,14 @@ const FILES: [&str; 23] = [
 
 pub(super) struct Stand {
     place: Place,
-    /// What was done last.
+    /// The last case.
     case: String,
     /// Ports that sandboxes had.
     ports: BTreeSet<u16>,
 }
 
 impl Stand {
-    /// With nothing in it but a template.
+    /// A state folder with only a template.
     pub(super) fn new() -> Self {
         shared_cache(HEADLESS);
         let place = Place::new();
@@ -60,7 +60,7 @@ impl Stand {
         stand
     }
 
-    /// With the sandbox `demo`, which has something on its disk and in its memory, and the snapshot `base` of that.
+    /// A state folder with the sandbox `demo`, which has data on its disk and in its memory, and its snapshot `base`.
     pub(super) fn with_demo() -> Self {
         let stand = Self::new();
         stand.succeeds(&["up", "demo"]);
@@ -77,7 +77,7 @@ impl Stand {
         fs::read_to_string(self.place.path("project").join(name)).unwrap()
     }
 
-    /// A sandbox goes on with what it had in memory, or goes back to where it had it after its QEMU was killed.
+    /// A sandbox continues with its memory, or can be restored to it after its QEMU was killed.
     #[track_caller]
     pub(super) fn goes_on(&self, name: &str, with_memory: bool) {
         if !with_memory {
@@ -86,7 +86,7 @@ impl Stand {
         assert_eq!(self.text(name, "cat disk /dev/shm/memory"), "disk\nmemory");
     }
 
-    /// The labels of the snapshots of `demo`, and what each has.
+    /// The labels of `demo`'s snapshots, and what each contains.
     pub(super) fn snapshots(&self) -> Vec<(String, Option<String>)> {
         let listed = self.succeeds(&["snapshot", "demo", "--list", "--json"]);
         let listed: Value = serde_json::from_str(&listed).unwrap();
@@ -118,7 +118,7 @@ impl Stand {
         self.run(arguments).expect_code(0).stdout.clone()
     }
 
-    /// What a program in the sandbox prints.
+    /// The output of a program in the sandbox.
     #[track_caller]
     pub(super) fn text(&self, name: &str, script: &str) -> String {
         self.succeeds(&["exec", name, "--", "sh", "-ec", script]).trim().to_owned()
@@ -134,7 +134,7 @@ impl Stand {
         self.rows().get(name).map(|row| row["state"].as_str().unwrap().to_owned())
     }
 
-    /// Starts a command, kills one at a moment of it, and waits until what runs is what `ps` shows.
+    /// Starts a command, kills a victim at a moment, and waits until the running processes match `ps`.
     pub(super) fn kill(&mut self, command: &[&str], of: &str, moment: Moment, victim: Victim) {
         self.case = format!("{command:?}: {victim:?} at {moment:?}");
         self.note_ports();
@@ -174,7 +174,7 @@ impl Stand {
             .map(|(pid, _)| pid)
     }
 
-    /// What belongs to this state folder, with its command line.
+    /// Processes of this state folder, with their command lines.
     fn processes(&self) -> BTreeMap<u32, String> {
         let folder = self.place.path("state").display().to_string();
         let entries = fs::read_dir("/proc").unwrap().flatten();
@@ -187,7 +187,7 @@ impl Stand {
         lines.filter(|(pid, line)| line.contains(&folder) || own.contains(pid) && !line.is_empty()).collect()
     }
 
-    /// Nothing runs that `ps` does not show, and what it shows runs.
+    /// The running processes match `ps`.
     fn agrees(&mut self) {
         let case = self.case.clone();
         wait_until(&format!("ps shows what runs after {case}"), || {
@@ -210,7 +210,7 @@ impl Stand {
         }
     }
 
-    /// After the next command: nothing is half, and no port is held by a sandbox that does not run.
+    /// After the next command nothing is incomplete, and no port is in use by a stopped sandbox.
     pub(super) fn nothing_is_left(&mut self) {
         let case = self.case.clone();
         self.agrees();
@@ -258,7 +258,7 @@ impl Drop for Stand {
     }
 }
 
-/// Sends a signal; whether the process was still there.
+/// Sends a signal; returns whether the process still existed.
 fn send(name: &str, pid: u32) -> bool {
     let mut kill = Command::new("kill");
     finish(kill.arg(format!("-{name}")).arg(pid.to_string())).status.success()

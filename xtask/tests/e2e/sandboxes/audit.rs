@@ -1,4 +1,4 @@
-//! The record of a real sandbox, and its pages for a browser of the host.
+//! The record of a real sandbox, and its pages in a browser on the host.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -6,7 +6,7 @@ use std::net::TcpStream;
 
 use super::{NAME, Sandbox};
 
-/// While it runs: what has happened is there, without arguments, and is whole.
+/// While it is running: events are recorded, without arguments, and the record is intact.
 pub(super) fn what_happened_is_recorded(sandbox: &Sandbox) {
     sandbox.exec(&["true", "--token", "not-to-be-kept"]).expect_code(0);
     let record = sandbox.run(&["audit", NAME, "--json"]);
@@ -36,7 +36,7 @@ pub(super) fn whole(sandbox: &Sandbox) {
 pub(super) fn the_record_outlives_it(sandbox: &Sandbox) {
     let record = sandbox.run(&["audit", NAME]);
     let text = &record.expect_code(0).stdout;
-    assert!(text.contains("another supervisor goes on") && text.trim_end().ends_with("removed"), "{text}");
+    assert!(text.contains("another supervisor took over") && text.trim_end().ends_with("removed"), "{text}");
     whole(sandbox);
     let folder = fs::read_dir(sandbox.place.path("state/audit")).unwrap().next().unwrap().unwrap().path();
     let file = folder.join("audit.jsonl");
@@ -45,7 +45,7 @@ pub(super) fn the_record_outlives_it(sandbox: &Sandbox) {
     sandbox.run(&["audit", NAME, "--verify"]).expect_code(1);
 }
 
-/// The gateway's page, for the names that lead to it alone.
+/// The gateway's page is served only for its own names.
 pub(super) fn a_page_is_for_its_own_names(sandbox: &Sandbox) {
     let port = sandbox.run(&["port", NAME, "gateway"]);
     let address = port.expect_code(0).stdout.trim().to_owned();

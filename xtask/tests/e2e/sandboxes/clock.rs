@@ -1,4 +1,4 @@
-//! A machine that stood: its clock is the host's again within a second.
+//! A machine that was paused: its clock matches the host's again within a second.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{NAME, Sandbox};
 use crate::tool::{poll, wait_until};
 
-/// How long the machine stands.
+/// How long the machine is paused.
 const STANDS: Duration = Duration::from_secs(5);
 
-/// QEMU's control socket serves one client: the supervisor is killed first, and the next one finds the machine as somebody else
-/// left it.
+/// QEMU's control socket serves one client: the supervisor is killed first, and the next one finds the machine paused
+/// by someone else.
 pub(super) fn it_is_right_after_the_machine_stood(sandbox: &Sandbox) {
     sandbox.kill("supervisor");
     wait_until("the supervisor is gone", || sandbox.state() == "unattended");
@@ -42,6 +42,6 @@ pub(super) fn it_is_right_after_the_machine_stood(sandbox: &Sandbox) {
     assert!(report["behind_after_ms"].as_i64().unwrap().abs() <= 1000, "{report}");
     let guest: u128 = sandbox.exec(&["date", "+%s%3N"]).expect_code(0).stdout.trim().parse().unwrap();
     let host = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
-    // It would be 5 s behind; the command's own way back takes its time.
+    // It would be 5 s behind; the command itself takes some time too.
     assert!(host.abs_diff(guest) < 4000, "{host} and {guest}");
 }

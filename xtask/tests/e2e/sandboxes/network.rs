@@ -1,4 +1,4 @@
-//! What a real guest reaches, as root and without regard for proxies: what it is allowed, and nothing else.
+//! What a real guest reaches, as root and ignoring proxies: only what is allowed.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
@@ -7,7 +7,7 @@ use std::thread;
 use super::{NAME, Sandbox};
 use crate::command::Command;
 
-/// A server on the host's loopback, and a guest that may reach it later on.
+/// A server on the host's loopback that the guest may reach later.
 pub(super) struct Control {
     port: u16,
 }
@@ -29,7 +29,7 @@ impl Control {
         format!("127.0.0.1:{}/tcp,private", self.port)
     }
 
-    /// Whether the guest reaches it, by QEMU's old name for the host.
+    /// Whether the guest reaches it, at QEMU's usual address for the host.
     pub(super) fn is_reached(&self, sandbox: &Sandbox) -> bool {
         let fetch = format!("curl --silent --noproxy '*' --max-time 60 http://10.0.2.2:{}/", self.port);
         sandbox.exec(&["sh", "-c", &fetch]).stdout == "of the host"
@@ -44,15 +44,15 @@ fn own_addresses() -> Vec<String> {
     own.filter_map(|(line, _)| line.trim().strip_prefix("|-- ").map(str::to_owned)).collect()
 }
 
-/// What each connection of a script's lines `HOST PORT` came to.
+/// Prints the result of a connection for each line `HOST PORT` of stdin.
 const CONNECT: &str = "while read host port; do \
      timeout 60 bash -c \"exec 3<>/dev/tcp/$host/$port\" 2>&1 | grep -q refused && echo $host refused || echo $host else; done";
 
-/// The same words as in the log, once, in the shell in which it happened.
+/// The same text as in the log, once, in the shell that caused it.
 fn the_guest_tells_it_at_the_next_prompt(sandbox: &Sandbox) {
     let command = format!("cargo xtask net {NAME} allow told.example");
     let shown = "until grep -q told.example /run/rave/denied; do sleep 0.1; done";
-    // Interactive though it has no terminal: the prompts, and what comes before them, are on stderr.
+    // Interactive although it has no terminal: the prompts, and the text before them, are on stderr.
     let lines = format!("getent hosts told.example\ntimeout 60 sh -c '{shown}'\necho again\nexit\n");
     let mut shell: Command = sandbox.command(&["exec", NAME, "--", "bash", "--login", "-i"]);
     shell.stdin(lines.into_bytes());

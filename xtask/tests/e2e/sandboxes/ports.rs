@@ -1,11 +1,11 @@
-//! Ports of the host that lead to services of a real guest.
+//! Host ports that lead to services of a real guest.
 
 use std::net::TcpStream;
 
 use super::{NAME, Sandbox};
 use crate::tool::wait_until;
 
-/// The services with their ports, and whether connections are let in.
+/// The services with their ports, and whether connections are accepted.
 fn ports(sandbox: &Sandbox) -> Vec<(String, u16, String)> {
     let told = sandbox.run(&["port", NAME, "--json"]);
     let told: serde_json::Value = serde_json::from_str(&told.expect_code(0).stdout).unwrap();
@@ -22,13 +22,13 @@ fn state_of(sandbox: &Sandbox, name: &str) -> String {
     found.unwrap_or_else(|| panic!("{name} has a port")).2
 }
 
-/// What is reported as open is open, and every other port refuses.
+/// Ports that are reported as open are open, and every other port refuses.
 pub(super) fn a_service_is_let_through_once_it_answers(sandbox: &Sandbox) {
     wait_until("every service is let through", || {
         let mut is_all = true;
         for (service, port, state) in ports(sandbox) {
             let is_let_in = TcpStream::connect(("127.0.0.1", port)).is_ok();
-            // One that lets in though it was not reported has opened since, and is reported now.
+            // A port that accepts although it was not reported has opened since, and is reported now.
             let is_open = state == "open" || is_let_in && state_of(sandbox, &service) == "open";
             assert_eq!(is_let_in, is_open, "{service} was reported as {state}");
             is_all &= is_open;
@@ -37,7 +37,7 @@ pub(super) fn a_service_is_let_through_once_it_answers(sandbox: &Sandbox) {
     });
 }
 
-/// Another supervisor knows it, too.
+/// A new supervisor knows it too.
 pub(super) fn all_are_open(sandbox: &Sandbox) {
     for (service, port, state) in ports(sandbox) {
         assert_eq!(state, "open", "{service}");

@@ -1,4 +1,4 @@
-//! Which module of a crate depends on which, and where that goes round in a circle.
+//! The dependencies between the modules of a crate, and their cycles.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 
 use super::modules::{Import, Module, ModulePath};
 
-/// Why one module depends on another: the first place that says so.
+/// Why one module depends on another: the first reference.
 #[derive(Debug, Clone)]
 pub(crate) struct Reason {
     pub(crate) file: Utf8PathBuf,
@@ -17,11 +17,11 @@ pub(crate) struct Reason {
 /// The edges of a graph of modules.
 pub(crate) type Graph = BTreeMap<ModulePath, BTreeMap<ModulePath, Reason>>;
 
-/// How many imports are followed from one to the next, so that an import of itself ends.
+/// How many imports are followed, so that a self-import terminates.
 const MAX_HOPS: usize = 16;
 
-/// Who depends on whom. A re-export of what lies below the module itself is no dependency, nor is the
-/// declaration of a child: both only give a place in the tree.
+/// The dependencies. Re-exports of a module's own descendants, and declarations of children, are not dependencies: they
+/// only define the tree.
 pub(crate) fn of_modules(modules: &BTreeMap<ModulePath, Module>) -> Graph {
     let mut graph = Graph::new();
     for (from, module) in modules {
@@ -50,8 +50,8 @@ pub(crate) fn of_modules(modules: &BTreeMap<ModulePath, Module>) -> Graph {
     graph
 }
 
-/// The module that defines what `segments` names in `from`; `None` for another crate's, a local name, and a path that
-/// ends at a module, which is a way to something and no use of it. A glob's path does end at a module.
+/// The module that defines what `segments` refers to in `from`; `None` for other crates, local names, and paths that
+/// end at a module, which do not use anything. Only a glob's path may end at a module.
 fn defining_module(
     modules: &BTreeMap<ModulePath, Module>,
     from: &[String],
@@ -64,11 +64,11 @@ fn defining_module(
     }
 }
 
-/// What a path leads to.
+/// The target of a path.
 #[derive(Debug, Clone)]
 enum Target {
     Module(ModulePath),
-    /// An item, or something inside of one, that this module defines.
+    /// An item, or something inside one, that this module defines.
     Item(ModulePath),
 }
 
@@ -99,7 +99,7 @@ fn resolve(
     Some(Target::Module(place))
 }
 
-/// What `name` is in the module at `place`. A module and an item may share a name: the last segment is the item.
+/// Resolves `name` in the module at `place`. A module and an item may share a name: the last segment is the item.
 fn step(
     modules: &BTreeMap<ModulePath, Module>,
     place: &[String],
@@ -117,7 +117,7 @@ fn step(
     }
     let hops = hops.checked_sub(1)?;
     let follow = |import: &Import| resolve(modules, place, &import.target.segments, hops);
-    // An import that leads to itself (`use build::build` beside `mod build`) is found by its target's first segments.
+    // A self-referential import (`use build::build` beside `mod build`) is resolved by its target's first segments.
     let named = module.imports.iter().filter(|import| import.name.as_deref() == Some(name));
     let found: Vec<Target> = named.filter_map(follow).collect();
     let item = found.iter().find(|target| matches!(target, Target::Item(_)));
@@ -138,7 +138,7 @@ fn child(place: &[String], name: &str) -> ModulePath {
     place.iter().cloned().chain([name.to_owned()]).collect()
 }
 
-/// The groups of modules that reach one another, each with its modules in order.
+/// The groups of mutually reachable modules, each with its modules in order.
 pub(crate) fn circles(graph: &Graph) -> Vec<BTreeSet<ModulePath>> {
     let reach: BTreeMap<_, _> = graph.keys().map(|from| (from, reachable(graph, from))).collect();
     let mut seen = BTreeSet::new();
@@ -168,7 +168,7 @@ fn reachable(graph: &Graph, from: &ModulePath) -> BTreeSet<ModulePath> {
     found
 }
 
-/// The shortest way round from the first module of a group, as one line an edge.
+/// The shortest cycle from the first module of a group, one line per edge.
 pub(crate) fn shortest(graph: &Graph, group: &BTreeSet<ModulePath>) -> Vec<String> {
     let ways = group.iter().filter_map(|start| way_round(graph, start));
     let way = ways.min_by_key(Vec::len).unwrap_or_default();
@@ -205,7 +205,7 @@ fn way_round(graph: &Graph, start: &ModulePath) -> Option<Vec<ModulePath>> {
     None
 }
 
-/// A module as a path of Rust.
+/// A module as a Rust path.
 pub(crate) fn name(module: &ModulePath) -> String {
     if module.is_empty() { "crate".to_owned() } else { module.join("::") }
 }

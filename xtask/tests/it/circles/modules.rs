@@ -1,4 +1,4 @@
-//! The modules of a crate: what each defines, what it imports, and which paths it names.
+//! The modules of a crate: what each defines, imports and refers to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ pub(crate) type Sources = BTreeMap<Utf8PathBuf, String>;
 /// The place of a module in its crate: `["disk", "gpt"]` is `crate::disk::gpt`.
 pub(crate) type ModulePath = Vec<String>;
 
-/// A path as the source has it, and the line that it stands on.
+/// A path as written in the source, and its line.
 #[derive(Debug, Clone)]
 pub(crate) struct Reference {
     pub(crate) segments: Vec<String>,
@@ -26,7 +26,7 @@ pub(crate) struct Import {
     /// The name in this module; `None` for a glob.
     pub(crate) name: Option<String>,
     pub(crate) target: Reference,
-    /// Whether the `use` has a visibility of its own, such as `pub` or `pub(crate)`.
+    /// Whether the `use` has an explicit visibility, such as `pub` or `pub(crate)`.
     pub(crate) is_reexport: bool,
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn of_crate(root: &Utf8Path, sources: &Sources) -> BTreeMap<ModulePat
     modules
 }
 
-/// Reads `file` as the module at `path`; the files of its children lie in `folder`.
+/// Reads `file` as the module at `path`; the files of its children are in `folder`.
 fn add_file(
     path: ModulePath,
     file: &Utf8Path,
@@ -115,7 +115,7 @@ fn text_of(value: &syn::Expr) -> Option<String> {
     }
 }
 
-/// Whether these attributes leave the item to tests: `#[test]`, `#[cfg(test)]`.
+/// Whether these attributes restrict the item to tests: `#[test]`, `#[cfg(test)]`.
 fn is_test(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         attribute.path().is_ident("test")
@@ -194,7 +194,7 @@ impl Reader {
         }
     }
 
-    /// The paths in tokens that have no syntax tree: what a macro or an attribute is given.
+    /// The paths in tokens without a syntax tree: arguments of macros and attributes.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let mut colons = 0;
@@ -257,7 +257,7 @@ impl<'ast> Visit<'ast> for Reader {
         }
     }
 
-    // `pub(crate)` and `pub(in crate::a)` name no dependency.
+    // `pub(crate)` and `pub(in crate::a)` are not dependencies.
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
 
     fn visit_path(&mut self, path: &'ast syn::Path) {

@@ -1,4 +1,4 @@
-//! The text in a file that people read, as passages of words with their lines.
+//! The human-readable text in a file, as passages of words with their lines.
 
 use camino::Utf8Path;
 use proc_macro2::{TokenStream, TokenTree};
@@ -24,7 +24,7 @@ impl Passage {
     }
 }
 
-/// What is read of a file: all of a document, of Rust the strings and comments.
+/// The passages of a file: all of a document, strings and comments of Rust code.
 pub(crate) fn passages(file: &Utf8Path, text: &str) -> Vec<Passage> {
     if file.extension() == Some("rs") {
         let tokens = text.parse().unwrap_or_else(|error| panic!("{file} cannot be parsed: {error}"));
@@ -36,7 +36,7 @@ pub(crate) fn passages(file: &Utf8Path, text: &str) -> Vec<Passage> {
     }
 }
 
-/// Lines between empty ones; a row of a table and an item of a list are each a paragraph.
+/// Paragraphs, separated by empty lines; each table row and list item is a paragraph.
 fn paragraphs(text: &str) -> Vec<Passage> {
     let mut passages = vec![Passage::default()];
     for (index, line) in text.lines().enumerate() {
@@ -50,7 +50,7 @@ fn paragraphs(text: &str) -> Vec<Passage> {
     passages
 }
 
-/// Runs of lines that are comments, doc comments included.
+/// Runs of comment lines, including doc comments.
 fn comments(text: &str) -> Vec<Passage> {
     let mut passages = Vec::new();
     let mut was_comment = false;
@@ -68,7 +68,7 @@ fn comments(text: &str) -> Vec<Passage> {
     passages
 }
 
-/// Each string literal. Doc comments are literals too here, which [`comments`] has.
+/// Each string literal. Doc comments are also literals here; they are handled by [`comments`].
 fn strings(tokens: TokenStream, passages: &mut Vec<Passage>) {
     for token in tokens {
         match token {
@@ -85,7 +85,7 @@ fn strings(tokens: TokenStream, passages: &mut Vec<Passage>) {
                 let is_raw = literal.to_string().starts_with('r');
                 let mut passage = Passage::default();
                 for (offset, part) in text.value().lines().enumerate() {
-                    // Only in a raw string is a line of the value a line of the file.
+                    // Only in a raw string do lines of the value correspond to lines of the file.
                     passage.add(if is_raw { line + offset } else { line }, part);
                 }
                 passages.push(passage);

@@ -1,4 +1,4 @@
-//! The archive, asked by apt itself in a root of its own: nothing of the host's apt is read or changed.
+//! Queries the archive with apt itself, in a separate root: the host's apt is not changed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -18,13 +18,13 @@ use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;
 use crate::tempdir::ScratchDir;
 
-/// The name of the stage that asks the archive.
+/// The name of the stage that queries the archive.
 pub(crate) const STAGE: &str = "packages";
 
-/// Bytes that the archive's indexes take, unpacked and as apt's own cache: about 140 MB.
+/// Space for the archive's indexes, unpacked and as apt's own cache, bytes: they take about 140 MB.
 const ROOM: u64 = 512 << 20;
 
-/// Parents before what is in them.
+/// Parents before their children.
 const FOLDERS: [&str; 15] = [
     "etc",
     "etc/apt",
@@ -43,7 +43,7 @@ const FOLDERS: [&str; 15] = [
     "var/cache/apt/archives/partial",
 ];
 
-/// A package as apt names it.
+/// A package as identified by apt.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct PackageId {
     pub(crate) name: String,
@@ -58,17 +58,17 @@ impl PackageId {
     }
 }
 
-/// A package as the archive has it.
+/// A package as described by the archive.
 #[derive(Debug, Clone)]
 pub(crate) struct ArchivePackage {
     pub(crate) package: LockedPackage,
-    /// The archive's own words.
+    /// The archive's own description.
     pub(crate) stanza: String,
-    /// The suite of security fixes has it.
+    /// Whether it is in the suite of security fixes.
     pub(crate) is_security: bool,
 }
 
-/// What a guest is asked to hold.
+/// The packages requested for a guest.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PackageRequest<'a> {
     pub(crate) packages: &'a BTreeSet<String>,
@@ -105,7 +105,7 @@ impl<'a> Apt<'a> {
         let root = apt.root();
         for folder in FOLDERS.iter().map(|folder| root.join(folder)) {
             fs::create_dir(&folder).at("create", &folder)?;
-            // Root's apt fetches as a user of its own.
+            // apt that runs as root fetches as a separate user.
             fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).at("open to others", &folder)?;
         }
         apt.write("etc/apt/sources.list", sources)?;
@@ -117,7 +117,7 @@ impl<'a> Apt<'a> {
         Ok(apt)
     }
 
-    /// Lets packages of the cache count as well: the archive may have dropped them.
+    /// Adds the cache's packages as a source: the archive may have dropped them.
     pub(crate) fn keep(&self, deb_cache: &DebCache, kept: &[LockedPackage]) -> Result<(), Error> {
         const SOURCES: &str = "etc/apt/sources.list.d/kept.list";
         if kept.is_empty() {
@@ -126,7 +126,7 @@ impl<'a> Apt<'a> {
         let folder = self.root().join("kept");
         deb_cache.repository(&self.suite, kept, &folder)?;
         self.write(SOURCES, &(sources::of_folder(&folder) + "\n"))?;
-        // Only these sources: the archive's indexes are there.
+        // Only these sources: the archive's indexes are already fetched.
         let only = [
             format!("--option=Dir::Etc::SourceList={}", self.root().join(SOURCES)),
             "--option=Dir::Etc::SourceParts=-".into(),
@@ -193,8 +193,8 @@ impl<'a> Apt<'a> {
         Ok(paths)
     }
 
-    /// Every package that mmdebstrap would install, by the two steps that it takes (mmdebstrap(1), `minbase`): the
-    /// essential ones first, then the rest on top of them. `pins` are versions to keep to.
+    /// Every package that mmdebstrap would install, resolved in the same two steps (mmdebstrap(1), `minbase`): the
+    /// essential ones first, then the rest on top of them. `pins` are versions to keep.
     pub(crate) fn resolve(
         &self,
         asked: PackageRequest<'_>,
@@ -230,7 +230,7 @@ impl<'a> Apt<'a> {
         Ok(ids)
     }
 
-    /// What the archive says of these packages; each must be there.
+    /// The archive's descriptions of these packages; each must exist.
     fn find(&self, wanted: &BTreeSet<PackageId>) -> Result<Vec<ArchivePackage>, Error> {
         let mut found = HashMap::new();
         self.scan(&mut |stanza, is_security| {
@@ -254,7 +254,7 @@ impl<'a> Apt<'a> {
         Ok(found.into_values().collect())
     }
 
-    /// Those of the locked packages that the archive still has, byte for byte.
+    /// The locked packages that the archive still has, byte for byte.
     pub(crate) fn available(&self, wanted: &[&LockedPackage]) -> Result<Vec<ArchivePackage>, Error> {
         let wanted: HashMap<Digest, &LockedPackage> =
             wanted.iter().map(|package| (package.sha256, *package)).collect();
@@ -272,7 +272,7 @@ impl<'a> Apt<'a> {
         Ok(found.into_values().collect())
     }
 
-    /// The newest version that the archive has of each.
+    /// The newest version of each package in the archive.
     pub(crate) fn newest(&self, names: &BTreeSet<&str>) -> Result<HashMap<String, String>, Error> {
         let mut newest: HashMap<String, String> = HashMap::new();
         self.scan(&mut |stanza, _| {
@@ -288,8 +288,8 @@ impl<'a> Apt<'a> {
         Ok(newest)
     }
 
-    /// Shows every paragraph of the indexes, and whether the suite of security fixes has it. One paragraph is in memory
-    /// at a time.
+    /// Visits every paragraph of the indexes, with whether it is in the suite of security fixes. Only one paragraph is
+    /// in memory at a time.
     fn scan(&self, visit: &mut dyn FnMut(&str, bool)) -> Result<(), Error> {
         let security = format!("_dists_{}-security_", self.suite);
         for path in self.lists("_Packages")? {
@@ -313,7 +313,7 @@ impl<'a> Apt<'a> {
         Ok(())
     }
 
-    /// Downloads packages into the cache, all by one call of apt.
+    /// Downloads packages into the cache with a single call of apt.
     pub(crate) fn download(&self, found: &[ArchivePackage], deb_cache: &DebCache) -> Result<(), Error> {
         if found.is_empty() {
             return Ok(());

@@ -28,7 +28,7 @@ pub struct AvailabilityRequest<'a> {
     pub cache_dir: &'a Utf8Path,
     /// Where the logs of programs go.
     pub log_dir: &'a Utf8Path,
-    /// Whether the archive may be asked.
+    /// Whether the archive may be queried.
     pub network: NetworkAccess,
 }
 
@@ -37,14 +37,14 @@ pub struct AvailabilityRequest<'a> {
 pub struct Availability {
     /// How many are in the cache.
     pub cached: usize,
-    /// How many only the archive has.
+    /// How many are only in the archive.
     pub in_archive: usize,
-    /// Those that nobody has, or, without the network, that the cache does not have: `NAME VERSION`.
+    /// Packages that are in neither, or, without network access, not in the cache: `NAME VERSION`.
     pub missing: Vec<String>,
 }
 
-/// Looks into the cache, and into the archive's indexes for what is not there: they are fetched once, whatever the number of
-/// packages. No package is downloaded.
+/// Checks the cache, and the archive's indexes for packages that are not cached: they are fetched once, regardless of
+/// the number of packages. No package is downloaded.
 pub fn availability(request: &AvailabilityRequest<'_>, sink: Sink<'_>) -> Result<Availability, Error> {
     let wanted: Vec<LockedPackage> = request
         .lock

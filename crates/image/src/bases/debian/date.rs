@@ -19,7 +19,7 @@ pub(super) fn parse(text: &str) -> Option<u64> {
     seconds(three(date, '-')?, three(time, ':')?).filter(|seconds| show(*seconds) == text)
 }
 
-/// The other way.
+/// The inverse of [`parse`].
 pub(super) fn show(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let mut year = 1970 + days / 366;

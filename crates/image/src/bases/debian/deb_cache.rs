@@ -1,5 +1,5 @@
-//! The cache of package files: `<cache>/debs/SHA256.deb`, and beside each the archive's own words about it,
-//! `SHA256.stanza`, so that a repository can be made of them without the archive.
+//! The cache of package files: `<cache>/debs/SHA256.deb`, and beside each the archive's description of it,
+//! `SHA256.stanza`, so that a repository can be made from them without the archive.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -13,14 +13,14 @@ use super::lock::LockedPackage;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 
-/// The cache; its user holds the cache's lock.
+/// The cache; the caller holds the cache's lock.
 #[derive(Debug, Clone)]
 pub(crate) struct DebCache {
     folder: Utf8PathBuf,
 }
 
 impl DebCache {
-    /// Opens the cache and removes what killed downloads left.
+    /// Opens the cache and removes leftovers of killed downloads.
     pub(crate) fn open(cache_dir: &Utf8Path) -> Result<Self, Error> {
         let folder = cache_dir.join("debs");
         let deb_cache = Self { folder };
@@ -45,19 +45,20 @@ impl DebCache {
         self.folder.join(format!("{sha256}.stanza"))
     }
 
-    /// Whether the file and the archive's words are there. Its content was checked when it came, and apt checks it
-    /// again when it takes it.
+    /// Whether the file and its description are cached. Its content was checked when it arrived, and apt checks it
+    /// again when it uses it.
     pub(crate) fn has(&self, package: &LockedPackage) -> bool {
         let size = fs::metadata(self.deb(&package.sha256)).map(|meta| meta.len());
         size.is_ok_and(|size| size == package.size) && self.stanza(&package.sha256).is_file()
     }
 
-    /// Those that are not there.
+    /// The packages that are not cached.
     pub(crate) fn missing<'a>(&self, packages: &'a [LockedPackage]) -> Vec<&'a LockedPackage> {
         packages.iter().filter(|package| !self.has(package)).collect()
     }
 
-    /// Takes what was downloaded into [`DebCache::partial`], each file by its digest; the rest is refused.
+    /// Moves the downloads from [`DebCache::partial`] into the cache, each file by its digest; an unexpected file is an
+    /// error.
     pub(crate) fn take(&self, stanzas: &HashMap<Digest, String>) -> Result<(), Error> {
         let partial = self.partial();
         for entry in partial.read_dir_utf8().at("list", &partial)? {
@@ -69,7 +70,7 @@ impl DebCache {
                     detail: format!("nothing of its SHA-256, {sha256}, was asked for"),
                 });
             };
-            // A user namespace's root, who is another user, reads it.
+            // It is read by the root of a user namespace, which is a different user.
             fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).at("open to others", &path)?;
             let beside = self.stanza(&sha256);
             Replace::new(&beside).unsynced().write(stanza).at("write", &beside)?;
@@ -79,7 +80,7 @@ impl DebCache {
         Ok(())
     }
 
-    /// Makes a flat repository of hard links in `folder`, or of copies where it is on another file system.
+    /// Makes a flat repository in `folder` from hard links, or from copies if it is on another file system.
     pub(crate) fn repository(
         &self,
         suite: &str,
@@ -107,7 +108,7 @@ impl DebCache {
         }
         let path = folder.join("Packages");
         fs::write(&path, &index).at("write", &path)?;
-        // Suite and code name both: mmdebstrap asks for what is in an archive of one of these names.
+        // Both suite and code name: mmdebstrap selects archives by one of these names.
         let digest = Digest::of_bytes(index.as_bytes());
         let release =
             format!("Suite: {suite}\nCodename: {suite}\nSHA256:\n {digest} {} Packages\n", index.len());

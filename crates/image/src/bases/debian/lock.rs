@@ -1,6 +1,5 @@
 //! `debian.lock`: the exact packages that the checkout's profiles are built from.
-//!
-//! One fact a line, so that a renewal reads well as a diff. Text becomes lines, lines become a checked [`Lock`].
+//! One fact per line, so that an update is readable as a diff. Text becomes lines, lines become a checked [`Lock`].
 
 mod read;
 mod types;
@@ -19,7 +18,7 @@ use crate::error::{Error, IoContext as _};
 pub use types::{Lock, LockError, LockedPackage, Release};
 use types::{MARK, VERSION};
 
-/// The file's name, at the checkout's top.
+/// The file's name, at the top of the checkout.
 pub const FILE: &str = "debian.lock";
 
 const HEAD: &str =
@@ -41,7 +40,7 @@ impl Lock {
         read::validate(&read::lines(text)?)
     }
 
-    /// The file's text; [`Lock::parse`] gives the same lock back.
+    /// The file's text; [`Lock::parse`] returns the same lock.
     pub fn render(&self) -> String {
         let mut text = format!("{HEAD}{MARK} {VERSION}\nsuite {}\n", self.suite);
         let mut line = |line: std::fmt::Arguments<'_>| {
@@ -67,7 +66,7 @@ impl Lock {
         Replace::new(&path).write(self.render()).at("write", &path)
     }
 
-    /// The date of the newest index, in seconds since 1970: `SOURCE_DATE_EPOCH` where the environment sets none.
+    /// The date of the newest index, in seconds since 1970: the `SOURCE_DATE_EPOCH` if the environment sets none.
     pub fn date(&self) -> u64 {
         self.releases.iter().map(|release| release.date).max().unwrap_or_default()
     }
@@ -77,7 +76,7 @@ impl Lock {
         Digest::of_bytes(self.render().as_bytes())
     }
 
-    /// Every package that a guest of just these asked packages holds, if the lock was made for them.
+    /// Every package of a guest with exactly these requested packages, if the lock was made for them.
     pub fn covering(&self, suite: &str, asked: &BTreeSet<String>) -> Option<Vec<LockedPackage>> {
         let (profile, _) = self.profiles.iter().find(|(_, known)| self.suite == suite && *known == asked)?;
         let needed = self.packages.values().filter(|(_, profiles)| profiles.contains(profile));

@@ -1,4 +1,4 @@
-//! The Debian base's root file system: mmdebstrap, as an ordinary user or as root, to one tar.
+//! The Debian base's root file system: mmdebstrap writes one tar, as an ordinary user or as root.
 
 mod apt;
 pub mod availability;
@@ -36,19 +36,19 @@ use crate::tree::root_tar::{self, RootTar};
 /// The name of this stage.
 pub const STAGE: &str = "rootfs";
 
-/// Changes when what is noted of a tar changes.
+/// Changes whenever the facts stored about a tar change.
 const REVISION: &[u8] = b"6";
 
-/// Bytes that the unpacked tree and its tar need at most while they are made: about 2.6 GiB each for the largest
-/// profile, and some room.
+/// Bytes that the unpacked tree and its tar need at most during a build: about 2.6 GiB each for the largest profile,
+/// and a margin.
 const ROOM: u64 = 6 << 30;
 
-/// Folders beside the tree while it is made.
+/// Folders beside the tree during the build.
 const REPOSITORY: &str = "repository";
 const CERTIFICATES: &str = "certificates";
 
-/// What the guest never reads, left out of every package (dpkg(1), `--path-exclude`). Copyright files stay,
-/// as the archive's licences ask.
+/// Files that the guest never reads, excluded from every package (dpkg(1), `--path-exclude`). Copyright files stay, as
+/// the licences require.
 const PATH_RULES: &[&str] = &[
     "path-exclude=/usr/share/doc/*",
     "path-include=/usr/share/doc/*/copyright",
@@ -64,22 +64,23 @@ const PATH_RULES: &[&str] = &[
     "path-exclude=/usr/bin/*-lto-dump-*",
 ];
 
-/// What the root file system is made from: a pure value, from which key and command line follow.
+/// The inputs of the root file system: a pure value that determines the key and the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rootfs {
     suite: String,
     packages: BTreeSet<String>,
-    /// With what packages recommend, as Debian's own installer does.
+    /// Whether to install recommended packages, as Debian's own installer does.
     recommends: bool,
     epoch: u64,
-    /// What the guest trusts besides the public authorities.
+    /// Authorities that the guest trusts besides the public ones.
     certificates: Certificates,
-    /// Exactly which packages; `None` until the archive was asked.
+    /// The exact packages; `None` until the archive was queried.
     resolution: Option<Resolution>,
 }
 
 impl Rootfs {
-    /// The root file system of a profile, of packages not yet known exactly; `epoch` is `SOURCE_DATE_EPOCH`, in seconds.
+    /// The root file system of a profile whose exact packages are not known yet; `epoch` is `SOURCE_DATE_EPOCH`, in
+    /// seconds.
     pub fn new(spec: &Spec, profile: &Profile, epoch: u64) -> Self {
         Self {
             suite: spec.debian.suite.to_string(),
@@ -91,13 +92,13 @@ impl Rootfs {
         }
     }
 
-    /// With certificates in the tree's own store.
+    /// Adds certificates to the tree's store.
     #[must_use]
     pub fn trusting(self, certificates: Certificates) -> Self {
         Self { certificates, ..self }
     }
 
-    /// With the exact packages, as far as they are known without asking the archive.
+    /// Adds the exact packages, if they are known without querying the archive.
     pub(crate) fn known(self, options: &ResolveOptions<'_>) -> Self {
         Self { resolution: resolve::known(options, &self.suite, self.asked()), ..self }
     }
@@ -111,13 +112,14 @@ impl Rootfs {
         PackageRequest { packages: &self.packages, recommends: self.recommends }
     }
 
-    /// Debian's own choice for a task beside the packages of every profile.
+    /// Debian's own packages for a task, besides those of every profile.
     pub(crate) fn plain_desktop(&self, spec: &Spec, task: &str) -> Self {
         let packages = spec.debian.packages.iter().cloned().chain([task.to_owned()]).collect();
         Self { packages, recommends: true, resolution: None, ..self.clone() }
     }
 
-    /// Changes when, and only when, the tar would. Of packages that are not known yet it is the key of no tar.
+    /// Changes when, and only when, the tar would change. With packages that are not known yet it is not the key of any
+    /// tar.
     pub fn key(&self) -> Digest {
         let mut hasher = Hasher::default();
         hasher.field("revision", REVISION);
@@ -135,13 +137,13 @@ impl Rootfs {
         hasher.finish()
     }
 
-    /// The whole command line. The packages come from a repository in the folder `repository` of `work` alone; what
-    /// mmdebstrap writes as the tree's own sources stays there. Certificates are there before ca-certificates is, so that
-    /// it makes its store of them too, and what other packages make of that.
+    /// The full command line. All packages come from a repository in the folder `repository` of `work`; the sources
+    /// that mmdebstrap writes into the tree are kept. Certificates are copied before ca-certificates is installed, so
+    /// that its store, and everything that other packages derive from it, includes them.
     pub fn argv(&self, mode: MmdebstrapMode, work: &Utf8Path, tar: &Utf8Path) -> Vec<String> {
         let mut argv = mode.command();
         argv.extend(["--format=tar".into(), "--verbose".into()]);
-        // No key is needed, and where the host keeps its own must leave no trace in the tree.
+        // No key is needed, and the path of the host's keys must not appear in the tree.
         argv.push("--skip=check/signed-by".into());
         let source = sources::of_folder(&work.join(REPOSITORY));
         let sources = "\"$1/etc/apt/sources.list\"";
@@ -161,7 +163,7 @@ impl Rootfs {
         argv
     }
 
-    /// The same packages by mmdebstrap alone: what a build is measured against.
+    /// The same packages with plain mmdebstrap: the baseline for measurements.
     pub fn plain_argv(&self, mode: MmdebstrapMode, tar: &Utf8Path) -> Vec<String> {
         let fixed = ["--format=tar", "--variant=minbase", "--architectures=amd64"].map(String::from);
         let rest = [self.include(), self.suite.clone(), tar.to_string()];
@@ -174,7 +176,7 @@ impl Rootfs {
 
     fn arguments(&self) -> Vec<String> {
         let mut arguments = vec!["--variant=minbase".to_owned(), "--architectures=amd64".to_owned()];
-        // The tree is thrown away when its tar is written: syncing each file to disk gains nothing.
+        // The tree is discarded once its tar is written: syncing each file to disk is pointless.
         arguments.push("--dpkgopt=force-unsafe-io".into());
         arguments.extend(PATH_RULES.iter().map(|rule| format!("--dpkgopt={rule}")));
         if self.recommends {
@@ -187,7 +189,7 @@ impl Rootfs {
         arguments
     }
 
-    /// Builds the tar, or takes it from the store; gives it with what is known of its packages now.
+    /// Builds the tar, or takes it from the cache; returns it with what is now known about its packages.
     pub(crate) fn build(
         self,
         stages: &StageRunner<'_>,
@@ -220,8 +222,8 @@ impl Rootfs {
             let mut count = PackageCount::default();
             tool(&argv[0])
                 .args(&argv[1..])
-                // Packages compile their modules by the guest's own Python. Bytecode of their scripts has digests, where
-                // SOURCE_DATE_EPOCH is set (py_compile); what an import writes by itself would have times.
+                // Packages compile their modules with the guest's own Python. With SOURCE_DATE_EPOCH set, that bytecode
+                // contains digests (py_compile); bytecode written by an import would contain timestamps.
                 .env("PYTHONDONTWRITEBYTECODE", "1")
                 .env("TMPDIR", scratch.path().as_str())
                 .env("SOURCE_DATE_EPOCH", self.epoch.to_string())
@@ -245,7 +247,7 @@ impl Rootfs {
     }
 }
 
-/// Counts packages in the words of apt and dpkg. A package is done when it is set up.
+/// Counts packages in the output of apt and dpkg. A package is done when it is set up.
 #[derive(Debug, Default)]
 struct PackageCount {
     done: u64,
@@ -268,7 +270,7 @@ impl PackageCount {
     }
 }
 
-/// What writes the initrd's scripts of a live session.
+/// The hook that writes the initrd's scripts of a live session.
 fn live_scripts() -> String {
     include_str!("live.sh").replace("@live_medium@\n", rave_guest::iso::ATTACH)
 }

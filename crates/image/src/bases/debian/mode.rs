@@ -1,16 +1,17 @@
-//! How mmdebstrap becomes root.
+//! How mmdebstrap gets root privileges.
 
 use rave_process::Cmd;
 
-/// How mmdebstrap becomes root inside the new tree (mmdebstrap(1), MODES).
+/// How mmdebstrap gets root privileges inside the new tree (mmdebstrap(1), MODES).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MmdebstrapMode {
     /// A user namespace, for ordinary users.
     Unshare,
-    /// The caller is root. A mount namespace keeps what mmdebstrap mounts, and a kill would leave, from the host.
+    /// The caller is root. A mount namespace isolates mmdebstrap's mounts, which a kill would leave behind, from the
+    /// host.
     Root,
-    /// Root in a container that may not mount: mmdebstrap does without `/proc` and so on, and `tmpfiles.sh` makes good
-    /// what packages could not do without it.
+    /// Root in a container that may not mount: mmdebstrap runs without `/proc` and so on, and `tmpfiles.sh` does what
+    /// packages could not do without them.
     RootWithoutMounts,
 }
 
@@ -35,7 +36,7 @@ impl MmdebstrapMode {
         words.iter().map(ToString::to_string).collect()
     }
 
-    /// Prints the sources that mmdebstrap would write where it is given no mirror, on stderr, and makes nothing.
+    /// Prints on stderr the sources that mmdebstrap would write without a mirror, and creates nothing.
     pub(super) fn sources_argv(self, suite: &str) -> Vec<String> {
         let fixed = [
             "--variant=custom",

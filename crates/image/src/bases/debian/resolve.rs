@@ -1,4 +1,4 @@
-//! Which packages a root file system is made of: those of the lock, or what apt finds where the lock does not say.
+//! The packages of a root file system: those of the lock, or apt's resolution if the lock does not cover them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,51 +16,51 @@ use crate::digest::Hasher;
 use crate::error::{Error, IoContext as _, UnavailablePackage};
 use crate::stage_runner::StageRunner;
 
-/// What decides on the packages.
+/// How packages are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PackagePolicy<'a> {
-    /// `debian.lock`; what it does not have, and what the archive has no more, as the archive has it.
+    /// `debian.lock`; packages that it does not have, or that are no longer available, at the archive's versions.
     Lock,
-    /// `debian.lock`; what it has and is not available is an error.
+    /// `debian.lock`; a locked package that is not available is an error.
     Frozen,
-    /// Just these.
+    /// Exactly these.
     Exactly(&'a [LockedPackage]),
 }
 
 /// Where packages may come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetworkAccess {
-    /// The cache, else the archive.
+    /// The cache, otherwise the archive.
     Allowed,
-    /// The cache alone.
+    /// Only the cache.
     Off,
 }
 
-/// All that decides.
+/// Everything that the resolution depends on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ResolveOptions<'a> {
     pub(crate) lock: &'a Lock,
-    /// Where packages are fetched from where not from mmdebstrap's default archive.
+    /// Where packages are fetched from instead of mmdebstrap's default archive.
     pub(crate) mirrors: Mirrors<'a>,
     pub(crate) packages: PackagePolicy<'a>,
     pub(crate) network: NetworkAccess,
-    /// Ask the archive again about what the lock does not say.
+    /// Query the archive again about packages that the lock does not cover.
     pub(crate) refresh: bool,
     pub(crate) cache_dir: &'a Utf8Path,
 }
 
-/// The packages of a root file system, exactly.
+/// The exact packages of a root file system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolution {
     /// All of them, sorted.
     pub packages: Vec<LockedPackage>,
-    /// Names of those that the lock does not have.
+    /// Names of packages that are not in the lock.
     pub outside: Vec<String>,
-    /// Those that the lock has otherwise.
+    /// Packages whose version differs from the lock.
     pub differs: Vec<VersionDifference>,
 }
 
-/// A locked package that is not in the image as the lock has it.
+/// A package whose version in the image differs from the lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionDifference {
     /// Its name.
@@ -98,7 +98,7 @@ impl Resolution {
     }
 }
 
-/// What is known without asking the archive.
+/// The resolution, if it is known without querying the archive.
 pub(crate) fn known(
     options: &ResolveOptions<'_>,
     suite: &str,
@@ -125,7 +125,7 @@ pub(crate) fn known(
     noted().filter(usable).or_else(covered)
 }
 
-/// Where the archive's answer is kept: under all that the question depends on.
+/// The file that caches the archive's answer, keyed by everything that the query depends on.
 fn note(options: &ResolveOptions<'_>, suite: &str, asked: PackageRequest<'_>) -> Utf8PathBuf {
     let mut hasher = Hasher::default();
     hasher.field("lock", options.lock.digest().bytes());
@@ -137,7 +137,7 @@ fn note(options: &ResolveOptions<'_>, suite: &str, asked: PackageRequest<'_>) ->
     options.cache_dir.join(format!("debs/resolved-{}.json", hasher.finish().short()))
 }
 
-/// Brings every package into the cache, and says which they are in the end.
+/// Fetches every package into the cache, and returns the final resolution.
 pub(crate) fn fetch(
     stages: &StageRunner<'_>,
     options: &ResolveOptions<'_>,
@@ -171,7 +171,7 @@ fn refuse_offline(
     let named = |package: &&LockedPackage| format!("{} {}", package.name, package.version);
     let missing = match resolution {
         Some(resolution) => deb_cache.missing(&resolution.packages).iter().map(named).collect(),
-        // Never asked about: what of it is in the lock says nothing.
+        // This request was never resolved: its packages in the lock say nothing about the whole.
         None => {
             asked.packages.iter().filter(|name| !options.lock.packages.contains_key(*name)).cloned().collect()
         }
@@ -217,7 +217,7 @@ fn from_archive(
     resolve(&apt, options, deb_cache, suite, asked, &pins)
 }
 
-/// Asks apt, keeping to the locked versions as far as that goes, and notes the answer.
+/// Resolves with apt, keeping the locked versions as far as possible, and caches the answer.
 fn resolve(
     apt: &Apt<'_>,
     options: &ResolveOptions<'_>,
@@ -227,7 +227,7 @@ fn resolve(
     pins: &[&LockedPackage],
 ) -> Result<Resolution, Error> {
     let found = match apt.resolve(asked, pins) {
-        // A package from outside the lock may want a newer one of it than is locked.
+        // A package that is not locked may require a newer version than the locked one.
         Err(Error::Command { .. }) if options.packages == PackagePolicy::Lock => apt.resolve(asked, &[])?,
         other => other?,
     };

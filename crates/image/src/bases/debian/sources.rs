@@ -1,4 +1,4 @@
-//! apt's sources.list and settings for what a build fetches.
+//! apt's sources.list and settings for the downloads of a build.
 
 use std::path::Path;
 
@@ -34,7 +34,7 @@ impl<'a> Mirrors<'a> {
     }
 }
 
-/// What mmdebstrap writes into a tree's `sources.list` where it is given no mirror, from the mirrors. Needs no network.
+/// The `sources.list` that mmdebstrap writes without a mirror, with the mirrors in place. Needs no network.
 pub(super) fn sources(
     stages: &StageRunner<'_>,
     stage: &'static str,
@@ -56,7 +56,7 @@ pub(super) fn sources(
     Ok(sources)
 }
 
-/// A line of sources.list(5) for a repository in a folder. apt takes percent-encoding out of the path of a `copy:` URI
+/// A line of sources.list(5) for a repository in a folder. apt decodes percent-encoding in the path of a `copy:` URI
 /// (RFC 3986, section 2.1), and a space would end it.
 pub(super) fn of_folder(folder: &Utf8Path) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
@@ -67,7 +67,7 @@ pub(super) fn of_folder(folder: &Utf8Path) -> String {
     format!("deb [trusted=yes] copy:{} ./", encoded.collect::<String>())
 }
 
-/// apt.conf(5) for a root of its own, with the host's settings of the network.
+/// An apt.conf(5) for a separate root, with the host's network settings.
 pub(super) fn configuration(root: &Utf8Path, network: &str) -> String {
     format!(
         "Apt::Architecture \"amd64\";\nApt::Architectures \"amd64\";\nDir \"{root}\";\n\
@@ -78,14 +78,15 @@ pub(super) fn configuration(root: &Utf8Path, network: &str) -> String {
     )
 }
 
-/// The host's settings of how things are fetched. apt-config(8) prints them as it reads them.
+/// The host's settings about downloads, in the format that apt-config(8) prints and reads.
 pub(super) fn host_settings(stages: &StageRunner<'_>, stage: &'static str) -> Result<String, Error> {
     let dumped = Cmd::new("apt-config").args(["dump", "Acquire"]).log_file(stages.log(stage));
     Ok(dumped.output().stage(stage)?.text())
 }
 
-/// Those of the host's settings that say how archives are reached (proxies, certificates, time limits), and the authorities of
-/// the environment, which apt does not read. It reads the proxies there itself, and this file is no place for their passwords.
+/// The host's settings that affect how archives are reached (proxies, certificates, time limits), and the certificate
+/// authorities from the environment, which apt does not read. apt reads the proxies from the environment itself; their
+/// passwords do not belong in this file.
 pub(super) fn of_network(dumped: &str, authorities: Option<&Path>) -> String {
     const KEPT: [&str; 5] =
         ["Acquire::http", "Acquire::https", "Acquire::Retries", "Acquire::ForceIPv4", "Acquire::ForceIPv6"];

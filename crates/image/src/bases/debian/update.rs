@@ -1,4 +1,4 @@
-//! Renews `debian.lock`: what the archive has now, for every profile of the checkout.
+//! Updates `debian.lock` to the archive's current packages, for every profile of the checkout.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,10 +15,10 @@ use crate::error::{Error, IoContext as _};
 use crate::stage_cache::StageCache;
 use crate::stage_runner::StageRunner;
 
-/// What to renew, and where to work.
+/// What to update, and where to work.
 #[derive(Debug, Clone, Copy)]
 pub struct UpdateRequest<'a> {
-    /// The checkout's own settings, without a user's.
+    /// The checkout's own settings, without the user's.
     pub spec: &'a Spec,
     /// Where finished stages are kept.
     pub cache_dir: &'a Utf8Path,
@@ -26,16 +26,16 @@ pub struct UpdateRequest<'a> {
     pub log_dir: &'a Utf8Path,
 }
 
-/// The archive as it is now.
+/// The lock for the archive's current state.
 #[derive(Debug, Clone)]
 pub struct UpdatedLock {
     /// The new lock; not yet written.
     pub lock: Lock,
-    /// Names of packages whose version is in the suite of security fixes.
+    /// Names of packages whose version comes from the suite of security fixes.
     pub security: BTreeSet<String>,
 }
 
-/// Asks the archive; changes nothing of the checkout.
+/// Queries the archive; does not change the checkout.
 pub fn renew(request: &UpdateRequest<'_>, sink: Sink<'_>) -> Result<UpdatedLock, Error> {
     for folder in [request.cache_dir, request.log_dir] {
         fs::create_dir_all(folder).at("create", folder)?;
@@ -71,20 +71,20 @@ fn ask(stages: &StageRunner<'_>, spec: &Spec) -> Result<UpdatedLock, Error> {
     Ok(UpdatedLock { lock, security })
 }
 
-/// A package that a renewal changes.
+/// A package changed by an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageChange {
     /// Its name.
     pub name: String,
-    /// The locked version; `None` where it is new.
+    /// The locked version; `None` if it is new.
     pub old: Option<String>,
-    /// The archive's version; `None` where it is no longer needed.
+    /// The archive's version; `None` if it is no longer needed.
     pub new: Option<String>,
-    /// What that means.
+    /// The kind of the change.
     pub kind: ChangeKind,
 }
 
-/// What a change is.
+/// The kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ChangeKind {
     /// A newer version, from the suite of security fixes.
@@ -93,15 +93,15 @@ pub enum ChangeKind {
     Newer,
     /// An older version.
     Older,
-    /// The same version with other bytes.
+    /// The same version with different bytes.
     Rebuilt,
     /// It was not needed before.
     Added,
-    /// It is not needed any more.
+    /// It is no longer needed.
     Removed,
 }
 
-/// What changes from one lock to the other: security fixes first, then by name.
+/// The changes from one lock to the other: security fixes first, then by name.
 pub fn changes(old: Option<&Lock>, renewed: &UpdatedLock) -> Vec<PackageChange> {
     let none = BTreeMap::new();
     let old = old.map_or(&none, |lock| &lock.packages);

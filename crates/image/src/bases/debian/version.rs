@@ -1,6 +1,5 @@
 //! The order of Debian's version numbers (deb-version(7), "Sorting algorithm").
-//!
-//! Own code: the crate `debversion` (0.5) brings chrono, lazy-regex and num-bigint for what these few functions do.
+//! Not a dependency: the crate `debversion` (0.5) would add chrono, lazy-regex and num-bigint for these few functions.
 
 use std::cmp::Ordering;
 
@@ -19,7 +18,7 @@ fn epoch(version: &str) -> (&str, &str) {
     version.split_once(':').unwrap_or(("", version))
 }
 
-/// Stretches of non-digits and of digits in turn.
+/// Compares runs of non-digits and of digits alternately.
 fn part(mut a: &str, mut b: &str) -> Ordering {
     while !a.is_empty() || !b.is_empty() {
         let (text_a, rest_a) = split(a, |c| !c.is_ascii_digit());
@@ -57,7 +56,7 @@ fn texts(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// Decimal numbers of any length; none at all is zero.
+/// Decimal numbers of any length; an empty one is zero.
 fn numbers(a: &str, b: &str) -> Ordering {
     let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))

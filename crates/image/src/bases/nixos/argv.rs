@@ -3,12 +3,12 @@
 use camino::Utf8Path;
 use rave_spec::{Format, Nixos};
 
-/// The flake's attribute of a format: the profile is always named, for the default one may change.
+/// The flake's attribute of a format: the profile is always named, because the default may change.
 pub fn attribute(format: Format, profile: &str) -> String {
     format!("{format}-{profile}")
 }
 
-/// Builds several formats at once; `out_link` becomes a root of the garbage collector, with `-1`, `-2` and so on for those
+/// Builds several formats at once; `out_link` becomes a garbage collector root, with `-1`, `-2` and so on for those
 /// after the first.
 pub fn build(formats: &[Format], profile: &str, options: &Nixos, out_link: &Utf8Path) -> Vec<String> {
     let mut argv = start(formats, profile);
@@ -20,7 +20,7 @@ pub fn build(formats: &[Format], profile: &str, options: &Nixos, out_link: &Utf8
     argv
 }
 
-/// Evaluates only, and tells what a build would make.
+/// Only evaluates, and prints what a build would produce.
 pub fn evaluate(formats: &[Format], profile: &str, options: &Nixos) -> Vec<String> {
     let mut argv = start(formats, profile);
     argv.extend(["--dry-run", "--no-link"].map(str::to_owned));
@@ -28,19 +28,19 @@ pub fn evaluate(formats: &[Format], profile: &str, options: &Nixos) -> Vec<Strin
     argv
 }
 
-/// Names a path of the store as a root of the garbage collector.
+/// Registers a store path as a garbage collector root.
 pub fn root(store_path: &str, link: &Utf8Path) -> Vec<String> {
     words(&["nix", "build", store_path, "--offline", "--out-link", link.as_str()])
 }
 
-/// Digests and sizes of paths of the store.
+/// Digests and sizes of store paths.
 pub fn path_info(store_paths: &[&str]) -> Vec<String> {
     let mut argv = words(&["nix", "path-info", "--json", "--closure-size"]);
     argv.extend(store_paths.iter().map(|path| (*path).to_owned()));
     argv
 }
 
-/// Which commit the flake is of.
+/// The flake's metadata, such as its commit.
 pub fn metadata(options: &Nixos) -> Vec<String> {
     let mut argv = words(&["nix", "flake", "metadata", "--json", "--no-write-lock-file"]);
     if options.offline {
@@ -49,12 +49,12 @@ pub fn metadata(options: &Nixos) -> Vec<String> {
     argv
 }
 
-/// What nix.conf says, with all that it includes; before 2.20 under another name.
+/// The settings of nix.conf, including its includes; the command had another name before 2.20.
 pub fn config() -> [Vec<String>; 2] {
     [words(&["nix", "config", "show", "--json"]), words(&["nix", "show-config", "--json"])]
 }
 
-/// What the store is and whether it trusts this user; before 2.19 under another name.
+/// The store and whether it trusts this user; the command had another name before 2.19.
 pub fn store() -> [Vec<String>; 2] {
     [words(&["nix", "store", "info", "--json"]), words(&["nix", "store", "ping", "--json"])]
 }
@@ -66,9 +66,9 @@ pub fn store_folder() -> Vec<String> {
 
 fn start(formats: &[Format], profile: &str) -> Vec<String> {
     let mut argv = words(&["nix", "build"]);
-    // From the working folder: a path of a checkout may have characters that a flake's URL may not.
+    // Relative to the working folder: a checkout's path may contain characters that a flake URL may not.
     argv.extend(formats.iter().map(|format| format!(".#{}", attribute(*format, profile))));
-    // The lock is the checkout's, and only `nix flake update` changes it.
+    // The lock belongs to the checkout, and only `nix flake update` changes it.
     argv.extend(
         ["--json", "--log-format", "internal-json", "--show-trace", "--no-write-lock-file"]
             .map(str::to_owned),
@@ -155,7 +155,7 @@ mod tests {
                 "--rebuild",
             ]
         );
-        // What is not there cannot be built once more: an evaluation does not ask for it.
+        // An evaluation does not pass --rebuild, which fails if an output does not exist.
         assert!(!evaluate(&[Format::Qemu], "full", &options).contains(&"--rebuild".to_owned()));
         assert!(metadata(&options).contains(&"--offline".to_owned()));
     }

@@ -1,4 +1,4 @@
-//! The whole way of this base: `nix build`, its results in the output folder, the manifest.
+//! The complete build of this base: `nix build`, its results in the output folder, the manifest.
 
 use std::fs;
 use std::time::Instant;
@@ -24,7 +24,7 @@ use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::manifest::{self, Artifact, BuildTool, Manifest, NixOutput, Origin, SCHEMA};
 use crate::npm_tools;
 
-/// The stage that puts results in their place.
+/// The stage that places the results in the output folder.
 const PLACE: &str = "artifacts";
 
 /// What to build.
@@ -32,29 +32,29 @@ const PLACE: &str = "artifacts";
 pub struct FlakeBuild<'a> {
     /// The checkout, with its flake.
     pub root: &'a Utf8Path,
-    /// What the flake sees of the settings: rave.toml and profiles/ alone.
+    /// The settings that the flake sees: only rave.toml and profiles/.
     pub spec: &'a Spec,
     /// The profile's name.
     pub profile: &'a str,
     /// The formats, at least one.
     pub formats: &'a [Format],
-    /// Where artifacts and manifest go.
+    /// Where the artifacts and the manifest go.
     pub out_dir: &'a Utf8Path,
-    /// Where builds lock each other out.
+    /// The folder of the lock that serialises builds.
     pub cache_dir: &'a Utf8Path,
-    /// Where roots of the garbage collector are.
+    /// Where garbage collector roots are.
     pub state_dir: &'a Utf8Path,
     /// Where the log goes.
     pub log_dir: &'a Utf8Path,
-    /// Put and hash every artifact again.
+    /// Place and hash every artifact again.
     pub refresh: bool,
-    /// What to do with an artifact that somebody changed since it was built.
+    /// What to do with an artifact that was changed since it was built.
     pub changed_artifact: ChangedArtifact,
     /// What is passed on to nix.
     pub options: &'a Nixos,
 }
 
-/// Builds what is asked for and missing.
+/// Builds requested artifacts that are missing.
 pub fn build(order: &FlakeBuild<'_>, sink: Sink<'_>) -> Result<BuildResult, Error> {
     let nix = Nix::find()?;
     for folder in [order.out_dir, order.cache_dir, order.state_dir, order.log_dir] {
@@ -78,7 +78,7 @@ pub fn build(order: &FlakeBuild<'_>, sink: Sink<'_>) -> Result<BuildResult, Erro
     Ok(BuildResult { manifest, changed: true })
 }
 
-/// Whether all asked artifacts are there, made from the flake as it is now. Builds nothing.
+/// Whether all requested artifacts exist and were built from the flake as it is now. Builds nothing.
 pub fn is_current(order: &FlakeBuild<'_>, sink: Sink<'_>) -> Result<bool, Error> {
     let Ok(manifest) = Manifest::read(order.out_dir) else { return Ok(false) };
     if order.formats.iter().any(|format| present(&manifest, order.out_dir, *format).is_none()) {
@@ -95,7 +95,7 @@ pub fn is_current(order: &FlakeBuild<'_>, sink: Sink<'_>) -> Result<bool, Error>
     Ok(order.formats.iter().zip(&wanted).all(is_of))
 }
 
-/// The artifact of a format, where it is what its manifest says.
+/// The artifact of a format, if it matches its manifest.
 fn present<'m>(manifest: &'m Manifest, out_dir: &Utf8Path, format: Format) -> Option<&'m Artifact> {
     manifest.origin.nixos()?;
     let artifact = manifest.artifacts.iter().find(|artifact| artifact.format == format)?;
@@ -103,7 +103,7 @@ fn present<'m>(manifest: &'m Manifest, out_dir: &Utf8Path, format: Format) -> Op
 }
 
 impl FlakeBuild<'_> {
-    /// Runs nix, shows what it does, and reads its answer.
+    /// Runs nix, shows its progress, and parses its output.
     fn nix(&self, argv: &[String], sink: Sink<'_>) -> Result<Vec<BuiltOutput>, Error> {
         let log = self.log_dir.join("nixos.log");
         let mut transcript = Transcript::create(&log, argv)?;
@@ -119,7 +119,7 @@ impl FlakeBuild<'_> {
         let (mut reader, mut answer) = (Reader::default(), String::new());
         let result = Cmd::new(&argv[0]).args(&argv[1..]).current_dir(self.root).run(&mut |line| {
             match line.stream {
-                // One line; a long one comes in pieces.
+                // A single line; a long one arrives in pieces.
                 Stream::Stdout => answer.push_str(line.text),
                 Stream::Stderr => reader.take(line.text, &mut take),
             }
@@ -140,7 +140,7 @@ impl FlakeBuild<'_> {
         Ok(built)
     }
 
-    /// For each format the artifact that is there and right; looks for those that somebody changed.
+    /// For each format the artifact that exists and is current; handles artifacts that were changed.
     fn kept(
         &self,
         before: Option<&Manifest>,
@@ -163,7 +163,7 @@ impl FlakeBuild<'_> {
                     sink(Shown::Warning { text: &format!("{error}; it is recreated") });
                     None
                 }
-                // Not there, or a link to what the store no longer had.
+                // It is missing, or a link to a path that is no longer in the store.
                 Some((_, Err(_))) | None => None,
             });
         }
@@ -224,8 +224,8 @@ impl FlakeBuild<'_> {
         })
     }
 
-    /// Artifacts of formats that were not asked for now: those of the same flake stay, others would be named by a manifest that
-    /// is not theirs.
+    /// Artifacts of formats that are not requested now: those built from the same flake are kept; others do not belong
+    /// in the new manifest.
     fn others(
         &self,
         before: Option<&Manifest>,

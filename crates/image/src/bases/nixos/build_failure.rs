@@ -1,14 +1,14 @@
-//! What is kept of nix's events to say what it failed of.
+//! Collects the parts of nix's events that explain a failure.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::events::{ActivityKind, Level, NixEvent};
 
-/// Lines of a build that are kept.
+/// How many lines of a build are kept.
 const LINES: usize = 40;
-/// Builds that are over whose lines are kept: the one that failed is told of soon after.
+/// How many finished builds keep their lines: a failure is reported soon after the build ends.
 const ENDED: usize = 64;
-/// Messages that are kept of each kind.
+/// How many messages of each kind are kept.
 const MESSAGES: usize = 200;
 
 /// A build and its last lines.
@@ -18,13 +18,13 @@ struct Build {
     lines: VecDeque<String>,
 }
 
-/// What was seen so far; its size has bounds.
+/// What was seen so far, in bounded memory.
 #[derive(Debug, Default)]
 pub(super) struct FailureCollector {
     running: HashMap<u64, Build>,
     ended: VecDeque<Build>,
     errors: Vec<String>,
-    /// What was said besides, for a nix that fails without an error.
+    /// Other messages, in case nix fails without an error message.
     said: VecDeque<String>,
 }
 
@@ -54,7 +54,7 @@ impl FailureCollector {
                 }
             }
             NixEvent::Message { level: Level::Error, text } => {
-                // The first ones name the cause; the last one sums up.
+                // The first errors name the cause; the last one is a summary.
                 if self.errors.len() == MESSAGES {
                     self.errors.pop();
                 }
@@ -70,17 +70,17 @@ impl FailureCollector {
         &self.errors
     }
 
-    /// The last that was said besides errors.
+    /// The last messages other than errors.
     pub(super) fn said(&self) -> Vec<String> {
         self.said.iter().cloned().collect()
     }
 
-    /// The build that an error names, where one does.
+    /// The build named by an error, if any.
     pub(super) fn failed_build(&self) -> Option<FailedBuild> {
         let of_build = |text: &String| {
             let drv = quoted_drv(text)?;
             let build = self.running.values().chain(&self.ended).find(|build| build.drv == drv);
-            // Others of it failed: the error of theirs says more.
+            // A dependency failed: its own error says more.
             let is_consequence =
                 text.contains("dependencies of derivation") || text.contains("dependency failed");
             (!is_consequence && (build.is_some() || text.contains("builder"))).then(|| FailedBuild {
@@ -93,13 +93,13 @@ impl FailureCollector {
     }
 }
 
-/// The first path of a derivation in quotes.
+/// The first quoted path of a derivation.
 fn quoted_drv(text: &str) -> Option<&str> {
     text.split(['\'', '"', '\u{2018}', '\u{2019}'])
         .find(|part| part.strip_suffix(".drv").is_some_and(|path| path.starts_with('/')))
 }
 
-/// Nix's words without the lines of the build that it repeats.
+/// Nix's message without the build lines that it repeats.
 fn reason(text: &str) -> String {
     let own = text.lines().take_while(|line| {
         !line.trim_start().starts_with("last ")

@@ -13,22 +13,22 @@ pub const HOW_TO_GET_NIX: &str =
 /// An error of this base.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no nix.
+    /// Nix is not installed.
     #[error("nix was not found")]
     Missing,
-    /// It is older than the flake and this driver are made for.
+    /// It is older than the flake and this driver support.
     #[error("nix {found} is too old: {OLDEST} or newer is needed")]
     TooOld {
-        /// What is there.
+        /// The installed version.
         found: NixVersion,
     },
     /// Its settings do not allow flakes.
     #[error("nix has flakes switched off")]
     FlakesOff,
-    /// It is there and answers nothing.
+    /// It is installed but does not work.
     #[error("nix does not work here: {reason}")]
     Unusable {
-        /// Its first line.
+        /// The first line of its error.
         reason: String,
         /// Its other lines.
         more: Vec<String>,
@@ -38,7 +38,7 @@ pub enum Error {
     Derivation {
         /// The derivation.
         drv: String,
-        /// Nix's own words.
+        /// Nix's own message.
         reason: String,
         /// The last lines that the derivation's builder printed.
         lines: Vec<String>,
@@ -55,25 +55,25 @@ pub enum Error {
         /// The log with the whole trace.
         log: Utf8PathBuf,
     },
-    /// Anything else that nix fails of: a download, a remote builder, its store.
+    /// Any other failure of nix: a download, a remote builder, its store.
     #[error("nix failed: {reason}")]
     Failed {
         /// The first line of its error.
         reason: String,
-        /// What else it said.
+        /// Its other messages.
         more: Vec<String>,
         /// The log of the whole run.
         log: Utf8PathBuf,
     },
-    /// Nix answered something else than what was asked.
+    /// Nix returned unexpected output.
     #[error("{command} gave an answer that cannot be read: {detail}")]
     Answer {
-        /// What was asked.
+        /// The command.
         command: String,
         /// What is wrong.
         detail: String,
     },
-    /// What was built is not what its name says.
+    /// The build does not contain the expected file.
     #[error("{out_path} contains no {format}: {wanted} is missing")]
     Incomplete {
         /// The format.
@@ -83,7 +83,7 @@ pub enum Error {
         /// The file.
         wanted: String,
     },
-    /// The store is not where its paths say (`local?root=`, or a remote one).
+    /// The store's files are not at its paths (`local?root=`, or a remote store).
     #[error("{out_path} was built, but is not on this machine under that path")]
     Elsewhere {
         /// Where it should be.
@@ -92,7 +92,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What a failed run of nix comes to.
+    /// The error of a failed run of nix.
     pub(super) fn of_run(
         failure: &FailureCollector,
         evaluated: bool,
@@ -103,7 +103,7 @@ impl Error {
         if let Some(FailedBuild { drv, reason, lines }) = failure.failed_build() {
             return Self::Derivation { drv, reason, lines, log };
         }
-        // The last error is what nix ended with, the first ones are what led to it.
+        // The last error is the one that nix ended with, the first ones led to it.
         let said = match failure.errors().last() {
             Some(last) => last.clone(),
             None => failure.said().join("\n"),
@@ -115,7 +115,7 @@ impl Error {
         Self::Evaluation { reason, more, log }
     }
 
-    /// Facts besides the headline, for people.
+    /// Details besides the headline, for people.
     pub fn facts(&self) -> Vec<String> {
         let of_log = |log: &Utf8PathBuf| format!("all of it: {log}");
         match self {
@@ -151,7 +151,7 @@ impl Error {
         Some(text)
     }
 
-    /// What nix's own words ask for.
+    /// The remedy suggested by nix's own message.
     fn of_words(&self) -> Option<String> {
         let said = format!("{self}\n{}", self.facts().join("\n"));
         let text = if said.contains("No space left on device") {
@@ -174,20 +174,20 @@ impl Error {
     }
 }
 
-/// Lines of an error that are shown at most; the log has all.
+/// How many lines of an error are shown at most; the log has all of them.
 const MOST_LINES: usize = 40;
 
-/// The project as a trace names it.
+/// The project as it appears in traces.
 pub(super) struct Checkout<'a> {
     /// The checkout.
     pub(super) root: &'a Utf8Path,
-    /// Its copy in the store, where that is known.
+    /// Its copy in the store, if known.
     pub(super) source: Option<String>,
 }
 
 impl Checkout<'_> {
-    /// An evaluation's error without what is not about this project: its first line, then what it says further and the places of
-    /// this project in the trace.
+    /// An evaluation error reduced to what concerns this project: its first line, then its further lines and the places
+    /// of this project in the trace.
     fn trimmed(&self, text: &str) -> (String, Vec<String>) {
         let lines: Vec<&str> = text.lines().collect();
         // The trace goes from outside in, and the error itself comes last.
@@ -209,14 +209,14 @@ impl Checkout<'_> {
         (reason, more)
     }
 
-    /// The file and line of this project that a line of a trace names, as `nix/settings.nix:39:3`.
+    /// The place in this project named by a line of a trace, such as `nix/settings.nix:39:3`.
     fn place(&self, line: &str) -> Option<String> {
         let place = line.trim().strip_prefix("at ")?.trim_end_matches(':');
         let own = self.own(place);
         (own != place && !own.starts_with('/')).then_some(own)
     }
 
-    /// `text` with this project's files as they are called in the checkout.
+    /// `text` with store paths of this project's files replaced by their paths in the checkout.
     fn own(&self, text: &str) -> String {
         let mut text = text.to_owned();
         if let Some(source) = &self.source {
@@ -226,7 +226,7 @@ impl Checkout<'_> {
     }
 }
 
-/// Places in the project that are told at most.
+/// How many places in the project are reported at most.
 const MOST_PLACES: usize = 8;
 
 #[cfg(test)]

@@ -1,23 +1,23 @@
 //! What `nix --log-format internal-json` prints, as events.
 //!
-//! Lines are `@nix ` and an object; the numbers of its types are those of nix's `src/libutil/logging.hh`. Newer ones, and
-//! fields that are not known here, are passed over. Nothing that could be an error is.
+//! Lines are `@nix ` and an object; the numbers of its types are those of nix's `src/libutil/logging.hh`. Newer types
+//! and unknown fields are ignored, but never anything that could be an error.
 
 use rave_process::MAX_LINE;
 use serde_json::Value;
 
 use super::text::plain;
 
-/// Longest line that is put together of pieces, bytes: `rave-process` cuts at [`MAX_LINE`], and traces are longer.
+/// The longest line that is reassembled from pieces, bytes: `rave-process` cuts at [`MAX_LINE`], and traces are longer.
 const MAX_MESSAGE: usize = 4 << 20;
 
-/// A piece is at least this long; the cut is before a character of up to four bytes.
+/// The minimum length of a piece: it is cut before a character of up to four bytes.
 const MIN_PIECE: usize = MAX_LINE - 4;
 
-/// What begins each line.
+/// The prefix of each line.
 const MARK: &str = "@nix ";
 
-/// What an activity is about, as far as it matters here.
+/// The kinds of activities that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ActivityKind {
     /// A path is copied between stores (100).
@@ -28,16 +28,16 @@ pub enum ActivityKind {
     Builds,
     /// One build (105); its first field is the derivation.
     Build,
-    /// Paths are brought into the store, by whatever means (102).
+    /// Paths are realised in the store, by any means (102).
     Realise,
     /// Anything else.
     Other,
 }
 
-/// How much a message matters: nix's `Verbosity`.
+/// The importance of a message: nix's `Verbosity`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// 0: what nix fails of.
+    /// 0: the causes of a failure.
     Error,
     /// 1 and 2.
     Warning,
@@ -45,21 +45,21 @@ pub enum Level {
     Info,
 }
 
-/// One thing that nix said.
+/// One event of nix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NixEvent {
     /// An activity began.
     Started {
         /// Its number.
         id: u64,
-        /// What it is about.
+        /// Its kind.
         kind: ActivityKind,
-        /// What nix would show.
+        /// The text that nix would show.
         text: String,
         /// The derivation, of a build.
         drv: Option<String>,
     },
-    /// It ended, well or not.
+    /// It ended, successfully or not.
     Stopped {
         /// Its number.
         id: u64,
@@ -71,42 +71,42 @@ pub enum NixEvent {
         /// The line.
         line: String,
     },
-    /// An activity came further.
+    /// An activity made progress.
     Progress {
         /// Its number.
         id: u64,
-        /// How much is done; what is counted depends on the activity.
+        /// How much is done; the unit depends on the activity.
         done: u64,
-        /// How much there is in all.
+        /// How much there is in total.
         expected: u64,
     },
-    /// An activity says how much others will do.
+    /// An activity announces how much others will do.
     Expected {
         /// Its number.
         id: u64,
-        /// Which others.
+        /// The kind of the others.
         kind: ActivityKind,
         /// How much.
         amount: u64,
     },
     /// A message.
     Message {
-        /// How much it matters.
+        /// Its importance.
         level: Level,
-        /// One line or more, without escapes.
+        /// One or more lines, without escape sequences.
         text: String,
     },
 }
 
-/// Puts lines together and reads them.
+/// Reassembles and parses lines.
 #[derive(Debug, Default)]
 pub struct Reader {
-    /// The beginning of a line whose end has not come yet.
+    /// The beginning of an incomplete line.
     pending: String,
 }
 
 impl Reader {
-    /// Takes a line, or a piece of one that was too long.
+    /// Takes a line, or a piece of a line that was too long.
     pub fn take(&mut self, line: &str, emit: &mut dyn FnMut(NixEvent)) {
         if line.starts_with(MARK) {
             self.give_up(emit);
@@ -120,7 +120,7 @@ impl Reader {
                 object.clone_into(&mut self.pending);
                 self.try_pending(line.len(), emit);
             }
-            // Programs that nix runs, and nix itself before its logger is up or when it crashes.
+            // Output of programs that nix runs, and of nix itself before its logger starts or when it crashes.
             None => emit(said_plainly(line)),
         }
     }
@@ -143,7 +143,7 @@ impl Reader {
         }
     }
 
-    /// The line will not become whole: what is in it is told if it may be an error.
+    /// The line will not be completed: its content is reported if it may be an error.
     fn give_up(&mut self, emit: &mut dyn FnMut(NixEvent)) {
         let text = std::mem::take(&mut self.pending);
         if !text.is_empty() {
@@ -158,7 +158,7 @@ fn said_plainly(line: &str) -> NixEvent {
     NixEvent::Message { level, text }
 }
 
-/// The message of an object that is cut off or broken. Keys come in the order of the alphabet, so `level` is before `msg`.
+/// The message of a truncated or malformed object. Keys are in alphabetical order, so `level` precedes `msg`.
 fn salvage(object: &str) -> Option<NixEvent> {
     const MSG: &str = "\"msg\":\"";
     let level = [("\"level\":0", Level::Error), ("\"level\":1", Level::Warning)];
@@ -166,7 +166,7 @@ fn salvage(object: &str) -> Option<NixEvent> {
         level.into_iter().find(|(key, _)| object.contains(key)).map_or(Level::Info, |(_, level)| level);
     let text = match object.find(MSG) {
         Some(start) => plain(&unescaped(&object[start + MSG.len() - 1..])),
-        // Not even that: of what may be an error, what there is.
+        // Without a message, report whatever exists of a possible error.
         None if level == Level::Error && object.contains("\"action\":\"msg\"") => plain(object),
         None if object.contains("error:") => plain(object),
         None => return None,
@@ -180,7 +180,7 @@ fn unescaped(quoted: &str) -> String {
     if let Some(Ok(whole)) = serde_json::Deserializer::from_str(quoted).into_iter::<String>().next() {
         return whole;
     }
-    // An escape may be cut: two surrogates are the longest, 12 characters.
+    // An escape may be truncated: the longest is a pair of surrogates, 12 characters.
     let mut ends = quoted.char_indices().rev().map(|(at, c)| at + c.len_utf8()).take(13);
     ends.find_map(|end| serde_json::from_str(&format!("{}\"", &quoted[..end])).ok())
         .unwrap_or_else(|| quoted.trim_start_matches('"').to_owned())
@@ -209,7 +209,7 @@ fn event(value: &Value) -> Option<NixEvent> {
         "result" => {
             let id = number("id")?;
             match number("type")? {
-                // A line of a build, or of the hook after it.
+                // A line of a build, or of its post-build hook.
                 101 | 107 => Some(NixEvent::Log { id, line: plain(field(0)?.as_str()?) }),
                 105 => Some(NixEvent::Progress { id, done: count(0)?, expected: count(1)? }),
                 106 => Some(NixEvent::Expected { id, kind: kind(count(0)?), amount: count(1)? }),
@@ -220,7 +220,7 @@ fn event(value: &Value) -> Option<NixEvent> {
     }
 }
 
-/// Whatever it lacks, a message is one.
+/// Parses a message even if fields are missing.
 fn message(value: &Value) -> NixEvent {
     let text = ["msg", "raw_msg"].into_iter().find_map(|key| value.get(key)?.as_str());
     let text = text.map_or_else(|| plain(&value.to_string()), plain);

@@ -1,4 +1,4 @@
-//! Roots of Nix's garbage collector: what an output folder links to stays in the store for as long as the folder is there.
+//! Roots of Nix's garbage collector: the store paths that an output folder links to stay as long as the folder exists.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use crate::artifact::remove;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _, StageContext as _};
 
-/// The file that says which output folder the roots are of.
+/// The file that names the output folder of the roots.
 const OF: &str = "of";
 
 /// The roots of one output folder: a link for each format.
@@ -20,7 +20,7 @@ pub(super) struct GcRoots {
 }
 
 impl GcRoots {
-    /// Below `state_dir`; roots of folders that are gone are removed.
+    /// Opens the roots below `state_dir`; roots of deleted output folders are removed.
     pub(super) fn open(state_dir: &Utf8Path, out_dir: &Utf8Path) -> Result<Self, Error> {
         let all = state_dir.join("nix-roots");
         sweep(&all);
@@ -31,30 +31,30 @@ impl GcRoots {
         Ok(Self { folder })
     }
 
-    /// Where `nix build` makes its own links, until each has its name.
+    /// Where `nix build` creates its own links, until they are renamed.
     pub(super) fn pending(&self) -> Utf8PathBuf {
         self.folder.join("pending")
     }
 
-    /// Makes the link of a format.
+    /// Creates the link of a format.
     pub(super) fn keep(&self, format: Format, built: &BuiltOutput) -> Result<(), Error> {
         let link = self.folder.join(format.as_str());
         if fs::read_link(&link).is_ok_and(|target| target.as_os_str() == built.out_path.as_str()) {
             return Ok(());
         }
-        // Nix refuses to replace what is no link of its own.
+        // Nix refuses to replace anything but its own links.
         remove(&link)?;
         let argv = argv::root(&built.out_path, &link);
         rave_process::Cmd::new(&argv[0]).args(&argv[1..]).output().stage("roots")?;
         Ok(())
     }
 
-    /// Lets the store forget a format.
+    /// Removes the link of a format.
     pub(super) fn drop(&self, format: Format) -> Result<(), Error> {
         remove(&self.folder.join(format.as_str()))
     }
 
-    /// Removes the links that [`GcRoots::pending`] names.
+    /// Removes the links at [`GcRoots::pending`].
     pub(super) fn tidy(&self) -> Result<(), Error> {
         let entries = fs::read_dir(&self.folder).at("read", &self.folder)?;
         for entry in entries.flatten() {
@@ -67,7 +67,7 @@ impl GcRoots {
     }
 }
 
-/// Best effort: what stays only takes room.
+/// Best effort: leftovers only take space.
 fn sweep(all: &Utf8Path) {
     for entry in fs::read_dir(all).into_iter().flatten().flatten() {
         let of = fs::read_to_string(entry.path().join(OF));

@@ -1,4 +1,4 @@
-//! Whether there is a `nix` here that can build the flake.
+//! Whether this host has a `nix` that can build the flake.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -11,20 +11,20 @@ use super::argv;
 use super::error::Error;
 use super::version::{NixVersion, OLDEST};
 
-/// How long a question may take: the first one may start a daemon.
+/// How long a query may take: the first one may start a daemon.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A nix that works.
+/// A working nix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nix {
     /// Its version.
     pub version: NixVersion,
-    /// How it says so itself.
+    /// Its version as it prints it.
     pub said: String,
 }
 
 impl Nix {
-    /// Asks it, once a process. What is wrong with one that is there is an error too.
+    /// Queries nix once per process. An unusable nix is an error too.
     pub fn find() -> Result<Self, Error> {
         static FOUND: OnceLock<Nix> = OnceLock::new();
         if let Some(nix) = FOUND.get() {
@@ -43,7 +43,7 @@ impl Nix {
         if version < OLDEST {
             return Err(Error::TooOld { found: version });
         }
-        // Some kinds of nix have flakes without a setting: what counts is whether they are there.
+        // Some distributions of nix enable flakes without a setting, so test for the feature itself.
         match ask(&["nix", "eval", "--json", "--expr", "builtins ? getFlake"]) {
             Ok(answer) if answer == "true" => Ok(Self { version, said }),
             Ok(_) => Err(Error::FlakesOff),
@@ -53,19 +53,20 @@ impl Nix {
     }
 }
 
-/// What decides whether a nix that works can build an image.
+/// What determines whether a working nix can build an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NixFacts {
     /// Where the store's files are.
     pub store: Utf8PathBuf,
-    /// What builders of this machine offer: `system-features` of nix.conf(5).
+    /// The features of this machine's builds: `system-features` of nix.conf(5).
     pub features: Vec<String>,
-    /// Whether the store takes builders and caches from this user (`trusted-users` of nix.conf(5)); none where it does not say.
+    /// Whether the store accepts builders and caches from this user (`trusted-users` of nix.conf(5)); none if it does
+    /// not say.
     pub is_trusted: Option<bool>,
 }
 
 impl NixFacts {
-    /// Asks nix.
+    /// Queries nix.
     pub fn find() -> Result<Self, Error> {
         let store = ask(&words(&argv::store_folder()))?.into();
         let features = features(&ask_json(&argv::config())?);
@@ -73,14 +74,14 @@ impl NixFacts {
     }
 }
 
-/// Of `nix config show --json`: an object by setting, each with its value.
+/// From `nix config show --json`: an object with an entry for each setting.
 fn features(config: &Value) -> Vec<String> {
     let list = config.get("system-features").and_then(|setting| setting.get("value")?.as_array());
     let texts = list.into_iter().flatten().filter_map(Value::as_str);
     texts.map(str::to_owned).collect()
 }
 
-/// Of `nix store info --json`: `true` or 1.
+/// From `nix store info --json`: `true` or 1.
 fn trust(store: &Value) -> Option<bool> {
     let trusted = store.get("trusted")?;
     trusted.as_bool().or_else(|| trusted.as_u64().map(|number| number != 0))
@@ -98,7 +99,7 @@ fn words(argv: &[String]) -> Vec<&str> {
     argv.iter().map(String::as_str).collect()
 }
 
-/// The last word that is a version: `nix (Determinate Nix 3.8.5) 2.30.2` is 2.30.
+/// The last word that is a version: `nix (Determinate Nix 3.8.5) 2.30.2` gives 2.30.
 fn version(said: &str) -> Option<NixVersion> {
     let of_word = |word: &str| {
         let mut numbers = word.split(|c: char| !c.is_ascii_digit());

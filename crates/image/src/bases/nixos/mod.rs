@@ -1,7 +1,7 @@
 //! The NixOS base: drives `nix build` of the checkout's flake.
-//!
-//! What is built and how is the flake's matter (`nix/`). Here is what is asked of `nix` ([`argv`]), what it says while it
-//! works ([`events`], [`progress`]), what it failed of ([`error`]), and where its results go ([`build`]).
+//! What is built, and how, is defined by the flake (`nix/`). These modules contain the command lines ([`argv`]), nix's
+//! output while it runs ([`events`], [`progress`]), its failures ([`error`]), and the placement of its results
+//! ([`build`]).
 
 pub mod argv;
 pub mod build;

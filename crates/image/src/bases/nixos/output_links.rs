@@ -1,4 +1,4 @@
-//! What was built, in the output folder: links into the store, where what they lead to cannot change.
+//! The results in the output folder: links into the store, whose paths are immutable.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -14,7 +14,7 @@ use crate::error::{Error, IoContext as _};
 use crate::formats;
 use crate::manifest::{Artifact, ArtifactFile};
 
-/// What the flake calls its files.
+/// The flake's name for its files.
 const STEM: &str = "nixos";
 
 /// All names that a format's files may have.
@@ -22,7 +22,7 @@ fn names(format: Format) -> Vec<String> {
     formats::file_names(STEM, format, Compress::all(Compression::Zstd))
 }
 
-/// Puts a format's files into `out_dir`.
+/// Places a format's files in `out_dir`.
 pub(super) fn place(format: Format, built: &BuiltOutput, out_dir: &Utf8Path) -> Result<Artifact, Error> {
     let source = Utf8Path::new(&built.out_path);
     if !source.exists() {
@@ -46,7 +46,7 @@ pub(super) fn place(format: Format, built: &BuiltOutput, out_dir: &Utf8Path) -> 
     Ok(Artifact { format, files, key: key(built) })
 }
 
-/// All that an artifact is made of, for Nix: its derivation.
+/// The key of an artifact: its derivation, which identifies all its inputs.
 pub(super) fn key(built: &BuiltOutput) -> Digest {
     Digest::of_bytes(built.drv_path.as_bytes())
 }
@@ -60,7 +60,7 @@ fn put(format: Format, source: &Utf8Path, target: &Utf8Path) -> Result<ArtifactF
     let name = target.file_name().unwrap_or_default().to_owned();
     let partial = target.with_file_name(format!(".{name}.partial"));
     remove(&partial)?;
-    // The file itself, so that the link does not depend on what lies between.
+    // The link points to the file itself, so that it does not depend on intermediate links.
     let source = real(source)?;
     if is_opened_in_place(format, &name) {
         fs::copy(&source, &partial).at("copy", &source)?;
@@ -75,8 +75,8 @@ fn put(format: Format, source: &Utf8Path, target: &Utf8Path) -> Result<ArtifactF
     Ok(ArtifactFile { name, size, sha256 })
 }
 
-/// VMware writes into the disk and the machine that it opens; everything else is imported, written elsewhere or booted below
-/// an overlay.
+/// VMware writes to the disk and the machine file that it opens; everything else is imported, written to a medium or
+/// booted through an overlay.
 fn is_opened_in_place(format: Format, name: &str) -> bool {
     format == Format::Vmware && Utf8Path::new(name).extension() != Some("ova")
 }
@@ -102,7 +102,7 @@ mod tests {
             assert!(error.ends_with(&format!("contains no vmware: {name} is missing")), "{error}");
             fs::write(store.join(name), name).unwrap();
         }
-        // One of another build's.
+        // A file of another build.
         fs::write(out.join("nixos.vmx"), "old").unwrap();
         let artifact = place(Format::Vmware, &built, &out).unwrap();
         artifact::verify(&out, &artifact).unwrap();

@@ -15,25 +15,25 @@ pub(super) const FETCH: &str = "fetch";
 /// Derivations are built.
 pub(super) const BUILD: &str = "build";
 
-/// What is told once a stage is over.
+/// An open stage.
 struct Stage {
     name: &'static str,
     started: Instant,
 }
 
-/// Where nix is.
+/// The state of a run of nix.
 pub(super) struct Progress<'a> {
     sink: Sink<'a>,
     open: Vec<Stage>,
-    /// Builds that run, by activity.
+    /// Running builds, by activity.
     builds: HashMap<u64, String>,
     /// The activity that counts all builds.
     counter: Option<u64>,
-    /// Bytes that each download has done, and has in all.
+    /// Bytes done and total bytes of each download.
     downloads: HashMap<u64, (u64, u64)>,
-    /// Bytes of downloads that are over.
+    /// Bytes of finished downloads.
     downloaded: u64,
-    /// What activities expect of downloads.
+    /// Download bytes announced by each activity.
     expected: HashMap<u64, u64>,
 }
 
@@ -73,7 +73,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Nix ended well: what is still open is done.
+    /// Nix succeeded: open stages are done.
     pub(super) fn finish(mut self) {
         for stage in std::mem::take(&mut self.open) {
             self.end(&stage);
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
     use std::sync::Mutex;
 
-    /// What is shown of lines, without times.
+    /// What is shown for these lines, without times.
     fn shown(lines: &[&str]) -> Vec<String> {
         let said = Mutex::new(Vec::new());
         let sink = |event: Shown<'_>| {

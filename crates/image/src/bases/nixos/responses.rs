@@ -1,17 +1,17 @@
-//! What nix answers in JSON.
+//! Nix's JSON responses.
 
 use serde_json::Value;
 
 use super::error::Error;
 
-/// One derivation that was asked for.
+/// One requested derivation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BuiltOutput {
     pub(super) drv_path: String,
     pub(super) out_path: String,
 }
 
-/// What is known of a path in the store.
+/// Information about a store path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PathInfo {
     pub(super) nar_hash: String,
@@ -29,7 +29,7 @@ pub(super) struct Flake {
     pub(super) source: Option<String>,
 }
 
-/// Of `nix build --json`: one for each attribute, in the order of the command line.
+/// From `nix build --json`: one for each attribute, in the order of the command line.
 pub(super) fn built(text: &str, wanted: usize) -> Result<Vec<BuiltOutput>, Error> {
     let wrong =
         |detail: &str| Error::Answer { command: "nix build --json".into(), detail: detail.to_owned() };
@@ -47,7 +47,7 @@ pub(super) fn built(text: &str, wanted: usize) -> Result<Vec<BuiltOutput>, Error
         .collect()
 }
 
-/// Of `nix path-info --json --closure-size`, for one path.
+/// From `nix path-info --json --closure-size`, for one path.
 pub(super) fn path_info(text: &str, path: &str) -> Result<PathInfo, Error> {
     let wrong = |detail: String| Error::Answer { command: "nix path-info --json".into(), detail };
     let value: Value = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
@@ -60,7 +60,8 @@ pub(super) fn path_info(text: &str, path: &str) -> Result<PathInfo, Error> {
     Ok(PathInfo { nar_hash: hash.to_owned(), closure_size })
 }
 
-/// Before 2.19 a list of objects with their paths; then an object by path; newer ones may put it below `info`, by file name.
+/// Before 2.19 a list of objects with their paths; then an object keyed by path; newer versions may nest it below
+/// `info`, keyed by file name.
 fn find<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     if let Some(list) = value.as_array() {
         return list.iter().find(|entry| entry.get("path").and_then(Value::as_str) == Some(path));
@@ -69,7 +70,7 @@ fn find<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     map.get(path).or_else(|| map.get(path.rsplit('/').next()?))
 }
 
-/// Of `nix flake metadata --json`. What is not known there is not known here.
+/// From `nix flake metadata --json`, whose fields may be missing.
 pub(super) fn flake(text: &str) -> Result<Flake, Error> {
     let wrong = |detail: String| Error::Answer { command: "nix flake metadata --json".into(), detail };
     let value: Value = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;

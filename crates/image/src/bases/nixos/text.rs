@@ -1,4 +1,4 @@
-//! Texts of `nix` without what is meant for a terminal.
+//! Strips terminal sequences from the texts of `nix`.
 
 /// `text` without escape sequences (ECMA-48) and control characters other than the newline.
 pub(super) fn plain(text: &str) -> String {

@@ -1,4 +1,4 @@
-//! The log of a run of nix, as a person reads it.
+//! The human-readable log of a run of nix.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,7 +10,7 @@ use super::events::NixEvent;
 use super::text::drv_name;
 use crate::error::{Error, IoContext as _};
 
-/// Writes what matters of each event; a new one replaces the log of the run before.
+/// Writes the relevant part of each event; replaces the log of the previous run.
 pub(super) struct Transcript {
     path: Utf8PathBuf,
     file: BufWriter<File>,
@@ -26,7 +26,7 @@ impl Transcript {
     }
 
     pub(super) fn take(&mut self, event: &NixEvent) {
-        // A log that cannot be written is told once, at the end.
+        // A failure to write the log is reported once, at the end.
         let _ = match event {
             NixEvent::Started { id, drv: Some(drv), .. } => {
                 self.builds.insert(*id, drv_name(drv).to_owned());

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// The oldest version that is known to do all of this: `nix build --json` with times, `builtins.fromTOML` of TOML 1.0.
+/// The oldest version known to support everything needed: `nix build --json` with times, `builtins.fromTOML` of TOML
+/// 1.0.
 pub const OLDEST: NixVersion = NixVersion(2, 18);
 
 /// Major and minor.

@@ -9,7 +9,7 @@ use camino::Utf8Path;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 
-/// Digests as sha256sum(1) checks them, of files below `tree`.
+/// Digests of files below `tree`, in the format of sha256sum(1).
 pub(super) fn digests(tree: &Utf8Path, files: &[&str]) -> Result<String, Error> {
     let mut text = String::new();
     for file in files {
@@ -20,7 +20,7 @@ pub(super) fn digests(tree: &Utf8Path, files: &[&str]) -> Result<String, Error> 
     Ok(text)
 }
 
-/// Gives everything below and including `path` this time, in seconds since 1970.
+/// Sets the timestamps of `path` and everything below it, seconds since 1970.
 pub(super) fn set_times(path: &Utf8Path, epoch: u64) -> Result<(), Error> {
     if path.is_dir() {
         for entry in path.read_dir_utf8().at("list", path)? {
@@ -31,11 +31,11 @@ pub(super) fn set_times(path: &Utf8Path, epoch: u64) -> Result<(), Error> {
     File::open(path).and_then(|file| file.set_modified(time)).at("set the time of", path)
 }
 
-/// Where a symbolic link leads, relative to the root directory, from what debugfs(8) tells of it.
+/// The target of a symbolic link, relative to the root directory, from the output of debugfs(8).
 pub(super) fn link_target(stat: &str) -> Option<&str> {
     let line = stat.lines().find_map(|line| line.strip_prefix("Fast link dest: \""))?;
     let target = line.strip_suffix('"')?.trim_start_matches('/');
-    // It becomes part of a request, whose words are separated by blanks.
+    // It becomes part of a debugfs request, whose words are separated by blanks.
     (!target.is_empty() && !target.contains(char::is_whitespace)).then_some(target)
 }
 

@@ -1,4 +1,4 @@
-//! The medium itself, of any base's disk: a CD and a USB stick, for BIOS and UEFI.
+//! The medium itself, for the disk of any base: a CD and a USB stick, for BIOS and UEFI.
 
 use std::fs;
 
@@ -19,7 +19,7 @@ pub(crate) const STAGE: &str = Format::Iso.as_str();
 /// `/boot/grub/grub.cfg` of the ISO.
 const CONFIGURATION: &str = include_str!("grub.cfg");
 
-/// Modules beside those of a disk's boot loader, for both core images.
+/// Modules besides those of a disk's boot loader, for both core images.
 const MODULES: &[&str] = &["iso9660", "fat", "part_msdos", "search_label"];
 
 /// KiB of the EFI system partition: the loader has 2 MiB.
@@ -36,13 +36,13 @@ const BIOS: &str = "i386-pc";
 /// Boot code of a disk's first sector, in the folder of GRUB's modules for BIOS.
 const MBR: &str = "boot_hybrid.img";
 
-/// What a medium is made of.
+/// The inputs of a medium.
 pub(crate) struct LiveMedium<'a> {
     /// The whole disk, in a file called `disk.raw`.
     pub(crate) disk: &'a Utf8Path,
     /// Its bytes.
     pub(crate) size: u64,
-    /// Its GPT disk GUID, in lower case: names of the medium follow from it.
+    /// Its GPT disk GUID, in lower case: the medium's names are derived from it.
     pub(crate) guid: &'a str,
     /// Where its root file system starts, bytes.
     pub(crate) root_start: u64,
@@ -56,7 +56,7 @@ pub(crate) struct LiveMedium<'a> {
     pub(crate) epoch: u64,
 }
 
-/// What the ISO is called, by which its own boot loader and initrd find it.
+/// Names of the ISO, by which its own boot loader and initrd find it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct IsoNames {
     /// The volume's label: ISO 9660 allows capital letters, digits and `_` (ECMA-119, 7.4.1).
@@ -91,7 +91,7 @@ impl LiveMedium<'_> {
     }
 }
 
-/// Adds what an ISO depends on beside its disk, of the host's own GRUB.
+/// Adds the inputs of an ISO besides its disk, for the host's own GRUB.
 pub(super) fn add_to_key(hasher: &mut Hasher, root_start: u64, arguments: &str) {
     let names = IsoNames { label: String::new(), disk: String::new(), esp: String::new() };
     hasher.field("boot configuration", configuration(&names, root_start, arguments).as_bytes());
@@ -108,32 +108,32 @@ fn configuration(names: &IsoNames, root_start: u64, arguments: &str) -> String {
         .replace("@arguments@", arguments)
 }
 
-/// The command line (mksquashfs(1)). Times come from `SOURCE_DATE_EPOCH`; the pseudo file definition sets what the
-/// umask decided.
+/// The command line (mksquashfs(1)). Times come from `SOURCE_DATE_EPOCH`; the pseudo file definition overrides modes
+/// that depend on the umask.
 fn squashfs_argv(disk: &Utf8Path, target: &Utf8Path) -> Vec<String> {
     let fixed = ["-comp", "zstd", "-Xcompression-level", "6", "-noappend", "-no-xattrs", "-all-root"];
-    // Without it a quarter of the machine's memory is taken, for no gain in time.
+    // Otherwise it uses a quarter of the machine's memory without being faster.
     let quiet = ["-mem", "128M", "-no-progress", "-quiet", "-p", "disk.raw m 444 0 0"];
     let words = ["mksquashfs", disk.as_str(), target.as_str()];
     words.iter().chain(&fixed).chain(&quiet).map(ToString::to_string).collect()
 }
 
-/// The command line (xorrisofs(1)), as grub-mkrescue has it. Dates come from `SOURCE_DATE_EPOCH`. The EFI system
-/// partition is appended once and is both El Torito image and GPT partition.
+/// The command line (xorrisofs(1)), as in grub-mkrescue. Dates come from `SOURCE_DATE_EPOCH`. The EFI system partition
+/// is appended once and is both El Torito image and GPT partition.
 ///
-/// `mbr` is the boot code of a disk's first sector, which xorriso tells where the El Torito image lies (GRUB's
-/// `grub-mkrescue.c`, `--grub2-mbr`).
+/// `mbr` is the boot code of a disk's first sector, which xorriso patches with the position of the El Torito image
+/// (GRUB's `grub-mkrescue.c`, `--grub2-mbr`).
 fn iso_argv(work: &Utf8Path, target: &Utf8Path, names: &IsoNames, mbr: &Utf8Path) -> Vec<String> {
     let tree = work.join("tree");
     let esp = work.join("esp.img");
     let words = [
         "xorriso",
-        // Not the startup files of the host and the user; it must be the first argument (xorriso(1)).
+        // Ignore the startup files of the host and the user; must be the first argument (xorriso(1)).
         "-no_rc",
         "-as",
         "mkisofs",
         "-quiet",
-        // Files of 4 GiB and more.
+        // Allows files of 4 GiB and more.
         "-iso-level",
         "3",
         "-rational-rock",
@@ -166,7 +166,7 @@ fn iso_argv(work: &Utf8Path, target: &Utf8Path, names: &IsoNames, mbr: &Utf8Path
     words.map(String::from).into()
 }
 
-/// A medium whose files are being put together.
+/// A medium whose files are being assembled.
 struct Work<'a> {
     medium: &'a LiveMedium<'a>,
     stages: &'a StageRunner<'a>,
@@ -186,7 +186,8 @@ impl Work<'_> {
             fs::create_dir_all(&folder).at("create", &folder)?;
         }
         self.run(&squashfs_argv(medium.disk, &self.place(SQUASHFS)))?;
-        // The boot loader reads them from the ISO itself: through squashfs and ext4 the firmware's calls take minutes.
+        // The boot loader reads them directly from the ISO: through squashfs and ext4 the firmware's calls would take
+        // minutes.
         for (source, place) in [(medium.kernel, KERNEL), (medium.initrd, INITRD)] {
             fs::copy(source, self.place(place)).at("copy", source)?;
         }

@@ -1,12 +1,12 @@
-//! Which disk of a package its machine boots from, and what else it holds.
+//! The disk of a package that its machine boots from, and its other content.
 
 use super::Member;
 use crate::formats::ovf::{Envelope, File, resource};
 
-/// The disk that boots.
+/// The bootable disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootDisk {
-    /// Where it lies.
+    /// Its member of the package.
     pub member: Member,
     /// Whether its descriptor says that it is compressed (DSP0243, 7.1, `ovf:compression`).
     pub is_packed: bool,
@@ -14,8 +14,8 @@ pub struct BootDisk {
     pub left_out: Vec<String>,
 }
 
-/// Chooses by the descriptor: the first place of the first controller that has a disk with content. Without a descriptor
-/// there can be one file only.
+/// Chooses by the descriptor: the first slot of the first controller with a non-empty disk. Without a descriptor the
+/// package must have only one file.
 pub fn choose(envelope: Option<&Envelope>, members: &[Member]) -> Result<BootDisk, String> {
     let contents: Vec<&Member> = members.iter().filter(|member| !is_about_others(&member.name)).collect();
     let (member, is_packed) = match envelope.map(|envelope| by_descriptor(envelope, members)).transpose()? {
@@ -66,18 +66,22 @@ fn by_descriptor(envelope: &Envelope, members: &[Member]) -> Result<Option<(Memb
     if let Some(disk) = envelope.disks.iter().find(|disk| disk.file.as_ref() == Some(&file.id))
         && let Some(parent) = &disk.parent
     {
-        return Err(format!("its disk {:?} holds only what differs from the disk {parent:?}", file.href));
+        return Err(format!(
+            "its disk {:?} only contains the differences from the disk {parent:?}",
+            file.href
+        ));
     }
     if file.chunk_size.is_some() {
-        return Err(format!("its disk {:?} is cut into pieces: unpack it and join them first", file.href));
+        return Err(format!("its disk {:?} is split into pieces: unpack it and join them first", file.href));
     }
-    let member = member(members, &file.href)
-        .ok_or_else(|| format!("its disk {:?} is not in it: it is cut, or lies elsewhere", file.href))?;
+    let member = member(members, &file.href).ok_or_else(|| {
+        format!("its disk {:?} is not in it: it is truncated, or the disk is elsewhere", file.href)
+    })?;
     let is_packed = file.compression.as_deref().is_some_and(|how| !how.is_empty() && how != "identity");
     Ok(Some((member.clone(), is_packed)))
 }
 
-/// `ovf:/disk/ID` and `ovf:/file/ID` (DSP0243, 8.3); some leave the scheme out.
+/// `ovf:/disk/ID` and `ovf:/file/ID` (DSP0243, 8.3); some writers omit the scheme.
 fn file_of<'a>(envelope: &'a Envelope, resource: &str) -> Option<&'a File> {
     let resource = resource.trim().trim_start_matches("ovf:");
     if let Some(id) = resource.strip_prefix("/disk/") {
@@ -91,7 +95,7 @@ fn file_named<'a>(envelope: &'a Envelope, id: &str) -> Option<&'a File> {
     envelope.files.iter().find(|file| file.id == id)
 }
 
-/// A member by its reference, an URI: as it stands there, or with its escapes resolved.
+/// A member by its reference, a URI: either literally or with its escapes resolved.
 fn member<'a>(members: &'a [Member], href: &str) -> Option<&'a Member> {
     let bare = |name: &str| name.trim_start_matches("./").to_owned();
     let named = |wanted: &str| members.iter().find(|member| bare(&member.name) == bare(wanted));

@@ -11,7 +11,7 @@ use crate::formats::parse_error::ParseError;
 /// A line: `SHA256(name)= digits`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DigestLine {
-    /// As it stands there: `SHA256`; `SHA1` in older packages; `SHA2-256` where openssl(1) wrote it.
+    /// As written: `SHA256`; `SHA1` in older packages; `SHA2-256` if written by openssl(1).
     pub algorithm: String,
     /// The file.
     pub name: String,
@@ -19,7 +19,7 @@ pub struct DigestLine {
     pub digits: String,
 }
 
-/// An algorithm that can be checked.
+/// A supported algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
     /// OVF 1.x.
@@ -33,7 +33,7 @@ pub enum Algorithm {
 }
 
 impl DigestLine {
-    /// The algorithm, where it is known, in any of its spellings.
+    /// The algorithm, if it is known, in any of its spellings.
     pub fn known(&self) -> Option<Algorithm> {
         let compact: String = self.algorithm.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).collect();
         match compact.to_ascii_uppercase().as_str() {
@@ -47,7 +47,7 @@ impl DigestLine {
 }
 
 impl Algorithm {
-    /// What FIPS 180-4 calls it.
+    /// Its name in FIPS 180-4.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sha1 => "SHA-1",
@@ -57,7 +57,7 @@ impl Algorithm {
         }
     }
 
-    /// The digest of all that a reader gives, in lower-case digits.
+    /// The digest of everything that a reader yields, in lower-case digits.
     pub fn of_reader(self, reader: impl Read) -> io::Result<String> {
         match self {
             Self::Sha1 => digits::<Sha1>(reader),

@@ -1,18 +1,18 @@
 //! The members of a tar archive: ustar and pax (POSIX.1-2017, pax, "pax Interchange Format"), and GNU tar's long names and
-//! large numbers. Reads headers only, and of what extends them no more than a name and a size need.
+//! large numbers. Reads only headers, and of their extensions only names and sizes.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// Bytes of a header, and what contents are filled up to.
+/// Bytes of a header, and the unit that contents are padded to.
 const BLOCK: u64 = 512;
 
-/// More members than any package has; a stranger's archive is not read to its end forever.
+/// More members than any package has; bounds the time spent on an untrusted archive.
 const MOST_MEMBERS: usize = 10_000;
 
-/// Bytes of a header's extension that are read; one that is longer holds something else than names and sizes.
+/// Maximum bytes of a header extension that are read; a longer one contains more than names and sizes.
 const LONGEST_EXTENSION: u64 = 1 << 20;
 
-/// Where a member lies in the archive.
+/// A member and its position in the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     /// Its name.
@@ -23,7 +23,7 @@ pub struct Member {
     pub size: u64,
 }
 
-/// What headers before a member's own say of it.
+/// The values from extension headers that precede a member's own.
 #[derive(Default)]
 struct Extension {
     name: Option<String>,
@@ -36,7 +36,7 @@ pub fn members(file: &mut (impl Read + Seek)) -> io::Result<Vec<Member>> {
     let length = file.seek(SeekFrom::End(0))?;
     let (mut members, mut extension) = (Vec::new(), Extension::default());
     let (mut at, mut headers) = (0_u64, 0);
-    // Two blocks of zeros end an archive; some writers leave them out.
+    // Two blocks of zeros end an archive; some writers omit them.
     while at.saturating_add(BLOCK) <= length && headers < MOST_MEMBERS {
         headers += 1;
         let mut block = [0; 512];
@@ -64,7 +64,7 @@ pub fn members(file: &mut (impl Read + Seek)) -> io::Result<Vec<Member>> {
                 if is_sparse {
                     return Err(sparse(&name));
                 }
-                // Before POSIX.1-1988 a slash at the end was what made a folder.
+                // Before POSIX.1-1988 a trailing slash marked a folder.
                 if !name.ends_with('/') {
                     members.push(Member { name, offset: content, size });
                 }
@@ -82,7 +82,7 @@ fn invalid(detail: impl Into<String>) -> io::Error {
 }
 
 fn cut(name: &str) -> io::Error {
-    invalid(format!("it is cut: {name:?} ends beyond it"))
+    invalid(format!("it is truncated: {name:?} ends beyond it"))
 }
 
 fn sparse(name: &str) -> io::Error {
@@ -102,7 +102,7 @@ fn text_until_nul(bytes: &[u8]) -> String {
 }
 
 impl Extension {
-    /// Records of `LENGTH KEYWORD=VALUE\n`, where the length counts itself.
+    /// Records of `LENGTH KEYWORD=VALUE\n`, whose length includes itself.
     fn take(&mut self, mut records: &[u8]) {
         while let Some(record) = next_record(&mut records) {
             let Some(at) = record.iter().position(|byte| *byte == b'=') else { continue };
@@ -140,7 +140,7 @@ impl Header {
         }
         let mut name = text_until_nul(&block[..100]);
         let prefix = text_until_nul(&block[345..500]);
-        // GNU tar keeps times there; its magic ends with spaces.
+        // GNU tar stores times there; its magic ends with spaces.
         if &block[257..263] == b"ustar\0" && !prefix.is_empty() {
             name = format!("{prefix}/{name}");
         }
@@ -153,7 +153,7 @@ impl Header {
     }
 }
 
-/// Octal digits, or big-endian bytes behind a first one of 0x80 (GNU tar's manual, "Extensions to Archive Format").
+/// Octal digits, or big-endian bytes after a first byte of 0x80 (GNU tar's manual, "Extensions to Archive Format").
 fn number(field: &[u8]) -> Option<u64> {
     if field[0] == 0x80 {
         let mut bytes = field[1..].iter().skip_while(|byte| **byte == 0).collect::<Vec<_>>();

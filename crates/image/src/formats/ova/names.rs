@@ -1,15 +1,14 @@
-//! What files in a package are called.
+//! Names of files in a package.
 
 use crate::digest::Digest;
 
-/// Bytes of a name in a ustar header, its final NUL included ("ustar Interchange Format").
+/// Bytes of a name in a ustar header, including its final NUL ("ustar Interchange Format").
 const LONGEST_NAME: usize = 100;
 
-/// What the longest name in a package ends with.
+/// The longest suffix of a name in a package.
 const LONGEST_ENDING: &str = "-disk1.vmdk";
 
-/// What files in a package are called, without their endings: the stem, or so much of it that every reader of ustar finds
-/// them, and a digest.
+/// The base name of a package's files: the stem, or a digest and as much of the stem as fits a plain ustar header.
 pub(crate) fn package_stem(stem: &str) -> String {
     let room = LONGEST_NAME - 1 - LONGEST_ENDING.len();
     if stem.len() <= room {

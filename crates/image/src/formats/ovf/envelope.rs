@@ -30,7 +30,7 @@ pub struct File {
     pub size: Option<u64>,
     /// `ovf:compression`: `gzip`; `identity` or absent for none.
     pub compression: Option<String>,
-    /// `ovf:chunkSize`, bytes of each of the files that it is cut into.
+    /// `ovf:chunkSize`, bytes of each file that it is split into.
     pub chunk_size: Option<u64>,
 }
 
@@ -43,11 +43,11 @@ pub struct VirtualDisk {
     pub file: Option<String>,
     /// `ovf:capacity`, in units.
     pub capacity: u64,
-    /// `ovf:capacityAllocationUnits`; bytes where absent.
+    /// `ovf:capacityAllocationUnits`; bytes if absent.
     pub units: Option<String>,
-    /// `ovf:format`, an URI.
+    /// `ovf:format`, a URI.
     pub format: Option<String>,
-    /// `vbox:uuid`: what VirtualBox's own part calls this disk.
+    /// `vbox:uuid`: the identifier of this disk in VirtualBox's own part.
     pub uuid: Option<String>,
     /// `ovf:parentRef`: the id of the disk that this one differs from.
     pub parent: Option<String>,
@@ -68,7 +68,7 @@ pub struct VirtualSystem {
     pub items: Vec<Item>,
     /// `vmw:Config` of that section: key and value.
     pub settings: Vec<(String, String)>,
-    /// The machine as VirtualBox itself describes it.
+    /// The machine in VirtualBox's own description.
     pub machine: Option<vbox::VboxMachine>,
 }
 
@@ -113,12 +113,12 @@ pub struct Item {
     pub host_resource: Option<String>,
     /// `Connection`: the name of a network.
     pub connection: Option<String>,
-    /// `AutomaticAllocation`: is it connected when the machine starts.
+    /// `AutomaticAllocation`: whether it is connected when the machine starts.
     pub automatic: Option<bool>,
 }
 
 impl VirtualDisk {
-    /// The capacity in bytes, where the units are understood; bytes where there are none.
+    /// The capacity in bytes; none if the units are not understood. Without units it is in bytes.
     pub fn bytes(&self) -> Option<u64> {
         let factor = self.units.as_deref().map_or(Some(1), units::bytes)?;
         self.capacity.checked_mul(factor)
@@ -139,7 +139,7 @@ impl VirtualSystem {
     /// Memory, MiB; none if it is not given, or in units that are not understood.
     pub fn memory_mib(&self) -> Option<u64> {
         let item = self.items_of(resource::MEMORY).find(|item| item.quantity.is_some())?;
-        // Without units it is MiB: so the CIM class of these items has it.
+        // Without units it is in MiB, as defined by the CIM class of these items.
         let factor = item.units.as_deref().map_or(Some(1 << 20), units::bytes)?;
         Some(item.quantity?.checked_mul(factor)? >> 20)
     }

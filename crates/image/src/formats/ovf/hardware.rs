@@ -1,4 +1,4 @@
-//! The hardware and the disk that every descriptor of ours has.
+//! The hardware and the disk in every descriptor that is written here.
 
 use super::envelope::{File, Item, STREAM_OPTIMISED, VirtualDisk};
 use super::resource::{DISK, ETHERNET, MEMORY, PROCESSOR};
@@ -45,7 +45,7 @@ pub(crate) fn compute(spec: &ExportSpec) -> Vec<Item> {
     vec![processors, memory]
 }
 
-/// The disk on the first place of a controller.
+/// The disk at the first slot of a controller.
 pub(crate) fn disk(controller: &str) -> Item {
     Item {
         instance: "4".into(),

@@ -1,4 +1,4 @@
-//! A descriptor from XML, also one that others wrote.
+//! Parses a descriptor from XML, including those written by other programs.
 
 use super::envelope::{Envelope, File, Item, OperatingSystem, VirtualDisk, VirtualSystem};
 use super::vbox;

@@ -1,4 +1,4 @@
-//! A descriptor as XML. The order of elements within a section is that of its schema.
+//! Renders a descriptor as XML. The order of elements within a section is that of its schema.
 
 use super::envelope::{Envelope, Item, OperatingSystem, VirtualDisk, VirtualSystem};
 use super::vbox;
@@ -98,7 +98,7 @@ fn hardware(system: &VirtualSystem) -> Element {
         .children(settings)
 }
 
-/// DSP0243, 8.3: the properties in alphabetical order, as its schema has them.
+/// DSP0243, 8.3: the properties in alphabetical order, as in its schema.
 fn item(item: &Item) -> Element {
     Element::new("Item")
         .text_child_if("rasd:Address", item.address.as_ref())

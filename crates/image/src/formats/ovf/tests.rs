@@ -1,4 +1,4 @@
-//! Descriptors come back as they were; those of others are read.
+//! Descriptors round-trip; those of other programs can be read.
 
 use proptest::collection::vec;
 use proptest::option::of;
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::formats::{tests::export_spec, virtualbox, vmware};
 
-/// A text of an attribute or an element, with all that XML gives a meaning to.
+/// Text of an attribute or an element, with all characters that are special in XML.
 fn text() -> impl Strategy<Value = String> {
     "[ -~äß\n\t\r<>&\"']{0,12}"
 }

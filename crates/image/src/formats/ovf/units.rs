@@ -1,6 +1,6 @@
 //! Units of quantities (DMTF DSP0004, annex C.1 "Programmatic Units"), and the older names that tools still write.
 
-/// How many bytes a unit has; none where it is not one of bytes, or is not understood.
+/// The number of bytes in a unit; none if it is not a unit of bytes, or is not understood.
 pub(super) fn bytes(unit: &str) -> Option<u64> {
     let compact: String = unit.to_lowercase().chars().filter(|c| !c.is_whitespace()).collect();
     let factor = match compact.as_str() {

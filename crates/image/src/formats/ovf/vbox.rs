@@ -1,9 +1,9 @@
-//! `vbox:Machine`: the machine as VirtualBox keeps it in its own settings file, put into the descriptor by its exports
-//! and preferred by its imports. NAT port forwards exist only here. VirtualBox defines it in its `VirtualBox-settings.xsd`.
+//! `vbox:Machine`: the machine in the format of VirtualBox's settings file, which its exports add to the descriptor and
+//! its imports prefer. Only this part can contain NAT port forwards. It is defined in `VirtualBox-settings.xsd`.
 
 use crate::formats::xml::Element;
 
-/// The version of the settings that is written: that of VirtualBox 5.1. Newer ones read it, 7 among them.
+/// The settings version that is written: that of VirtualBox 5.1. Newer versions, including 7, read it.
 const VERSION: &str = "1.16-linux";
 
 /// Protocol number of TCP in `Forwarding` (`NATProtocol` of VirtualBox's API).
@@ -24,9 +24,9 @@ pub struct VboxMachine {
     pub memory_mib: u64,
     /// Video memory, MiB.
     pub video_mib: u32,
-    /// The UUID of the disk on its first SATA port, as `vbox:uuid` has it.
+    /// The UUID of the disk on its first SATA port, as in `vbox:uuid`.
     pub disk: String,
-    /// What the host reaches by NAT.
+    /// NAT port forwards.
     pub forwards: Vec<NatForward>,
 }
 
@@ -53,7 +53,7 @@ pub(super) fn render(machine: &VboxMachine) -> Element {
     let boot = [(1, "HardDisk"), (2, "None"), (3, "None"), (4, "None")].map(order);
     let display =
         Element::new("Display").attribute("controller", "VMSVGA").attribute("VRAMSize", machine.video_mib);
-    // A tablet gives absolute positions: the pointer is not caught by the window.
+    // A tablet has absolute positions: the window does not grab the pointer.
     let input = Element::new("HID").attribute("Pointing", "USBTablet").attribute("Keyboard", "PS2Keyboard");
     let controller = Element::new("Controller").attribute("name", "OHCI").attribute("type", "OHCI");
     let usb = Element::new("USB").child(Element::new("Controllers").child(controller));
@@ -79,7 +79,7 @@ pub(super) fn render(machine: &VboxMachine) -> Element {
         .child(Element::new("StorageControllers").child(storage(&machine.disk)))
 }
 
-/// `82540EM` is what VirtualBox calls E1000.
+/// `82540EM` is VirtualBox's name for E1000.
 fn adapter(forwards: &[NatForward]) -> Element {
     let forward = |forward: &NatForward| {
         Element::new("Forwarding")
@@ -120,7 +120,7 @@ fn bare(uuid: &str) -> String {
     uuid.strip_prefix('{').and_then(|uuid| uuid.strip_suffix('}')).unwrap_or(uuid).to_owned()
 }
 
-/// None where a part that every machine has is missing.
+/// None if a mandatory part is missing.
 pub(super) fn parse(element: &Element) -> Option<VboxMachine> {
     let hardware = element.first("Hardware")?;
     let number = |name: &str, attribute: &str| hardware.first(name)?.get(attribute)?.parse::<u64>().ok();

@@ -1,4 +1,4 @@
-//! The frames and blocks of a Zstandard file (RFC 8878), whose headers say what it holds without decompressing it.
+//! The frames and blocks of a Zstandard file (RFC 8878), whose headers describe its content without decompressing it.
 
 use std::io::{self, BufReader, Read, SeekFrom};
 
@@ -10,24 +10,24 @@ pub const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 /// Skippable frames have any of 16 numbers from this one on (3.1.2).
 const SKIPPABLE: u32 = 0x184D_2A50;
 
-/// Blocks of a file that are walked over: 16 TiB of full ones, the largest disk that ext4 fills.
+/// Maximum number of blocks that are visited: 16 TiB of full blocks, the largest ext4 disk.
 const MOST_BLOCKS: u64 = 1 << 27;
 
-/// What the headers of a file say, without decompressing it.
+/// The facts in the headers of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frames {
     /// How many there are, without the skippable ones.
     pub count: u64,
-    /// Bytes of the content; none where a frame does not say.
+    /// Bytes of the content; none if a frame does not state it.
     pub content: Option<u64>,
-    /// Bytes at the file's start that hold the first [`HEAD_BLOCKS`] blocks whole.
+    /// Bytes at the file's start that contain the complete first [`HEAD_BLOCKS`] blocks.
     pub head: u64,
 }
 
-/// Blocks that are decompressed to look at a disk: 16 MiB, more than lies before and in the first folders of its ESP.
+/// Blocks that are decompressed to examine a disk: 16 MiB, which includes the first folders of its ESP.
 pub const HEAD_BLOCKS: u64 = 128;
 
-/// Walks over the frames of a file. Reads headers only, and holds one of them.
+/// Visits the frames of a file. Reads only headers, one at a time.
 pub fn frames(file: &mut (impl Read + io::Seek)) -> Result<Frames, ParseError> {
     let bad = |detail: &str| ParseError::new("zstd file", detail);
     let failed = |error: io::Error| match error.kind() {
@@ -47,7 +47,7 @@ pub fn frames(file: &mut (impl Read + io::Seek)) -> Result<Frames, ParseError> {
             continue;
         }
         if magic.to_le_bytes() != MAGIC {
-            return Err(bad("something that is not a frame stands in it"));
+            return Err(bad("it contains something that is not a frame"));
         }
         let header = FrameHeader::read(&mut walk).map_err(failed)?;
         found.count += 1;
@@ -116,7 +116,7 @@ impl<F: Read + io::Seek> Walk<F> {
     }
 
     fn skip(&mut self, length: u64) -> io::Result<()> {
-        // Seeking leads beyond the end without a word.
+        // Seeking beyond the end is not an error.
         let at = self.at.checked_add(length).filter(|at| *at <= self.size);
         self.at = at.ok_or(io::ErrorKind::UnexpectedEof)?;
         self.file.seek_relative(i64::try_from(length).unwrap_or(i64::MAX))

@@ -1,5 +1,5 @@
-//! The second build: another checkout, another cache, another home, another time zone, umask and language, other settings of
-//! the tools, and another user where root can become one.
+//! The second build: a different checkout, cache, home, time zone, umask and locale, different settings of the tools,
+//! and a different user if root can become one.
 
 mod user;
 
@@ -24,7 +24,7 @@ use user::Builder;
 
 const STAGE: &str = "second build";
 
-/// Names with spaces, for paths must not matter.
+/// Names with spaces: paths must not matter.
 const CHECKOUT: &str = "another checkout/of rave";
 const CACHE: &str = "another cache";
 const OUT: &str = "another out";
@@ -34,7 +34,8 @@ const STATE: &str = "another state";
 /// Twelve hours behind UTC (POSIX, "Environment Variables", `TZ`), so that half of the time the date differs too.
 const TIME_ZONE: &str = "RAVE+12";
 
-/// Settings that a builder may have for good reasons, and that change the bytes of what does not refuse them.
+/// Settings that a builder may have for good reasons, and that change the output of every step that does not override
+/// them.
 const SETTINGS: &[(&str, &str)] = &[
     ("CARGO_PROFILE_GUEST_OPT_LEVEL", "1"),
     ("E2FSPROGS_FAKE_TIME", "1"),
@@ -49,17 +50,17 @@ const SETTINGS: &[(&str, &str)] = &[
     ("npm_config_omit_lockfile_registry_resolved", "false"),
 ];
 
-/// The same as files of a home. That of another user is left as it is.
+/// The same as files in a home. Another user's home is left as it is.
 const DOT_FILES: &[(&str, &str)] = &[
     (".mtoolsrc", "MTOOLS_NO_VFAT=1\n"),
     (".npmrc", "install-strategy=nested\n"),
     (".xorrisorc", "-publisher ANOTHER\n"),
 ];
 
-/// What lies in a cache under a digest of its content, and need not be fetched twice.
+/// Caches addressed by content digest, which need not be fetched twice.
 const FETCHED: &[&str] = &["debs", "npm"];
 
-/// The folders of the second build; they go away unless kept.
+/// The folders of the second build; they are removed unless kept.
 pub(in crate::cmd) struct Second {
     folder: LockedTempDir,
     path: Utf8PathBuf,
@@ -67,7 +68,7 @@ pub(in crate::cmd) struct Second {
 }
 
 impl Second {
-    /// Copies the checkout and finds out who can build.
+    /// Copies the checkout and chooses the user who builds.
     pub(in crate::cmd) fn prepare(settings: &Settings, ui: &Ui) -> anyhow::Result<Self> {
         let second = Self::folders(ui, user::choose)?;
         second.fill_caches(settings)?;
@@ -75,7 +76,7 @@ impl Second {
         Ok(second)
     }
 
-    /// The same with nothing in its caches but what `fill` puts there: this user builds, with crates of its own.
+    /// The same with caches that contain only what `fill` puts there: this user builds, with a separate Cargo folder.
     pub(in crate::cmd) fn alone(
         settings: &Settings,
         ui: &Ui,
@@ -93,7 +94,7 @@ impl Second {
         let folder = LockedTempDir::new(&place, "rave-double-")
             .with_context(|| format!("cannot make a folder in {place}"))?;
         let path = folder.path().to_owned();
-        // Another user builds in it.
+        // A different user may build in it.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         let (builder, note) = choose(&path.join(HOME));
         ui.note(&note);
@@ -106,7 +107,7 @@ impl Second {
         Ok(Self { folder, path, builder })
     }
 
-    /// A folder in it for whatever else is made.
+    /// A subfolder for other results.
     pub(in crate::cmd) fn room(&self, name: &str) -> Utf8PathBuf {
         self.path.join(name)
     }
@@ -124,7 +125,7 @@ impl Second {
         self.path.join(CACHE)
     }
 
-    /// Leaves the folder for whoever looks for the cause.
+    /// Keeps the folder, so that the cause can be investigated.
     pub(in crate::cmd) fn keep(self) -> Utf8PathBuf {
         self.folder.keep()
     }
@@ -150,7 +151,7 @@ impl Second {
 
     fn finish(&self, settings: &Settings) -> anyhow::Result<()> {
         copy_checkout(&settings.root, &self.path.join(CHECKOUT))?;
-        // The program is the same: what it embeds was read from the first checkout, the rest it reads from the second.
+        // The program is the same: what it embeds comes from the first checkout, the rest is read from the second.
         fs::copy(this_program()?, self.program())?;
         if let Some(owner) = self.builder.owner() {
             Cmd::new("chown").args(["-R", &owner, self.path.as_str()]).output()?;
@@ -162,7 +163,7 @@ impl Second {
         self.path.join("xtask")
     }
 
-    /// Runs the same program there, with every stage to do.
+    /// Runs the same program there, without any cached stage.
     pub(in crate::cmd) fn build(
         &self,
         settings: &Settings,
@@ -224,7 +225,7 @@ impl Second {
     }
 }
 
-/// The strict one, or the usual one for whoever has that already.
+/// The strict umask, or the usual one if the strict one is set already.
 fn another_umask() -> &'static str {
     // `Umask:` of proc_pid_status(5), octal.
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -232,7 +233,7 @@ fn another_umask() -> &'static str {
     if ours.trim() == "0077" { "022" } else { "077" }
 }
 
-/// A language that sorts and writes otherwise than ours, where the host has one.
+/// A locale that sorts and formats differently from the current one, if the host has one.
 fn language() -> String {
     let known = Cmd::new("locale").arg("-a").output().map(|output| output.stdout).unwrap_or_default();
     let known = String::from_utf8_lossy(&known).into_owned();
@@ -242,7 +243,7 @@ fn language() -> String {
     other.unwrap_or("POSIX").to_owned()
 }
 
-/// What Git would commit, and the user's own settings.
+/// Copies what git would commit, and the user's own settings.
 fn copy_checkout(root: &Utf8Path, target: &Utf8Path) -> anyhow::Result<()> {
     let words = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
     let listed = git(root).args(words).output().map_err(|error| {
@@ -252,7 +253,7 @@ fn copy_checkout(root: &Utf8Path, target: &Utf8Path) -> anyhow::Result<()> {
     let names = listed.stdout.split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok());
     for name in names.filter(|name| !name.is_empty()).chain(["rave.local.toml"]) {
         let from = root.join(name);
-        // A file that was removed and not committed is still in the index.
+        // A file whose removal is not committed is still in the index.
         if from.is_file() {
             copy_tree(&from, &target.join(name))?;
         }
@@ -260,7 +261,7 @@ fn copy_checkout(root: &Utf8Path, target: &Utf8Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Copies a file, or a folder with all that is in it. Times are those of now, as in a fresh clone.
+/// Copies a file, or a folder recursively. Timestamps are current, as in a fresh clone.
 fn copy_tree(from: &Utf8Path, to: &Utf8Path) -> anyhow::Result<()> {
     if from.is_dir() {
         fs::create_dir_all(to)?;

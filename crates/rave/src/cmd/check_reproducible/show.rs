@@ -1,4 +1,4 @@
-//! How two builds compare, in words.
+//! The comparison of two builds as text.
 
 use camino::Utf8Path;
 use rave_image::compare::{
@@ -35,7 +35,7 @@ pub(super) fn lines(
         if !difference.inputs.is_empty() {
             let inputs = difference.inputs.join(", ");
             lines.push(format!(
-                "  made from other inputs: {inputs}; the disk's identifiers follow from them, and so do differ"
+                "  made from different inputs: {inputs}; the disk's identifiers are derived from them and differ too"
             ));
         }
         match &difference.place {
@@ -101,7 +101,7 @@ mod tests {
         let lines = lines(&[compared], Some(&difference), "/second".into());
         let expected = [
             "error: two builds differ in a.img",
-            "  made from other inputs: disk; the disk's identifiers follow from them, and so do differ",
+            "  made from different inputs: disk; the disk's identifiers are derived from them and differ too",
             "  /etc/motd",
             "    mode: 0644 against 0600",
             "    size: 1 against 2",

@@ -1,4 +1,4 @@
-//! What this host gives of the fence of QEMU: asked of a process of its own, told in lines and rows.
+//! Which parts of QEMU's fence this host supports: probed in a separate process, reported as lines and rows.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::command_error::CommandError;
 use crate::program::this_program;
 use crate::ui::Ui;
 
-/// How long the answer may take.
+/// How long the probe may take.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// What fences QEMU here: this program.
+/// The fencer of QEMU on this host: this program.
 pub fn here() -> anyhow::Result<Fencer> {
     let program = this_program()?;
     let asked = Cmd::new(program.as_std_path()).args(["fence", "--probe"]).timeout(LIMIT).output()?;
@@ -22,14 +22,14 @@ pub fn here() -> anyhow::Result<Fencer> {
     Ok(Fencer { program, arguments: vec!["fence".to_owned()], offer })
 }
 
-/// Says in a line for each part what is missing.
+/// Warns about each missing part in one line.
 pub fn tell(offer: &Offer, ui: &Ui) {
     for (part, what) in offer.missing() {
         ui.warn(&format!("QEMU is fenced without its {}: {what}; see cargo xtask doctor", part.name()));
     }
 }
 
-/// Refuses a host that does not give all of it.
+/// Refuses a host that does not support every part.
 pub fn require(offer: &Offer) -> Result<(), CommandError> {
     let missing: Vec<String> =
         offer.missing().map(|(part, what)| format!("{}: {what}", part.name())).collect();
@@ -43,7 +43,7 @@ pub fn require(offer: &Offer) -> Result<(), CommandError> {
     ))
 }
 
-/// A row for each part, or one that says why they are not known.
+/// A row for each part, or one row that says why they are not known.
 pub fn rows() -> Vec<Finding> {
     findings(here().map(|fencer| fencer.offer).as_ref())
 }
@@ -53,7 +53,7 @@ fn findings(asked: Result<&Offer, &anyhow::Error>) -> Vec<Finding> {
         Ok(offer) => parts(offer),
         Err(error) => vec![Finding {
             name: "fence".to_owned(),
-            found: format!("could not be asked: {error}"),
+            found: format!("could not be probed: {error}"),
             needed: NEEDED.to_owned(),
             why: WHY,
             parts: &[rave_host::Part::Boot],
@@ -120,6 +120,6 @@ mod tests {
     fn a_host_whose_fence_cannot_be_asked_has_a_row_that_says_so() {
         let rows = findings(Err(&anyhow::anyhow!("the path of this program is not known")));
         assert_eq!((rows.len(), rows[0].state), (1, State::Warning));
-        assert_eq!(rows[0].found, "could not be asked: the path of this program is not known");
+        assert_eq!(rows[0].found, "could not be probed: the path of this program is not known");
     }
 }

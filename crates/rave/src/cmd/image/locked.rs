@@ -1,4 +1,4 @@
-//! `cargo xtask image --locked MANIFEST`: the same bytes again, or the reason why not.
+//! `cargo xtask image --locked MANIFEST`: rebuilds the same bytes, or says why that is not possible.
 
 use camino::Utf8Path;
 use rave_host::Needs;
@@ -56,7 +56,7 @@ pub(super) fn run(
     if !other.is_empty() {
         return Err(cannot(&path, other).remedy("check out the commit that it was built from").into());
     }
-    // As it was compressed, not as rave.toml wants it now.
+    // With the compression of the manifest, not that of rave.toml.
     let compress = compressed(&request, &manifest).map_err(|error| reason(&path, &error))?;
     let request = BuildRequest { compress: compress.unwrap_or(request.compress), ..request };
     if request.compress.raw == Compression::Zstd && formats.contains(&Format::Raw) {
@@ -91,7 +91,7 @@ fn cannot(path: &Utf8Path, reasons: impl IntoIterator<Item = String>) -> Command
     reasons.into_iter().fold(failure, CommandError::detail)
 }
 
-/// A manifest that asks for what there is not is a check that failed; what else goes wrong ends as everywhere.
+/// A manifest whose inputs are not available is a failed check; other errors keep their usual exit code.
 fn reason(path: &Utf8Path, error: &Error) -> CommandError {
     match error {
         Error::Unavailable { .. } | Error::Offline { .. } | Error::Input { .. } | Error::NotOnBase { .. } => {

@@ -1,4 +1,4 @@
-//! Who builds: what must not be in an image.
+//! Names of the builder, which must not be in an image.
 
 use std::env;
 use std::fs;
@@ -8,7 +8,7 @@ use rave_release::leak::BuilderNames;
 
 use crate::settings::Settings;
 
-/// This user, this host, and the folders that a build reads and writes.
+/// The names of this user and host, and the folders that a build reads and writes.
 pub(super) fn names(settings: &Settings, built: &Built) -> BuilderNames {
     let home = env::home_dir().map(|home| home.to_string_lossy().into_owned());
     let variable = |name: &str| env::var(name).ok();

@@ -12,13 +12,13 @@ use super::order::Order;
 use super::plan::{ReleaseProfile, has_default_password};
 use crate::settings::Settings;
 
-/// What a profile takes that was never built here, bytes: a desktop in all five formats.
+/// Size assumed for a profile that was never built here, bytes: a desktop in all five formats.
 const UNKNOWN_SIZE: u64 = 12 << 30;
 
-/// What the archive of inputs takes before the first build, bytes: that of a desktop has 1.2 GiB.
+/// Size assumed for the archive of inputs before the first build, bytes: that of a desktop is 1.2 GiB.
 const UNKNOWN_INPUTS: u64 = 1536 << 20;
 
-/// What the checks ask.
+/// What the checks need to know.
 pub(super) struct Contents {
     /// Bytes that the release may take.
     pub(super) size: u64,
@@ -58,7 +58,8 @@ impl Contents {
     }
 }
 
-/// Bytes that the archive of inputs takes beside the artifacts. One that is cut needs twice its size for a while.
+/// Bytes that the archive of inputs takes beside the artifacts. An archive that is split temporarily needs twice its
+/// size.
 fn size_of_inputs(args: &Order<'_>, profiles: &[ReleaseProfile]) -> u64 {
     let Some(first) = profiles.first().filter(|one| !args.no_inputs && one.settings.base == Base::Debian)
     else {
@@ -69,7 +70,7 @@ fn size_of_inputs(args: &Order<'_>, profiles: &[ReleaseProfile]) -> u64 {
     if is_cut { size.saturating_mul(2) } else { size }
 }
 
-/// Of what the last builds took, where each profile was built and all of that is still in the caches.
+/// The size from the last builds, if every profile was built and its inputs are still cached.
 fn known_size(settings: &Settings, profiles: &[ReleaseProfile]) -> Option<u64> {
     let built = profiles.iter().map(|profile| {
         let out_dir = profile.settings.out_dir.clone();

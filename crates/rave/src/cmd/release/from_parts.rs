@@ -1,4 +1,4 @@
-//! `cargo xtask release --from-parts`: what other hosts built is signed here.
+//! `cargo xtask release --from-parts`: signs parts that other hosts built.
 
 use rave_release::cut::{self, Plan, ReleasePart};
 use rave_spec::Base;
@@ -46,7 +46,7 @@ fn plan(args: &Order<'_>, settings: &Settings, parts: &[ReleasePart]) -> anyhow:
     }
     let scope = Scope {
         profiles: parts.iter().flat_map(ReleasePart::profiles).collect(),
-        // One that was not is enough to say so of all.
+        // A single part without a second build makes this false for the release.
         second_build: parts.iter().all(ReleasePart::second_build),
         part_limit: limit,
         // An archive of some profiles would not rebuild the others.

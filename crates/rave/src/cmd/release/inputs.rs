@@ -1,4 +1,4 @@
-//! What the builds of a release take from the network, out of this host's caches.
+//! The downloads of a release's builds, collected from this host's caches.
 
 use std::env;
 use std::fs;
@@ -21,7 +21,7 @@ pub(in crate::cmd) fn cargo_home() -> anyhow::Result<Utf8PathBuf> {
     found.ok_or_else(|| CommandError::usage("Cargo's folder is not known").remedy("set CARGO_HOME").into())
 }
 
-/// Brings the crates of every platform into Cargo's cache, which a build of one platform does not.
+/// Fetches the crates of every platform into Cargo's cache; a build fetches only those of one platform.
 pub(in crate::cmd) fn fetch(settings: &Settings, building: &Building) -> anyhow::Result<()> {
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let offline = building.offline.then_some("--offline");

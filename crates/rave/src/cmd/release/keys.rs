@@ -56,7 +56,7 @@ fn open(path: &Utf8Path, from: &PassphraseFrom, ui: &Ui) -> anyhow::Result<Signi
     Ok(locked.unlock(&passphrase::of(from, &format!("passphrase of {path}"), ui)?)?)
 }
 
-/// Adds a statement to a file, whose earlier ones stay. A serial number that is not larger than theirs is refused.
+/// Appends a statement to a file. A serial number that is not larger than the earlier ones is refused.
 fn add(path: &Utf8Path, statement: &KeyStatement, envelope: &Envelope, ui: &Ui) -> anyhow::Result<Code> {
     let mut bytes = match fs::read(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),

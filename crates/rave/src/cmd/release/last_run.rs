@@ -1,4 +1,4 @@
-//! What the last release took: times of stages and sizes of profiles, kept in the state folder for `--dry-run`.
+//! Durations of stages and sizes of profiles of the last release, kept in the state folder for `--dry-run`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use rave_release::cut::Finished;
 use rave_release::manifest::ProfileRelease;
 use serde::{Deserialize, Serialize};
 
-/// What is known of earlier releases, the last of each stage and profile.
+/// What is known about earlier releases: the last value for each stage and profile.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct LastRun {
@@ -20,7 +20,7 @@ pub(super) struct LastRun {
 }
 
 impl LastRun {
-    /// What is kept; nothing where that cannot be read.
+    /// Reads the file; empty if it cannot be read.
     pub(super) fn read(state_dir: &Utf8Path) -> Self {
         fs::read(path(state_dir))
             .ok()
@@ -34,18 +34,18 @@ impl LastRun {
         self.sizes.extend(finished.profiles.iter().map(|one| (one.profile.clone(), size(one))));
     }
 
-    /// Keeps it.
+    /// Writes the file.
     pub(super) fn save(&self, state_dir: &Utf8Path) -> std::io::Result<()> {
         fs::create_dir_all(state_dir)?;
         Replace::new(&path(state_dir)).write(serde_json::to_vec_pretty(self)?)
     }
 
-    /// What a stage took, in words.
+    /// The duration of a stage as text.
     pub(super) fn time(&self, stage: &str) -> String {
         self.seconds.get(stage).map(|seconds| format!("{seconds:.1} s")).unwrap_or_default()
     }
 
-    /// How large a profile was, in words.
+    /// The size of a profile as text.
     pub(super) fn size(&self, profile: &str) -> Option<String> {
         self.sizes.get(profile).map(|size| format!("{} MiB", size >> 20))
     }

@@ -1,4 +1,4 @@
-//! The flags of a release with those that it cannot do without.
+//! The flags of a release, with the mandatory ones as plain fields.
 
 use std::ops::Deref;
 
@@ -8,17 +8,17 @@ use semver::Version;
 use crate::cli::Cut;
 use crate::command_error::CommandError;
 
-/// What was asked for; the other flags by dereference.
+/// The requested release; the other flags are available by dereference.
 pub(super) struct Order<'a> {
     flags: &'a Cut,
     pub(super) version: &'a Version,
     pub(super) out: &'a Utf8Path,
-    /// None where another host signs.
+    /// None if another host signs.
     pub(super) key: Option<&'a Utf8Path>,
 }
 
 impl<'a> Order<'a> {
-    /// The command line has them all, unless it is about keys.
+    /// clap guarantees the mandatory flags, except for the commands about keys.
     pub(super) fn of(flags: &'a Cut) -> Result<Self, CommandError> {
         match (&flags.version, &flags.out, &flags.key, flags.unsigned) {
             (Some(version), Some(out), Some(key), false) => Ok(Self { flags, version, out, key: Some(key) }),

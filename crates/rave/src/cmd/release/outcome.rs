@@ -1,4 +1,4 @@
-//! What a finished release, or part of one, took.
+//! Durations and sizes of a finished release, or part of one.
 
 use rave_release::cut::{Finished, Plan, StageTime};
 
@@ -6,7 +6,7 @@ use super::last_run::{self, LastRun};
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-/// Keeps what it took, and shows it.
+/// Saves and shows them.
 pub(super) fn tell(finished: &Finished, plan: &Plan, settings: &Settings, ui: &Ui) {
     if !finished.stages.is_empty() {
         let mut last = LastRun::read(&settings.state_dir);
@@ -19,7 +19,7 @@ pub(super) fn tell(finished: &Finished, plan: &Plan, settings: &Settings, ui: &U
     ui.data(plan.out.as_str());
 }
 
-/// Every stage, the size of a profile beside the one that gave its files their names, and all together.
+/// One row per stage, with a profile's size beside the stage that names its files, and the total.
 fn summary(finished: &Finished) -> Vec<Vec<String>> {
     let mebibytes = |bytes: u64| (bytes >> 20).to_string();
     let size = |stage: &StageTime| {

@@ -15,7 +15,7 @@ pub(super) fn open(args: &Order<'_>, ui: &Ui) -> anyhow::Result<SigningKey> {
     Ok(locked.unlock(&of(&args.passphrase, &format!("passphrase of {path}"), ui)?)?)
 }
 
-/// The passphrase of a key that is there.
+/// The passphrase of an existing key.
 pub(super) fn of(from: &PassphraseFrom, question: &str, ui: &Ui) -> anyhow::Result<Passphrase> {
     match given(from)? {
         Some(passphrase) => Ok(passphrase),
@@ -29,7 +29,7 @@ pub(super) fn new(from: &PassphraseFrom, ui: &Ui) -> anyhow::Result<Passphrase> 
         return Ok(passphrase);
     }
     let first = ask("passphrase of the new key", ui)?;
-    if *first != *ask("the same once more", ui)? {
+    if *first != *ask("repeat the passphrase", ui)? {
         return Err(CommandError::usage("the two passphrases differ").into());
     }
     Ok(first)

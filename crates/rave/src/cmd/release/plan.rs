@@ -1,4 +1,4 @@
-//! What a release shall be, from the flags, the settings and the repository.
+//! The plan of a release, from the flags, the settings and the repository.
 
 use std::fs;
 use std::time::SystemTime;
@@ -18,10 +18,10 @@ use crate::git::git;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-/// What every image is built for.
+/// The architecture of every image.
 const ARCH: &str = "x86_64";
 
-/// Files that decide what is built, apart from the commit that has them.
+/// Files that determine what is built, recorded besides the commit.
 const SOURCES: [&str; 4] =
     ["debian.lock", "Cargo.lock", "crates/guest/assets/npm/package-lock.json", "rave.toml"];
 
@@ -31,7 +31,7 @@ pub(super) struct ReleaseProfile {
     pub(super) formats: Vec<Format>,
 }
 
-/// The profiles that are asked for, each once.
+/// The requested profiles, each once.
 pub(super) fn profiles(args: &Order<'_>, settings: &Settings) -> anyhow::Result<Vec<ReleaseProfile>> {
     let mut names: Vec<String> = Vec::new();
     for name in &args.profiles {
@@ -50,13 +50,13 @@ pub(super) fn profiles(args: &Order<'_>, settings: &Settings) -> anyhow::Result<
     names.iter().map(profile).collect()
 }
 
-/// What of a release its builds decide.
+/// The part of a plan that depends on the builds.
 pub(super) struct Scope {
     pub(super) profiles: Vec<ProfilePlan>,
     pub(super) second_build: bool,
     /// Bytes.
     pub(super) part_limit: u64,
-    /// Whether what they took from the network is there.
+    /// Whether the release gets an archive of what the builds downloaded.
     pub(super) inputs: bool,
 }
 
@@ -173,7 +173,7 @@ fn table(stages: &[(String, String)], sizes: &[(String, String)], settings: Opti
     ui.table(&["stage", "what", "last time", "last size"], &stages.iter().map(row).collect::<Vec<_>>());
 }
 
-/// What the artifacts of the last build take, which may have been of other formats.
+/// The size of the last build's artifacts, which may have had other formats.
 fn built_size(profile: &ReleaseProfile) -> String {
     let Ok(manifest) = rave_image::Manifest::read(&profile.settings.out_dir) else {
         return "never built here".into();
@@ -187,7 +187,7 @@ pub(in crate::cmd) fn has_default_password(settings: &Settings) -> anyhow::Resul
     Ok(settings.guest()?.password == settings.shipped()?.spec.guest.password)
 }
 
-/// What the changelog says of a version: what is below `## [VERSION]`, up to the next version.
+/// The changelog's entry for a version: the text below `## [VERSION]`, up to the next version.
 pub(super) fn changelog(root: &Utf8Path, version: &semver::Version) -> Option<String> {
     let text = fs::read_to_string(root.join("CHANGELOG.md")).ok()?;
     let head = format!("## [{version}]");

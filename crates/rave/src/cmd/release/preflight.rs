@@ -1,4 +1,4 @@
-//! What must hold before a release is begun: one row a check, all of them looked at.
+//! The checks before a release: one row each, and all of them are run.
 
 mod found;
 mod licences;
@@ -21,7 +21,7 @@ use crate::settings::Settings;
 use crate::ui::Ui;
 use found::{Fact, Found, wrong};
 
-/// The oldest that debian.lock may be: security fixes come every week.
+/// The maximum age of debian.lock: security fixes appear every week.
 const MAX_LOCK_DAYS: i64 = 30;
 
 /// One check.
@@ -30,8 +30,7 @@ pub(super) struct Row {
     result: Found,
 }
 
-/// Looks at everything.
-/// `profiles` is empty where parts are signed that other hosts built and looked at.
+/// Runs all checks. `profiles` is empty if the release signs parts that other hosts built and checked.
 pub(super) fn rows(
     args: &Order<'_>,
     settings: &Settings,
@@ -76,7 +75,7 @@ pub(super) fn show(rows: &[Row], ui: &Ui) {
     ui.table(&["check", "result", "found"], &rows.iter().map(cells).collect::<Vec<_>>());
 }
 
-/// What could not be looked at is never passed over.
+/// Warns about each check that could not be made.
 pub(super) fn tell(rows: &[Row], ui: &Ui) {
     let not_tried = |row: &Row| match &row.result {
         Ok(Fact::NotTried(why)) => Some(format!("preflight: {} was not tried: {why}", row.name)),
@@ -93,7 +92,7 @@ pub(super) fn tell(rows: &[Row], ui: &Ui) {
     ));
 }
 
-/// Refuses unless all hold, and names each that does not.
+/// Fails unless all checks pass, and names each that does not.
 pub(super) fn require(rows: &[Row]) -> Result<(), CommandError> {
     let failed: Vec<(&str, &(String, String))> =
         rows.iter().filter_map(|row| row.result.as_ref().err().map(|error| (row.name, error))).collect();
@@ -170,11 +169,11 @@ fn entry(root: &Utf8Path, version: &Version) -> Found {
 }
 
 fn named_base(args: &Order<'_>, settings: &Settings) -> Found {
-    // A note says why a base was chosen that nobody named.
+    // The note exists only if the base was chosen automatically.
     if args.base.is_none() && settings.base_note.is_some() {
         return wrong("no base is named, and a release never guesses", "give --base debian or --base nixos");
     }
-    // A part says itself whether it was.
+    // A part records whether it was built twice.
     if settings.base == Base::Nixos && !args.no_second_build && args.from_parts.is_empty() {
         return wrong("the nixos base is not built twice", "add --no-second-build");
     }
@@ -197,7 +196,7 @@ fn locks(settings: &Settings, now: i64) -> Found {
     Ok(format!("debian.lock is {days} days old").into())
 }
 
-/// What the release itself takes; the builds look after theirs before they write.
+/// Space for the release itself; the builds check for theirs before they write.
 fn space(args: &Order<'_>, contents: &Contents) -> Found {
     let needed = contents.size;
     let there = |path: &Utf8Path| path.ancestors().find(|folder| folder.is_dir()).map(Utf8Path::to_owned);

@@ -34,7 +34,7 @@ impl RealWorkshop<'_> {
         &found.expect("the plan was made of these profiles").settings
     }
 
-    /// What `image` would be asked for: raw disks are compressed.
+    /// The equivalent flags of `image`: raw disks are compressed.
     fn image(&self, profile: &ProfilePlan) -> cli::Image {
         cli::Image {
             formats: flags(profile),
@@ -46,7 +46,7 @@ impl RealWorkshop<'_> {
     }
 }
 
-/// What Cargo knows of the crates for the guest's platform, without the network, from a `CARGO_HOME` where one is given.
+/// Cargo's metadata of the crates for the guest's platform, without network access, from `cargo_home` if it is given.
 fn cargo_metadata(root: &Utf8Path, cargo_home: Option<&Utf8Path>) -> Result<String, rave_process::Error> {
     let words = [
         "metadata",
@@ -67,7 +67,8 @@ fn flags(profile: &ProfilePlan) -> Vec<FormatFlag> {
     profile.formats.iter().copied().map(FormatFlag::One).collect()
 }
 
-/// What is in the guest of a profile. The licences of crates are read in `cargo_home`, else in the usual folder.
+/// The contents of a profile's guest. The licences of crates are read from `cargo_home`, otherwise from the usual
+/// folder.
 pub(in crate::cmd) fn inventory(
     settings: &Settings,
     plan: &Plan,

@@ -1,4 +1,4 @@
-//! `run --detach`: the guest's network goes on in a process of its own, which ends with QEMU.
+//! `run --detach`: a background process continues the guest's network, and exits with QEMU.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -12,11 +12,11 @@ use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::program::this_program;
 
-/// How long the process may take.
+/// How long the background process may take to start.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How often it is looked for.
+/// How often the start is polled.
 const PAUSE: Duration = Duration::from_millis(20);
-/// The most of its words that are told, bytes.
+/// How much of its output is reported, bytes.
 const LAST_WORDS: usize = 2000;
 
 /// The name of the hidden command.
@@ -28,7 +28,7 @@ pub(crate) fn serve(args: &cli::ServeNetwork) -> anyhow::Result<Code> {
     Ok(Code::Ok)
 }
 
-/// Gives the guest's network to a process that outlives this one; its id.
+/// Hands the guest's network over to a process that outlives this one; returns its id.
 pub(super) fn hand_over(instance: &mut Instance) -> anyhow::Result<u32> {
     let program = this_program()?;
     let run_dir = instance.machine().files.run_dir.clone();
@@ -60,7 +60,7 @@ pub(super) fn hand_over(instance: &mut Instance) -> anyhow::Result<u32> {
     }
 }
 
-/// How the network is had back after its process was killed.
+/// The command that restores the network after its process was killed.
 pub(super) fn again(run_dir: &Utf8Path) -> String {
     format!("cargo xtask {COMMAND} {}", shell_quote(run_dir.as_str()))
 }

@@ -12,33 +12,33 @@ use crate::request;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-/// What is booted: the overlay that is kept, and what it lies on.
+/// What is booted: the kept overlay and its base.
 pub(super) struct Kept {
     pub(super) overlay: Utf8PathBuf,
     pub(super) base: Utf8PathBuf,
-    /// The image's that is booted, which may be an older one.
+    /// The manifest of the image that is booted, which may be an older one.
     pub(super) manifest: Manifest,
 }
 
-/// An image as `image` left it.
+/// An image as written by `image`.
 pub(super) struct Built<'a> {
     pub(super) manifest: Manifest,
     pub(super) artifact: &'a Utf8Path,
     pub(super) format: Format,
 }
 
-/// What became of a disk that an earlier version kept.
+/// What happened to a disk kept by an earlier version.
 #[derive(Debug)]
 enum Earlier {
-    /// There is none.
+    /// No such disk exists.
     None,
-    /// It is the kept disk now.
+    /// It is now the kept disk.
     Adopted,
-    /// It stays: there is a newer one, or the image that it lies on is gone.
+    /// It was left in place: a newer one exists, or its base image is missing.
     Stays(EarlierDisk),
 }
 
-/// Takes over what an earlier version kept, before a build replaces the image that it lies on.
+/// Adopts a disk kept by an earlier version, before a build replaces its base image.
 pub(super) fn adopt(
     format: Format,
     choice: Option<KeepBase>,
@@ -85,7 +85,7 @@ fn changed(earlier: &EarlierDisk) -> anyhow::Error {
     CommandError::new(
         Code::BuildFailed,
         format!(
-            "the image{base} that an earlier version's kept disk lies on was changed; the disk is {}",
+            "the image{base} that the kept disk of an earlier version is based on was changed; the disk is {}",
             earlier.overlay()
         ),
     )
@@ -100,7 +100,7 @@ fn of_settings(format: Format, settings: &Settings) -> KeptDisk {
     KeptDisk::at(settings.state_dir.join("disks").join(name))
 }
 
-/// Finds the kept disk of the settings' base, profile and format, or begins one on the image.
+/// Finds the kept disk of the settings' base, profile and format, or creates one on the image.
 pub(super) fn open(
     built: Built<'_>,
     choice: Option<KeepBase>,
@@ -177,7 +177,7 @@ mod tests {
     use std::fs;
     use std::time::UNIX_EPOCH;
 
-    /// An image with its manifest in `out`, and the disk that an earlier version kept over it.
+    /// An image with its manifest in `out`, and a disk that an earlier version kept on top of it.
     fn earlier_disk(folder: &Utf8Path) -> (Utf8PathBuf, KeptDisk) {
         let (out, kept) = (folder.join("out"), KeptDisk::at(folder.join("disks/name")));
         fs::create_dir(&out).unwrap();

@@ -1,4 +1,4 @@
-//! What the guest of `run` may reach, and what it was refused.
+//! What the guest of `run` may reach, and which connections were refused.
 
 use std::collections::HashSet;
 
@@ -9,10 +9,10 @@ use crate::cli::NetworkFlags;
 use crate::command_error::CommandError;
 use crate::ui::Ui;
 
-/// The most refusals that one run tells; a guest could go on forever.
+/// The maximum number of refusals that one run reports; a guest could cause endless ones.
 const TOLD: usize = 20;
 
-/// Refuses rules that need more than `run` gives its guest: an authority that it trusts, and a supervisor.
+/// Refuses rules that need more than `run` offers: a certificate authority that the guest trusts, and a supervisor.
 pub(super) fn check(flags: &NetworkFlags) -> Result<(), CommandError> {
     let is_of_up = |rule: &&Rule| rule.inspect || matches!(rule.host, Host::Group { .. });
     let flagged =
@@ -21,11 +21,11 @@ pub(super) fn check(flags: &NetworkFlags) -> Result<(), CommandError> {
     else {
         return Ok(());
     };
-    Err(CommandError::usage(format!("{flag} {rule}: run opens no TLS and knows no groups"))
+    Err(CommandError::usage(format!("{flag} {rule}: run supports neither opened TLS nor groups"))
         .remedy(format!("use a sandbox: cargo xtask up {flag} {rule}; or name the host without ,inspect")))
 }
 
-/// What the flags make of what a guest reaches without them.
+/// The default policy, changed by the flags.
 pub(super) fn policy(flags: &NetworkFlags, mut policy: Policy) -> Policy {
     policy.mode = flags.network.unwrap_or(policy.mode);
     policy.allow.extend(flags.allow.iter().cloned());
@@ -33,7 +33,7 @@ pub(super) fn policy(flags: &NetworkFlags, mut policy: Policy) -> Policy {
     policy
 }
 
-/// One line about it.
+/// The policy in one line.
 pub(super) fn line(policy: &Policy) -> String {
     let closed = "this host, private networks and metadata services are closed";
     let what = match policy.mode {
@@ -53,14 +53,14 @@ pub(super) fn line(policy: &Policy) -> String {
     format!("{what}{allowed}{}", rules("denied", &policy.deny))
 }
 
-/// Tells each refusal once.
+/// Reports each refusal once.
 #[derive(Default)]
 pub(super) struct Denials {
     told: HashSet<(Kind, String)>,
 }
 
 impl Denials {
-    /// Tells what is new.
+    /// Reports new refusals.
     pub(super) fn tell(&mut self, log: &Log, ui: &Ui) {
         for denial in self.untold(log) {
             ui.note(&text(&denial));
@@ -78,7 +78,7 @@ impl Denials {
     }
 }
 
-/// What every guest tries by itself and does without: the time (NTP) and QUIC, which is TLS on TCP then.
+/// Traffic that every guest tries and can do without: NTP, and QUIC, which falls back to TLS over TCP.
 fn is_usual(denial: &Denial) -> bool {
     denial.kind == Kind::Udp && [":123", ":443"].iter().any(|port| denial.to.ends_with(port))
 }

@@ -1,4 +1,4 @@
-//! What the user sees of the machine, and how to look at it.
+//! How the machine's screen is shown, and how to connect to it.
 
 use std::env;
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,10 +14,10 @@ use crate::host;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-/// Where SPICE servers usually are; QEMU has no default.
+/// The usual port of SPICE servers; QEMU has no default.
 const SPICE_BASE: u16 = 5930;
 
-/// What shows the screen; a served one has no port yet.
+/// How the screen is shown; a server has no port yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Headless,
@@ -36,7 +36,7 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// `--headless`, `--gui`, or what suits this session. What `--gui` names is installed where the user wants that.
+    /// `--headless`, `--gui`, or what suits this session. The packages for `--gui` are installed if the user agrees.
     pub(super) fn choose(args: &cli::Run, settings: &Settings, qemu: &Qemu, ui: &Ui) -> anyhow::Result<Self> {
         let wants_terminal = args.ssh || args.exec.is_some() || args.detach;
         let kind = match args.gui {
@@ -61,7 +61,7 @@ impl Screen {
         Ok(Self { kind, clipboard: args.clipboard && has_clipboard(kind, qemu, ui)? })
     }
 
-    /// The display, with a port that is free now where it is served.
+    /// The display; a server gets a port that is free now.
     pub(super) fn display(&self) -> anyhow::Result<Display> {
         Ok(match self.kind {
             Kind::Headless => Display::Headless,
@@ -73,7 +73,7 @@ impl Screen {
     }
 }
 
-/// Whether a clipboard that was asked for can be shared.
+/// Whether the clipboard is to be shared; an error if that is not possible.
 fn has_clipboard(kind: Kind, qemu: &Qemu, ui: &Ui) -> anyhow::Result<bool> {
     let has = match kind {
         Kind::Headless | Kind::Sdl => false,
@@ -86,7 +86,7 @@ fn has_clipboard(kind: Kind, qemu: &Qemu, ui: &Ui) -> anyhow::Result<bool> {
     Ok(has)
 }
 
-/// A window if one is available, otherwise VNC and why.
+/// A window if one is available, otherwise VNC with a note that says why.
 fn automatic(settings: &Settings, qemu: &Qemu, ui: &Ui) -> anyhow::Result<Kind> {
     if !has_display() {
         ui.note("no window without a display: serving the screen by VNC");
@@ -103,7 +103,7 @@ fn automatic(settings: &Settings, qemu: &Qemu, ui: &Ui) -> anyhow::Result<Kind> 
     Ok(Kind::Vnc)
 }
 
-/// The lines that tell how to look at a screen that is served. The password is of this run only.
+/// Lines that say how to connect to a served screen. The password is only valid for this run.
 pub(super) fn how_to_connect(display: &Display) -> Vec<String> {
     let (kind, command, server) = match display {
         Display::Headless | Display::Gtk | Display::Sdl => return Vec::new(),
@@ -148,7 +148,7 @@ fn needs_display(gui: &str) -> anyhow::Result<()> {
         .into())
 }
 
-/// A server on the loopback address: on its usual port, else any free one.
+/// A server on the loopback address: on its usual port, otherwise on any free one.
 fn server(name: &str, usual: u16) -> anyhow::Result<DisplayServer> {
     let bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let port = ports::host_port(name, PortPolicy::FixedOrFree(usual)).map_err(rave_vm::Error::from)?;

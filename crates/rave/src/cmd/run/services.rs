@@ -1,4 +1,4 @@
-//! Which host port each service gets, and where it answers.
+//! The host port of each service, and its address.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::cli::{HostPort, PortFlag};
 use crate::command_error::CommandError;
 use crate::ui::Ui;
 
-/// What `--port` says of each service that it names; one that is named twice takes the last.
+/// The port policy of each service given with `--port`; the last one wins.
 pub(crate) fn policies(flags: &[PortFlag]) -> anyhow::Result<BTreeMap<ServiceName, PortPolicy>> {
     let policy = |flag: &PortFlag| {
         let name = flag.service.parse::<ServiceName>().map_err(|_| unknown(&flag.service))?;
@@ -36,7 +36,7 @@ fn unknown(name: &str) -> CommandError {
     }
 }
 
-/// Prints where each service of a machine answers.
+/// Prints the address of each service of a machine.
 pub(super) fn show(machine: &Machine, ssh: &Ssh, ui: &Ui) {
     let rows: Vec<Vec<String>> = machine
         .forwards
@@ -57,7 +57,7 @@ pub(crate) fn page(service: &str) -> &'static str {
     if service == ServiceName::Router.as_str() { "/ui/" } else { "/" }
 }
 
-/// The line to type in a shell for the way into the guest.
+/// The shell command that logs into the guest.
 pub(crate) fn ssh_line(ssh: &Ssh) -> String {
     let quoted = |path: &camino::Utf8Path| rave_process::shell_quote(path.as_str());
     format!(

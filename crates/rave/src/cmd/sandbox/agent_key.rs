@@ -1,4 +1,4 @@
-//! `--ssh-agent`: which key of the user's SSH agent a sandbox may use from this start on.
+//! `--ssh-agent`: which key of the user's SSH agent a sandbox may use until it stops.
 
 use rave_sandbox::Place;
 use rave_sandbox::look::look;
@@ -7,7 +7,7 @@ use rave_sandbox::ssh_agent::{self, Forwarded};
 use crate::cli::AgentKey;
 use crate::command_error::CommandError;
 
-/// Keeps it for the start that follows; without the flag none may be used. A sandbox that runs stays as it is.
+/// Stores the key for the following start; without the flag no key may be used. A running sandbox is not changed.
 pub(super) fn keep(place: &Place, wanted: Option<&AgentKey>) -> anyhow::Result<()> {
     let wrong = |why: &str, remedy: &str| CommandError::usage(format!("--ssh-agent: {why}")).remedy(remedy);
     if look(place).qemu.is_some() {

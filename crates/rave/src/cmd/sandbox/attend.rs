@@ -18,12 +18,12 @@ use crate::program::this_program;
 use crate::settings;
 use crate::ui::Ui;
 
-/// How often a sandbox that boots is looked at.
+/// How often a booting sandbox is polled.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long one that boots keeps others from starting: longer than one takes whose guest is well, on a host that is not busy.
+/// How long a booting sandbox may delay others: longer than a healthy guest takes on an idle host.
 const TURN: Duration = Duration::from_secs(60);
 
-/// A sandbox that a command is about.
+/// The sandbox that a command refers to.
 pub(in crate::cmd) struct Named {
     pub(in crate::cmd) store: Store,
     pub(in crate::cmd) name: SandboxName,
@@ -39,12 +39,12 @@ impl Named {
         self.store.place(&self.name)
     }
 
-    /// Takes the lock of a sandbox that must be there.
+    /// Takes the lock of a sandbox, which must exist.
     pub(super) fn lock(&self, ui: &Ui) -> Result<LifeLock, Error> {
         self.store.lock(&self.name, &mut || tell_wait(&self.name, ui))
     }
 
-    /// The supervisor of a sandbox that must run; another one where it was killed.
+    /// Connects to the supervisor of a sandbox, which must be running; starts a new supervisor if it was killed.
     pub(in crate::cmd) fn connect(&self, ui: &Ui) -> anyhow::Result<Connection> {
         self.store.get(&self.name)?;
         let place = self.place();
@@ -60,7 +60,7 @@ impl Named {
 }
 
 pub(super) fn tell_wait(name: &SandboxName, ui: &Ui) {
-    ui.note(&format!("another command starts, stops or removes {name}; waiting for it"));
+    ui.note(&format!("another command is starting, stopping or removing {name}; waiting for it"));
 }
 
 /// This program as a supervisor.
@@ -75,7 +75,7 @@ pub(super) fn supervisor(name: &SandboxName, accel: Option<Accel>) -> anyhow::Re
     Ok(Supervise { program, arguments })
 }
 
-/// Waits for a turn to start a sandbox, and says so.
+/// Waits for a turn to start a sandbox, and reports the wait.
 pub(super) fn turn(store: &Store, ui: &Ui) -> Result<Turn, Error> {
     let sink = ui.sink();
     let mut waits: Option<(String, Instant)> = None;
@@ -90,7 +90,8 @@ pub(super) fn turn(store: &Store, ui: &Ui) -> Result<Turn, Error> {
     Ok(turn)
 }
 
-/// Waits until a sandbox that was started runs programs. Others wait for its turn meanwhile, but not for one that hangs.
+/// Waits until a started sandbox can run programs. Others wait for their turn meanwhile, but not for a sandbox that
+/// hangs.
 pub(super) fn wait_started(
     place: &Place,
     connection: Connection,
@@ -107,7 +108,7 @@ pub(super) fn wait_started(
     })
 }
 
-/// Waits until `is_enough` holds for a sandbox that boots, at most for `limit`, and shows how far it is.
+/// Waits until `is_enough` holds for a booting sandbox, at most for `limit`, and shows its progress.
 pub(super) fn wait(
     place: &Place,
     mut connection: Connection,
@@ -149,7 +150,7 @@ pub(super) fn wait(
 
 fn ended(place: &Place) -> CommandError {
     let name = place.name();
-    CommandError::new(Code::CheckFailed, format!("the sandbox {name} ended while it was waited for"))
+    CommandError::new(Code::CheckFailed, format!("the sandbox {name} ended while waiting for it"))
         .remedy(format!("see its console: cargo xtask logs {name}"))
 }
 
@@ -157,7 +158,7 @@ fn hangs(place: &Place, status: &Status, limit: Duration) -> CommandError {
     let name = place.name();
     let seconds = limit.as_secs();
     let what = format!(
-        "the sandbox {name} is not ready after {seconds} s; it is at: {}",
+        "the sandbox {name} is not ready after {seconds} s; current stage: {}",
         plain(&status.stage).trim()
     );
     let failure = status.failure.iter().map(|failure| plain(failure).trim().to_owned());

@@ -14,7 +14,7 @@ use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::ui::Ui;
 
-/// How often more is looked for.
+/// How often new lines are looked for.
 const LOOK: Duration = Duration::from_millis(200);
 
 pub(super) fn run(args: &cli::Audit, ui: &Ui) -> anyhow::Result<Code> {
@@ -33,7 +33,7 @@ pub(super) fn run(args: &cli::Audit, ui: &Ui) -> anyhow::Result<Code> {
                 ui.data(&row(&line));
             }
         }
-        // A record that was moved away, because its sandbox was removed, has no more.
+        // A record that was moved away because its sandbox was removed gets no more lines.
         if !args.follow || !files.record.exists() {
             return Ok(Code::Ok);
         }
@@ -41,7 +41,7 @@ pub(super) fn run(args: &cli::Audit, ui: &Ui) -> anyhow::Result<Code> {
     }
 }
 
-/// Those of the sandbox, or of the last one of its name.
+/// The record's files of the sandbox, or of the last removed one of this name.
 fn files(named: &Named, earlier: bool, ui: &Ui) -> anyhow::Result<Files> {
     let gone = named.store.earlier_audits(&named.name)?.pop();
     let own = named.place().audit();
@@ -61,7 +61,7 @@ fn files(named: &Named, earlier: bool, ui: &Ui) -> anyhow::Result<Files> {
     }
 }
 
-/// A line that its writer still writes is looked at again: so often at most.
+/// How often a line that is still being written is read again at most.
 const LOOKS: u32 = 5;
 
 fn check(args: &cli::Audit, files: &Files, ui: &Ui) -> anyhow::Result<Code> {
@@ -92,7 +92,7 @@ fn check(args: &cli::Audit, files: &Files, ui: &Ui) -> anyhow::Result<Code> {
     Ok(code)
 }
 
-/// Records what a command did. Where that cannot be written the command goes on, and says so: its work is done.
+/// Records what a command did. If that fails the command only warns: its work is already done.
 pub(in crate::cmd) fn note(named: &Named, event: &Event, ui: &Ui) {
     if let Err(error) = audit::note(&named.place(), event) {
         ui.warn(&format!("this is not in the record of {}: {error}", named.name));
@@ -121,7 +121,7 @@ fn words(event: &Event) -> String {
     match event {
         Event::Begun { sandbox } => format!("the record of {sandbox} begins"),
         Event::Started { origin } => format!("started from {origin}"),
-        Event::Attended => "another supervisor goes on".to_owned(),
+        Event::Attended => "another supervisor took over".to_owned(),
         Event::Stopped { how } => format!("stopped: {how}"),
         Event::Removed => "removed".to_owned(),
         Event::Opened { way, to, rule } => format!("connection {} {to}: {rule}", from(way)),
@@ -152,14 +152,16 @@ fn words(event: &Event) -> String {
         Event::Snapshot { action, name } => format!("snapshot {name}: {action}"),
         Event::Omitted { kinds, sent, received } => {
             let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-            format!("more than is written: {}; {sent} bytes sent, {received} received", kinds.join(", "))
+            format!("events omitted: {}; {sent} bytes sent, {received} received", kinds.join(", "))
         }
         Event::Full { limit } => {
-            format!("the record has {} MiB: no more of the guest is written", limit >> 20)
+            format!("the record has {} MiB: no more events of the guest are recorded", limit >> 20)
         }
         Event::Unwritten { total } => format!("{total} events were not written since the record is full"),
         Event::Gap { ms, why } => format!("the record could not be written for {ms} ms: {why}"),
-        Event::Recovered { cut } => format!("a line of {cut} bytes that a killed writer left was cut"),
+        Event::Recovered { cut } => {
+            format!("an incomplete line of {cut} bytes, left by a killed writer, was removed")
+        }
         Event::Broken { why } => format!("THE RECORD WAS CHANGED: {why}"),
     }
 }

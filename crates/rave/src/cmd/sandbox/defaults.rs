@@ -1,4 +1,4 @@
-//! What a new sandbox gets where its command line does not say: the user's configuration, narrowed by what the workspace asks for.
+//! The defaults of a new sandbox: the user's configuration, narrowed by the workspace's file.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) struct Defaults {
 }
 
 impl Defaults {
-    /// Of the user's configuration.
+    /// From the user's configuration.
     pub(super) fn of(loaded: &Loaded) -> Result<Self, CommandError> {
         let network = &loaded.spec.network;
         let rules = |key: &str, rules: &[NetworkRule]| -> Result<Vec<Rule>, CommandError> {
@@ -38,8 +38,9 @@ impl Defaults {
         })
     }
 
-    /// These, no wider than the workspace asks for; and what it asks for that would be wider, which does not count. What the groups of
-    /// the user's rules stand for must be known. A rule that denies and cannot be read is an error: without it more is reached.
+    /// The defaults narrowed to what the workspace requests, and the requests that are ignored because they would be
+    /// wider. The hosts of the groups in the user's rules must be known. An unreadable deny rule is an error: without
+    /// it more would be reachable.
     pub(super) fn narrowed(mut self, by: &WorkspaceSettings) -> Result<(Self, Vec<String>), CommandError> {
         let mut refused = Vec::new();
         let own = self.policy.clone();
@@ -81,12 +82,13 @@ impl Defaults {
     }
 }
 
-/// The rules that a workspace asks for, as far as the user's policy includes them. Where the mode reaches every public address a list
-/// takes nothing away: the user's rules that look into connections stay, or those would not be looked into.
+/// The rules that a workspace requests, as far as the user's policy includes them. If the mode reaches every public
+/// address, a list removes nothing: the user's rules that inspect connections stay, otherwise those connections would
+/// not be inspected.
 fn allow(own: &Policy, mode: Mode, wanted: &[NetworkRule], refused: &mut Vec<String>) -> Vec<Rule> {
     let mut kept = Vec::new();
     if mode.is_public() {
-        // An address is not looked into, whatever rule is about it.
+        // Rules about addresses never inspect connections.
         kept.extend(own.allow.iter().filter(|rule| !matches!(rule.host, Host::Network(_))).cloned());
     }
     for text in wanted {
@@ -109,7 +111,7 @@ fn mode(mode: NetworkMode) -> Mode {
     }
 }
 
-/// How much a mode reaches.
+/// How much a mode can reach, for comparisons.
 fn width(mode: Mode) -> u8 {
     match mode {
         Mode::Offline => 0,
@@ -187,7 +189,7 @@ mod tests {
         assert_eq!(user.clone().narrowed(&asks("")).unwrap().0, user);
         assert!(user.narrowed(&asks("[network]\nallow = []\n")).unwrap().0.policy.allow.is_empty());
     }
-    /// The rules after a workspace's list, and how many of it were refused.
+    /// The rules after applying a workspace's list, and how many of its rules were refused.
     fn listed(user: &Defaults, asked: &str) -> (Vec<String>, usize) {
         let (after, refused) = user.clone().narrowed(&asks(&format!("[network]\n{asked}\n"))).unwrap();
         (after.policy.allow.iter().map(ToString::to_string).collect(), refused.len())

@@ -1,4 +1,4 @@
-//! `port NAME`, `inspect NAME`, and where a sandbox is.
+//! `port NAME` and `inspect NAME`.
 
 use camino::Utf8Path;
 use rave_net::Mode;
@@ -38,7 +38,7 @@ pub(super) fn ports(args: &cli::Port, ui: &Ui) -> anyhow::Result<Code> {
     Ok(Code::Ok)
 }
 
-/// Where a service of a sandbox that must run is.
+/// The forward of a service; the sandbox must be running.
 pub(super) fn forward_of(named: &Named, service: &str) -> anyhow::Result<PortForward> {
     named.store.get(&named.name)?;
     let look = look(&named.place());
@@ -56,7 +56,7 @@ fn find<'a>(forwards: &'a [PortForward], service: &str) -> Result<&'a PortForwar
     })
 }
 
-/// `cargo xtask inspect NAME`; nothing where the word is a file or no sandbox.
+/// `cargo xtask inspect NAME`; `None` if the argument is a file or not the name of a sandbox.
 pub fn describe(word: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<Code>> {
     let Ok(name) = word.as_str().parse::<SandboxName>() else { return Ok(None) };
     let store = Store::new(&settings::state_dir()?);

@@ -1,4 +1,4 @@
-//! `cargo xtask exec`: a program in a sandbox with our streams.
+//! `cargo xtask exec`: runs a program in a sandbox with this process's streams.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub(super) fn run(args: &cli::Exec, ui: &Ui) -> anyhow::Result<Code> {
     };
     let mut connection = named.connect(ui)?;
     if connection.status().is_ok_and(|status| status.lacks_space) {
-        ui.warn(&format!("the host's disk is full: {} stands until there is space", args.name));
+        ui.warn(&format!("the host's disk is full: {} is paused until there is space", args.name));
     }
     let since = now();
     let mut events = Events { attached: &attached, size, told: None };
@@ -66,7 +66,7 @@ pub(super) fn run(args: &cli::Exec, ui: &Ui) -> anyhow::Result<Code> {
     Ok(Code::Guest(ended.shell_code()))
 }
 
-/// `NAME=VALUE`, or `NAME` for the value that it has here.
+/// `NAME=VALUE`, or `NAME` for its value in this process.
 fn variable(text: &str) -> anyhow::Result<(String, String)> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -80,7 +80,7 @@ fn variable(text: &str) -> anyhow::Result<(String, String)> {
     }
 }
 
-/// Signals that we get, and changes of the terminal's size.
+/// Signals that this process receives, and changes of the terminal's size.
 struct Events<'a> {
     attached: &'a Attached,
     size: Option<(u16, u16)>,

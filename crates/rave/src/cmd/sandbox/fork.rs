@@ -1,4 +1,4 @@
-//! `cargo xtask fork`: sandboxes that go on from the same moment of another.
+//! `cargo xtask fork`: sandboxes that resume from the same moment of another.
 
 use std::thread;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::exit::Code;
 use crate::settings;
 use crate::ui::Ui;
 
-/// How long QEMU may take to end once it was killed.
+/// How long QEMU may take to exit after it was killed.
 const QUIT: Duration = Duration::from_secs(10);
 
 /// A fork that is being made.
@@ -47,7 +47,8 @@ pub(super) fn run(args: &cli::Fork, ui: &Ui) -> anyhow::Result<Code> {
         news.push(New { place: named.store.place(&name), supervise: supervisor(&name, accel)?, lock });
     }
     if let Err(error) = freeze(&named, &parent, &news, ui) {
-        // What has its name is whole. The first error is the one to tell; what stays is swept, or can be removed.
+        // A sandbox under its final name is complete. The first error is reported; leftovers are swept later, or can be
+        // removed.
         for new in news {
             let _ = named.store.remove(&new.place, new.lock);
         }
@@ -60,14 +61,15 @@ pub(super) fn run(args: &cli::Fork, ui: &Ui) -> anyhow::Result<Code> {
     failure(&made, &failed).map_or(Ok(code), |failure| Err(failure.into()))
 }
 
-/// Makes the forks, which do not run yet.
+/// Creates the forks without starting them.
 fn freeze(named: &Named, parent: &Record, news: &[New], ui: &Ui) -> anyhow::Result<()> {
     limits::check(&named.store)?;
     let lock = named.lock(ui)?;
     let passing = Passing::new(&named.store)?;
     let mut connection = connect(named, &lock)?;
     let moment = passing.moment();
-    // Until the disk is cut: a merge base that is newer than the disk would take for removed what was pushed in between.
+    // Held until the disk is snapshotted: with a merge base newer than the disk, files pushed in between would seem
+    // removed.
     let workspace = Workspace::new(named.place().folder()).hold(BUSY)?;
     workspace.copy_to(moment.folder())?;
     let taken = take(&named.place(), connection.as_mut(), &moment, &lock)?;
@@ -83,7 +85,7 @@ fn freeze(named: &Named, parent: &Record, news: &[New], ui: &Ui) -> anyhow::Resu
     Ok(())
 }
 
-/// Connects to a sandbox that runs; nothing where it does not.
+/// Connects to a sandbox if it is running.
 pub(super) fn connect(named: &Named, lock: &LifeLock) -> anyhow::Result<Option<Connection>> {
     let place = named.place();
     if look(&place).qemu.is_none() {
@@ -92,7 +94,7 @@ pub(super) fn connect(named: &Named, lock: &LifeLock) -> anyhow::Result<Option<C
     Ok(Some(attend(&place, &supervisor(&named.name, None)?, lock)?))
 }
 
-/// Says how it was saved, where that is not with its memory.
+/// Reports if the sandbox was saved without its memory.
 pub(super) fn tell(name: &SandboxName, taken: Taken, ui: &Ui) {
     match (taken.saved, taken.stood) {
         (Saved::Disk, _) => ui.note(&format!("{name} does not run: this is its disk alone, which boots")),
@@ -101,7 +103,7 @@ pub(super) fn tell(name: &SandboxName, taken: Taken, ui: &Ui) {
     }
 }
 
-/// Takes the locks of names that no sandbox has.
+/// Locks names that no sandbox has.
 fn claim(
     named: &Named,
     asked: &[SandboxName],
@@ -131,7 +133,7 @@ fn claim(
         let name = derive_name(&named.name, is_taken);
         let name = name.ok_or_else(|| CommandError::usage("every name that could be derived is taken"))?;
         let lock = store.claim(&name, &mut || tell_wait(&name, ui))?;
-        // Another fork may have been quicker: then the next name is tried.
+        // Another `fork` may have taken the name: then the next one is tried.
         if !store.place(&name).has_record() {
             claimed.push((name, lock));
         }
@@ -139,10 +141,10 @@ fn claim(
     Ok(claimed)
 }
 
-/// Those that go on, and why the others do not.
+/// The forks that run, and why the others do not.
 type Outcome = (Vec<Place>, Vec<(SandboxName, Error)>);
 
-/// Starts them all at once. One that did not get an identity of its own is ended and removed.
+/// Starts all forks at once. A fork that got no identity of its own is killed and removed.
 fn start(store: &Store, news: Vec<New>) -> Outcome {
     let results: Vec<Result<Connection, Error>> = thread::scope(|scope| {
         let start = |new: &'_ New| {
@@ -176,7 +178,7 @@ fn start(store: &Store, news: Vec<New>) -> Outcome {
     (made, failed)
 }
 
-/// Says which forks there are where not all are.
+/// The error if some forks could not be created; it lists those that run.
 fn failure(made: &[Place], failed: &[(SandboxName, Error)]) -> Option<CommandError> {
     let ((name, first), others) = failed.split_first()?;
     let mut failure = CommandError::from(first);
@@ -185,8 +187,8 @@ fn failure(made: &[Place], failed: &[(SandboxName, Error)]) -> Option<CommandErr
     failure = others.iter().map(fact).fold(failure, CommandError::detail);
     let names: Vec<&str> = made.iter().map(|place| place.name().as_str()).collect();
     Some(failure.detail(match names.as_slice() {
-        [] => "no fork was made; the parent goes on".to_owned(),
-        names => format!("these were made and go on: {}", names.join(", ")),
+        [] => "no fork was made; the parent continues".to_owned(),
+        names => format!("these forks are running: {}", names.join(", ")),
     }))
 }
 
@@ -200,7 +202,7 @@ fn show(made: &[Place], args: &cli::Fork, ui: &Ui) -> anyhow::Result<Code> {
         if args.json {
             all.push(serde_json::json!({ "name": name, "status": status }));
         } else {
-            ui.note(&format!("{name} goes on from here"));
+            ui.note(&format!("{name} continues from here"));
             show_address(name, &status, false, ui)?;
         }
     }
@@ -228,7 +230,7 @@ mod tests {
         assert!(told.detail[0].starts_with("four: ") && told.detail[0].contains("no ports"), "{told:?}");
         assert_eq!(
             (told.detail[1].as_str(), told.remedy.as_str()),
-            ("these were made and go on: one, three", "do")
+            ("these forks are running: one, three", "do")
         );
         assert!(failure(&[], &failed).unwrap().detail[1].starts_with("no fork was made"));
     }

@@ -1,5 +1,5 @@
-//! What the groups of `--allow` stand for: the hosts that the clients on this host are configured with, and the archives of the
-//! guest's own apt. Clients are asked in the user's home, so that no file of a workspace has a say.
+//! The hosts behind the groups of `--allow`: those that this host's clients are configured with, and the archives of
+//! the guest's own apt. Clients run in the user's home, so that no file of a workspace has any influence.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use rave_process::Cmd;
 use super::model;
 use crate::command_error::CommandError;
 
-/// How long a client may take to tell its configuration.
+/// How long a client may take to print its configuration.
 const LIMIT: Duration = Duration::from_secs(60);
 /// The longest file that is read, bytes.
 const FILE: u64 = 1 << 20;
@@ -27,13 +27,14 @@ fn named(rules: &[Rule]) -> BTreeSet<Group> {
     rules.iter().filter_map(group).collect()
 }
 
-/// What the groups of rules that allow or deny stand for; an error for one of which nothing is known: a rule about no host would do
-/// nothing. [`add_archives`] adds what the image knows, and judges the group `debian`.
+/// The hosts of the groups in these rules; an error for a group without any known host: its rule would have no effect.
+/// [`add_archives`] adds what the image knows, and checks the group `debian`.
 pub(super) fn of_rules(allow: &[Rule], deny: &[Rule]) -> anyhow::Result<Groups> {
     let (allowed, denied) = (named(allow), named(deny));
     let mut groups = Groups::default();
     for group in allowed.union(&denied).copied() {
-        // The supervisor serves it; its host is not the guest's affair. Denied, it is not served, whatever is configured.
+        // The supervisor serves the model; the guest need not know its host. If denied, it is not served, whatever is
+        // configured.
         if group == Group::Model && (model::is_configured() || !allowed.contains(&group)) {
             continue;
         }
@@ -46,7 +47,8 @@ pub(super) fn of_rules(allow: &[Rule], deny: &[Rule]) -> anyhow::Result<Groups> 
     Ok(groups)
 }
 
-/// Adds the archives of the guest's apt to the group `debian` where it is known: a host need not have the same ones, or any.
+/// Adds the archives of the guest's apt to the group `debian` if the rules name it: the host may have other archives,
+/// or none.
 pub(super) fn add_archives(groups: &mut Groups, archives: &[String]) -> anyhow::Result<()> {
     if groups.known().any(|group| group == Group::Debian) {
         let known = groups.of(Group::Debian).cloned().collect();
@@ -59,7 +61,7 @@ pub(super) fn add_archives(groups: &mut Groups, archives: &[String]) -> anyhow::
     Ok(())
 }
 
-/// More origins. What the user names, too, is the user's: those come first.
+/// Adds origins. An origin that the user names too counts as the user's: those come first.
 fn with(mut origins: Vec<Origin>, found: Vec<Found>) -> Vec<Origin> {
     for Found { url, is_own } in found {
         let Some(origin) = Origin::of_url(&url, is_own) else { continue };
@@ -75,8 +77,8 @@ fn with(mut origins: Vec<Origin>, found: Vec<Found>) -> Vec<Origin> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Found {
     url: String,
-    /// The user's or the system's configuration names it, so its address may be a private one. What a server named may not be: it
-    /// would open the host's network.
+    /// The user's or the system's configuration names it, so its address may be private. An address named by a server
+    /// may not: that would expose the host's network.
     is_own: bool,
 }
 
@@ -101,7 +103,7 @@ fn unknown(group: Group) -> CommandError {
             ("the configuration", "write model.toml into your configuration folder (docs/isolation.md)")
         }
     };
-    CommandError::usage(format!("nothing is known of the group {group}: {client} names no host"))
+    CommandError::usage(format!("no host is known for the group {group}: {client} names none"))
         .remedy(format!("{remedy}; or name its hosts one by one: HOST,inspect to allow, HOST to deny"))
 }
 
@@ -112,7 +114,7 @@ fn urls(group: Group) -> Vec<Found> {
         Group::Npm => own(npm(&ask("npm", &["config", "list", "--json"]))),
         Group::Pypi => {
             let set = pip(&ask("pip", &["config", "list"]), |name| std::env::var(name).ok());
-            // What is set replaces the default, and its files lie beside it.
+            // A configured index replaces the default, and its files are served beside it.
             let has_index = set.iter().any(|(is_index, _)| *is_index);
             let default = if has_index { String::new() } else { ask("python3", &["-c", PIP]) };
             let set = set.into_iter().map(|(_, url)| url);
@@ -128,7 +130,7 @@ fn urls(group: Group) -> Vec<Found> {
     }
 }
 
-/// What a client prints; nothing where it is not there, or fails.
+/// The output of a client; empty if it is not installed or fails.
 fn ask(program: &str, args: &[&str]) -> String {
     let home = std::env::home_dir().unwrap_or_else(|| "/".into());
     let cmd = Cmd::new(program).args(args.iter().copied()).current_dir(home).timeout(LIMIT);
@@ -167,14 +169,14 @@ fn cargo_home() -> Option<Utf8PathBuf> {
     Utf8PathBuf::from_path_buf(home).ok()
 }
 
-/// The registries of cargo's configuration, and what the indexes that it fetched say of their packages' place.
+/// The registries of cargo's configuration, and the download locations named by the indexes that it fetched.
 fn cargo(home: &Utf8Path) -> Vec<Found> {
     let mut found = Vec::new();
     for name in ["config.toml", "config"] {
         let config = read(&home.join(name)).parse::<toml::Table>().unwrap_or_default();
         found.extend(registries(&config).into_iter().map(Found::own));
     }
-    // A project's own configuration may have named what was fetched.
+    // An index may have been fetched because of a project's own configuration.
     let folders = home.join("registry/index").read_dir_utf8().into_iter().flatten().flatten();
     for folder in folders {
         // `HOST-` and 16 digits of a digest.
@@ -188,7 +190,8 @@ fn cargo(home: &Utf8Path) -> Vec<Found> {
     found
 }
 
-/// The URLs of `registry.index`, `registries.NAME.index` and `source.NAME.registry`, and of no other key: a proxy is no registry.
+/// The URLs of `registry.index`, `registries.NAME.index` and `source.NAME.registry`, and of no other key: a proxy is
+/// not a registry.
 fn registries(config: &toml::Table) -> Vec<String> {
     let tables = |key: &str| config.get(key).and_then(toml::Value::as_table).into_iter().flatten();
     let named = |key: &str, entry: &str| {
@@ -279,7 +282,7 @@ mod tests {
         assert_eq!(groups.of(Group::Debian).collect::<Vec<_>>(), [&host, &image]);
         groups.set(Group::Debian, []);
         let error = format!("{:#}", add_archives(&mut groups, &[]).unwrap_err());
-        assert!(error.contains("nothing is known of the group debian"), "{error}");
+        assert!(error.contains("no host is known for the group debian"), "{error}");
     }
 
     #[test]
@@ -288,7 +291,7 @@ mod tests {
         assert_eq!(of_rules(&[], &rule("model")).unwrap(), Groups::default());
         assert_eq!(of_rules(&rule("a.example"), &rule("b.example")).unwrap(), Groups::default());
         let error = format!("{:#}", anyhow::Error::from(unknown(Group::Npm)));
-        assert!(error.contains("npm names no host"), "{error}");
+        assert!(error.contains("npm names none"), "{error}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Where the user keeps a key or another secret. It is on no command line and in no file of this program.
+//! Where the user keeps a key or another secret. It never appears on a command line or in a file of this program.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -8,26 +8,25 @@ use rave_process::Cmd;
 use serde::Deserialize;
 use toml::Value;
 
-/// How long a command may take to tell it: it may ask somebody.
+/// How long a command may take to print it: it may prompt the user.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What belongs into the file.
-const WANTED: &str =
-    "where a secret is has one of: environment = \"NAME\", file = \"PATH\", command = [\"PROGRAM\", ...]";
+/// The expected syntax.
+const WANTED: &str = "expected one of: environment = \"NAME\", file = \"PATH\", command = [\"PROGRAM\", ...]";
 
-/// Where it is.
+/// Where a secret is.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "Value")]
 pub(super) enum KeySource {
-    /// In a variable of this name.
+    /// In this environment variable.
     Environment(String),
     /// In a file that nobody else can read.
     File(Utf8PathBuf),
-    /// It is what a program prints.
+    /// In the output of this command.
     Command(Vec<String>),
 }
 
-/// By hand: an error of a derived one would show a secret that somebody wrote there itself.
+/// Implemented by hand: the error of a derived implementation would show a secret that was written there literally.
 impl TryFrom<Value> for KeySource {
     type Error = &'static str;
 
@@ -50,7 +49,7 @@ impl TryFrom<Value> for KeySource {
 }
 
 impl KeySource {
-    /// What is there, without white space around it; why it cannot be read.
+    /// Reads the secret, without surrounding white space; the error says why that failed.
     pub(super) fn read(&self) -> Result<String, String> {
         let text = match self {
             Self::Environment(name) => {
@@ -67,8 +66,8 @@ impl KeySource {
                 let (program, arguments) = words.split_first().ok_or("the command is empty")?;
                 let home = std::env::home_dir().unwrap_or_else(|| "/".into());
                 let cmd = Cmd::new(program).args(arguments).current_dir(home).timeout(LIMIT);
-                // Its output is the key: of an error only the first line is told, which has none of it.
-                cmd.output().map_err(|_| format!("{program} does not tell the key"))?.text()
+                // The output is the key, so it must not be part of the error.
+                cmd.output().map_err(|_| format!("{program} did not print the key"))?.text()
             }
         };
         Ok(text.trim().to_owned())

@@ -21,7 +21,7 @@ use crate::exit::Code;
 use crate::settings;
 use crate::ui::Ui;
 
-/// Does something to each sandbox. One that it fails for keeps no other from it; the last error is the command's own.
+/// Applies `act` to each sandbox. A failure does not affect the others; the last error is returned.
 fn each(names: &[String], ui: &Ui, mut act: impl FnMut(&str) -> anyhow::Result<()>) -> anyhow::Result<Code> {
     let mut failed = None;
     for name in names {
@@ -42,17 +42,17 @@ pub(super) fn stop(args: &cli::Stop, ui: &Ui) -> anyhow::Result<Code> {
         let named = Named::new(name)?;
         let mut connection = match named.connect(ui) {
             Ok(connection) => connection,
-            // What is wanted is so already.
+            // It is already stopped.
             Err(error) if matches!(error.downcast_ref(), Some(Error::NotRunning { .. })) => {
                 ui.note(&format!("{name} does not run"));
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
-        // A guest that still boots has changed nothing, and would be waited for.
+        // A guest that is still booting has changed nothing; do not wait for it.
         if connection.status().is_ok_and(|status| status.can_exec) {
             seen::before_stop(&named, args.timeout, ui);
-            // A supervisor does not wait for long until somebody speaks on.
+            // The supervisor closes idle connections, so reconnect.
             connection = named.connect(ui)?;
         }
         match end(connection, args.timeout)? {
@@ -66,7 +66,7 @@ pub(super) fn stop(args: &cli::Stop, ui: &Ui) -> anyhow::Result<Code> {
     })
 }
 
-/// Ends a machine; how it did.
+/// Stops a machine; returns how it ended.
 pub(super) fn end(mut connection: Connection, grace: Duration) -> Result<EndKind, Error> {
     let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
     match connection.order(&Order::Stop { grace_ms }, None)? {
@@ -104,7 +104,7 @@ pub(in crate::cmd) fn remove(args: &cli::Rm, ui: &Ui) -> anyhow::Result<Code> {
         let named = Named::new(name)?;
         let place = named.place();
         let lock = match named.lock(ui) {
-            // What cannot be read can be removed all the same, unless it runs.
+            // A sandbox with an unreadable record can still be removed, unless it is running.
             Err(Error::BadRecord { .. }) if args.force && look(&place).qemu.is_none() => {
                 named.store.lock_unreadable(&named.name, &mut || tell_wait(&named.name, ui))?
             }

@@ -1,4 +1,4 @@
-//! `cargo xtask ps`: the sandboxes and how they are.
+//! `cargo xtask ps`: the sandboxes and their states.
 
 use camino::Utf8PathBuf;
 use rave_net::{Mode, Usage};
@@ -18,7 +18,7 @@ use crate::ui::Ui;
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
     pub(super) name: SandboxName,
-    /// None where it cannot be read.
+    /// None if it cannot be read.
     pub(super) record: Option<Record>,
     #[serde(flatten)]
     pub(super) look: Look,
@@ -26,19 +26,19 @@ pub(super) struct Row {
     pub(super) identity: Option<Identity>,
     /// Its snapshots.
     pub(super) snapshots: Vec<Snapshot>,
-    /// What its network reaches where no rule decides; none where that cannot be read.
+    /// What its network reaches if no rule decides; none if that cannot be read.
     pub(super) network: Option<Mode>,
-    /// What it used of the model; none where it used nothing.
+    /// Its usage of the model; none if it was not used.
     pub(super) model: Option<Usage>,
-    /// Where its services are, and who is let in.
+    /// The ports of its services, and whether they accept connections.
     pub(super) ports: Vec<Port>,
-    /// The folder of the host that was pushed into it.
+    /// The host folder that was pushed into it.
     pub(super) workspace: Option<Utf8PathBuf>,
-    /// Seconds since a program last began or ended; 0 while one runs.
+    /// Seconds since a program last started or ended; 0 while one runs.
     pub(super) idle_seconds: Option<u64>,
-    /// Seconds until it is stopped because its time is over.
+    /// Seconds until it is stopped because of `--ttl`.
     pub(super) ttl_seconds: Option<u64>,
-    /// Seconds until it is stopped if nobody uses it.
+    /// Seconds until it is stopped if it stays idle.
     pub(super) idle_stop_seconds: Option<u64>,
 }
 
@@ -76,7 +76,7 @@ impl Row {
         }
     }
 
-    /// When it is stopped without being asked.
+    /// When it will be stopped automatically.
     fn stops(&self) -> Option<String> {
         self.ttl_seconds
             .into_iter()
@@ -85,7 +85,7 @@ impl Row {
             .map(|left| format!("in {}", time(left)))
     }
 
-    /// Its network stands still, because its record cannot be written.
+    /// Its network is halted because its record cannot be written.
     fn is_halted(&self) -> bool {
         self.look.status.as_ref().is_some_and(|status| status.record_failure.is_some())
     }
@@ -147,7 +147,7 @@ pub(super) fn run(args: &cli::Ps, ui: &Ui) -> anyhow::Result<Code> {
     Ok(Code::Ok)
 }
 
-/// `3 requests, 1200 tokens, 0.0125`: the last is money, in the unit of the prices, where there are any.
+/// `3 requests, 1200 tokens, 0.0125`: the last is money, in the unit of the prices, if prices are configured.
 fn used(usage: Usage) -> String {
     let tokens = usage.input_tokens.saturating_add(usage.output_tokens);
     let requests = if usage.requests == 1 { "request" } else { "requests" };

@@ -13,7 +13,7 @@ use crate::cli;
 use crate::exit::Code;
 use crate::ui::Ui;
 
-/// How often a log is read that is followed.
+/// How often a followed log is read.
 const LOOK: Duration = Duration::from_millis(200);
 /// A line longer than this is printed in pieces, bytes.
 const LINE: usize = 64 * 1024;
@@ -26,7 +26,7 @@ pub(super) fn run(args: &cli::Logs, ui: &Ui) -> anyhow::Result<Code> {
     let logs = if args.supervisor {
         vec![files.run_dir.join("qemu.log"), place.supervisor_log()]
     } else {
-        // The part before it, where the log became too long.
+        // The previous part, if the log was rotated.
         vec![Utf8PathBuf::from(format!("{}.1", files.serial_log)), files.serial_log]
     };
     let mut last = None;
@@ -48,11 +48,11 @@ pub(super) fn run(args: &cli::Logs, ui: &Ui) -> anyhow::Result<Code> {
     }
 }
 
-/// A log that grows.
+/// A growing log.
 struct Tail {
     path: Utf8PathBuf,
     at: u64,
-    /// The line that is not whole yet.
+    /// The line that is not complete yet.
     line: Vec<u8>,
 }
 
@@ -61,14 +61,14 @@ impl Tail {
         Self { path: path.to_owned(), at: 0, line: Vec::new() }
     }
 
-    /// Prints the whole lines that are new.
+    /// Prints new complete lines.
     fn print(&mut self, ui: &Ui) -> anyhow::Result<()> {
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        // It was emptied because it was too long, or belongs to another start.
+        // It was truncated because it was too long, or belongs to another start.
         if file.metadata()?.len() < self.at {
             self.at = 0;
             self.line.clear();

@@ -1,4 +1,4 @@
-//! The model of the user's configuration, `model.toml` in their configuration folder. Nothing of a workspace is read.
+//! The model of the user's configuration, `model.toml` in their configuration folder. Nothing is read from a workspace.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::key_source::KeySource;
 use crate::command_error::CommandError;
 use crate::settings;
 
-/// The variable by which programs of the provider name it where the file does not.
+/// The provider's own variable, used if the file has no URL.
 const URL: &str = "ANTHROPIC_BASE_URL";
 
 #[derive(Debug, Deserialize)]
@@ -26,12 +26,12 @@ struct File {
     prices: BTreeMap<String, Price>,
 }
 
-/// Whether the user has configured one.
+/// Whether the user has configured a model.
 pub(super) fn is_configured() -> bool {
     settings::config_dir().is_ok_and(|folder| folder.join("model.toml").exists())
 }
 
-/// The model with the user's key; nothing where none is configured. The supervisor adds what is the sandbox's own.
+/// The model with the user's key; none if it is not configured. The supervisor adds what is specific to the sandbox.
 pub(super) fn load() -> anyhow::Result<Option<Model>> {
     let path = settings::config_dir()?.join("model.toml");
     let text = match std::fs::read_to_string(&path) {
@@ -44,7 +44,7 @@ pub(super) fn load() -> anyhow::Result<Option<Model>> {
 }
 
 fn wrong(path: &Utf8Path, why: &str) -> CommandError {
-    CommandError::usage(format!("{path}: {why}")).remedy("docs/isolation.md says what belongs into it")
+    CommandError::usage(format!("{path}: {why}")).remedy("docs/isolation.md describes its syntax")
 }
 
 impl File {
@@ -61,7 +61,7 @@ impl File {
         let key = self.key.read()?;
         let key = if self.bearer { Key::Bearer(key) } else { Key::Api(key) };
         if !key.is_plain() {
-            return Err("the key is empty, or has characters that no key has".into());
+            return Err("the key is empty, or contains characters that are invalid in a key".into());
         }
         Ok(Model {
             origin,
@@ -69,7 +69,7 @@ impl File {
             token: String::new(),
             key,
             limits: self.limits,
-            // The longest beginning of a name is the one that counts.
+            // The longest matching prefix of a name wins.
             prices: self.prices.into_iter().rev().collect(),
             usage: None,
         })

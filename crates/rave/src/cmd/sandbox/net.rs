@@ -1,4 +1,4 @@
-//! `cargo xtask net NAME`: what a sandbox may reach, and what it was refused.
+//! `cargo xtask net NAME`: what a sandbox may reach, and what was refused.
 
 use rave_image::Manifest;
 use rave_net::{Denial, Groups, Host, Mode, Policy, Rule};
@@ -16,7 +16,7 @@ use crate::cli::{self, NetCommand};
 use crate::exit::Code;
 use crate::ui::Ui;
 
-/// The most refusals that are told after a program: the last ones.
+/// How many refusals are reported after a program at most: the last ones.
 const TOLD: usize = 5;
 
 /// Runs the command.
@@ -69,7 +69,7 @@ fn change(place: &Place, command: &NetCommand) -> anyhow::Result<Change> {
     })
 }
 
-/// By its supervisor where it runs, by its files otherwise.
+/// From its supervisor if it is running, otherwise from its files.
 fn status(named: &Named, change: Change, ui: &Ui) -> anyhow::Result<NetworkStatus> {
     named.store.get(&named.name)?;
     let place = named.place();
@@ -119,20 +119,20 @@ fn show(status: &NetworkStatus, ui: &Ui) {
     });
 }
 
-/// What a group of a rule stands for.
+/// The hosts of a rule's group.
 fn hosts(policy: &Policy, rule: &Rule) -> Vec<Vec<String>> {
     let Host::Group { group, .. } = rule.host else { return Vec::new() };
     policy.groups.of(group).map(|origin| vec![format!("  {group}"), origin.to_string()]).collect()
 }
 
-/// Says that the network stands still, and why.
+/// Warns that the network is halted, and why.
 fn tell_halt(status: &NetworkStatus, ui: &Ui) {
     if let Some(why) = &status.halted {
-        ui.warn(&format!("the network stands still until its record can be written: {why}"));
+        ui.warn(&format!("the network is halted until its record can be written: {why}"));
     }
 }
 
-/// Says what the network refused while a program that failed ran: it may be why. Each message is that of `log`.
+/// Reports what the network refused while a failed program ran: that may be the cause. The messages are those of `log`.
 pub(super) fn tell_denials(named: &Named, since: u64, has_failed: bool, ui: &Ui) {
     let status = Connection::open(&named.place()).and_then(|mut it| it.network(Change::default()).ok());
     if let Some(status) = &status {
@@ -143,7 +143,7 @@ pub(super) fn tell_denials(named: &Named, since: u64, has_failed: bool, ui: &Ui)
     }
     let mut denials = status.map(|status| status.log.denials).unwrap_or_default();
     denials.retain(|denial| denial.last >= since);
-    // Times are whole seconds: what another program was refused in the same one comes first, and is left out first.
+    // Times are whole seconds: refusals of another program in the same second come first, and are dropped first.
     denials.sort_by_key(|denial| denial.last);
     for denial in &denials[denials.len().saturating_sub(TOLD)..] {
         ui.note(&network::message(&named.name, denial));
@@ -171,6 +171,6 @@ fn learn(name: &SandboxName, status: &NetworkStatus, ui: &Ui) {
         ui.data(&plain(rule));
     }
     if status.log.learned.is_empty() {
-        ui.note(&format!("nothing is learned; learning begins with: cargo xtask net {name} mode learn"));
+        ui.note(&format!("nothing was learned; start learning with: cargo xtask net {name} mode learn"));
     }
 }

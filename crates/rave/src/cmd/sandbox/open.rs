@@ -34,8 +34,8 @@ pub(super) fn run(args: &cli::Open, ui: &Ui) -> anyhow::Result<Code> {
     Ok(Code::Ok)
 }
 
-/// A host name of the sandbox's own, which browsers take for this host (RFC 6761, section 6.3): they keep the cookies of two
-/// sandboxes apart by it, though not by a port.
+/// A host name of the sandbox's own, which browsers resolve to this host (RFC 6761, section 6.3): it separates the
+/// cookies of two sandboxes, which a port does not.
 fn address(name: &SandboxName, forward: &PortForward) -> String {
     format!("http://{name}.localhost:{}{}", forward.host, page(&forward.service))
 }

@@ -18,15 +18,15 @@ pub(super) struct Port {
     pub(super) state: State,
 }
 
-/// Whether connections are let in.
+/// Whether connections are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum State {
-    /// They are.
+    /// Connections are accepted.
     Open,
-    /// The service has not said yet that it answers.
+    /// The service has not reported yet that it answers.
     Starting,
-    /// There is no supervisor.
+    /// No supervisor is running.
     Closed,
 }
 
@@ -57,7 +57,7 @@ impl Port {
         }
     }
 
-    /// What is told behind an address.
+    /// The remark after an address.
     pub(super) fn remark(&self) -> &'static str {
         match self.state {
             State::Open => "",
@@ -67,7 +67,7 @@ impl Port {
     }
 }
 
-/// `starting` is what the supervisor says, if there is one.
+/// `starting` is the supervisor's list, if one is running.
 fn state(starting: Option<&[String]>, forward: &PortForward) -> State {
     match starting {
         None => State::Closed,
@@ -86,7 +86,7 @@ pub(super) fn rows(name: &SandboxName, ports: &[Port]) -> Vec<Vec<String>> {
     ports.iter().map(row).collect()
 }
 
-/// Prints where a sandbox that was started is.
+/// Prints the addresses of a started sandbox.
 pub(super) fn show_address(name: &SandboxName, status: &Status, json: bool, ui: &Ui) -> anyhow::Result<()> {
     if json {
         ui.json(&serde_json::json!({ "name": name, "status": status }))?;

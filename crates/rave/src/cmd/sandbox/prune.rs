@@ -1,4 +1,4 @@
-//! `cargo xtask prune`: removes the sandboxes that are stopped.
+//! `cargo xtask prune`: removes stopped sandboxes.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::exit::Code;
 use crate::settings;
 use crate::ui::Ui;
 
-/// A sandbox that may go.
+/// A sandbox that may be removed.
 struct Stopped {
     name: SandboxName,
     disk: u64,
@@ -30,14 +30,14 @@ pub(super) fn run(args: &cli::Prune, yes: bool, ui: &Ui) -> anyhow::Result<Code>
     let code = sandboxes(args, yes, &store, ui)?;
     records(args, &store, ui)?;
     if args.templates {
-        // What others use or make stays.
+        // Templates that other processes use or make are kept.
         Templates::new(&state).prune(0)?;
         ui.note("templates that no sandbox was started from are removed");
     }
     Ok(code)
 }
 
-/// Records of removed sandboxes whose time is over.
+/// Removes expired records of removed sandboxes.
 fn records(args: &cli::Prune, store: &Store, ui: &Ui) -> anyhow::Result<()> {
     for record in store.expired_audits(now())? {
         let age = time(now().saturating_sub(record.removed));
@@ -73,9 +73,9 @@ fn sandboxes(args: &cli::Prune, yes: bool, store: &Store, ui: &Ui) -> anyhow::Re
         let lock = store.lock(&one.name, &mut || tell_wait(&one.name, ui))?;
         let place = store.place(&one.name);
         let named = Named { store: store.clone(), name: one.name.clone() };
-        // Somebody may have used it while we asked.
+        // It may have been used while the question was open.
         if look(&place).state.runs() || seen::refuse_unapplied(&named).is_err() {
-            ui.note(&format!("{} was used again and stays", one.name));
+            ui.note(&format!("{} was used meanwhile and is kept", one.name));
             continue;
         }
         store.remove(&place, lock)?;
@@ -90,7 +90,7 @@ fn stopped(store: &Store, older_than: Option<Duration>, ui: &Ui) -> anyhow::Resu
     for name in store.names()? {
         let place = store.place(&name);
         let look = look(&place);
-        // What cannot be read is left for whoever can read it.
+        // An unreadable record is left alone: another version may be able to read it.
         if !matches!(look.state, State::Stopped | State::Crashed) || store.get(&name).is_err() {
             continue;
         }
@@ -111,7 +111,7 @@ fn stopped(store: &Store, older_than: Option<Duration>, ui: &Ui) -> anyhow::Resu
     Ok(stopped)
 }
 
-/// How long its disk was not written.
+/// How long its disk has not been written.
 fn unused(place: &Place) -> Option<Duration> {
     let written = std::fs::metadata(place.layers().active().ok()?).ok()?.modified().ok()?;
     let written = written.duration_since(std::time::UNIX_EPOCH).ok()?;

@@ -1,5 +1,5 @@
-//! The secrets of the user's configuration, `secrets.toml` in their configuration folder. Nothing of a workspace is read, nor is a
-//! checkout's `rave.toml`: a secret names a command.
+//! The secrets of the user's configuration, `secrets.toml` in their configuration folder. Neither a workspace nor a
+//! checkout's `rave.toml` is read: a secret may name a command.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use super::key_source::KeySource;
 use crate::command_error::CommandError;
 use crate::settings;
 
-/// The most of them: the guest gets all their placeholders at its start.
+/// The maximum number of secrets: the guest gets all their placeholders at its start.
 const MOST: usize = 50;
 /// The longest name, characters.
 const NAME: usize = 40;
-/// Variables that are not for placeholders: programs of the guest need them.
+/// Variables that no placeholder may use: programs in the guest need them.
 const TAKEN: [&str; 6] = ["HOME", MODEL_TOKEN, MODEL_URL, "PATH", "SHELL", "USER"];
 
 #[derive(Debug, Deserialize)]
@@ -38,11 +38,11 @@ struct Entry {
     value: KeySource,
     header: Option<String>,
     variable: Option<String>,
-    /// The user with whom git shows it.
+    /// The user name that git sends with it.
     git: Option<String>,
 }
 
-/// The secrets; none of them is read before it is used.
+/// The secrets; each is read only when it is used.
 pub(super) fn load() -> anyhow::Result<Vec<UserSecret>> {
     let path = settings::config_dir()?.join("secrets.toml");
     let text = match std::fs::read_to_string(&path) {
@@ -53,7 +53,7 @@ pub(super) fn load() -> anyhow::Result<Vec<UserSecret>> {
 }
 
 fn wrong(path: &Utf8Path, why: &str) -> CommandError {
-    CommandError::usage(format!("{path}: {why}")).remedy("docs/isolation.md says what belongs into it")
+    CommandError::usage(format!("{path}: {why}")).remedy("docs/isolation.md describes its syntax")
 }
 
 fn parse(text: &str) -> Result<Vec<UserSecret>, String> {
@@ -81,14 +81,14 @@ impl Entry {
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if !(1..=NAME).contains(&name.len()) || !name.bytes().all(is_plain) {
             return Err(format!(
-                "the name {name:?} has not 1 to {NAME} characters of small letters, digits and -"
+                "the name {name:?} must have 1 to {NAME} characters: lower-case letters, digits and -"
             ));
         }
         let wrong = |why: &str| format!("the secret {name}: {why}");
         let is_bare = !host.contains(['/', '@', '?', '#']);
         let origin =
             Some(&host).filter(|_| is_bare).and_then(|host| Origin::of_url(&format!("https://{host}"), true));
-        let origin = origin.ok_or_else(|| wrong("its host is no HOST or HOST:PORT"))?;
+        let origin = origin.ok_or_else(|| wrong("its host is not HOST or HOST:PORT"))?;
         let header = header.unwrap_or_else(|| "authorization".into()).to_ascii_lowercase();
         if !Secret::fits(&header) {
             return Err(wrong(&format!("no secret goes into the field {header:?} of a request")));
@@ -164,11 +164,11 @@ mod tests {
             )
         };
         for (text, why) in [
-            (entry("").replace("forge", "My Forge"), "small letters"),
-            (entry("").replace("a.example", "https://a.example"), "no HOST"),
-            (entry("").replace("a.example", "me@a.example"), "no HOST"),
-            (entry("").replace("a.example", "*.example"), "no HOST"),
-            (entry("").replace("a.example", "127.0.0.1"), "no HOST"),
+            (entry("").replace("forge", "My Forge"), "lower-case letters"),
+            (entry("").replace("a.example", "https://a.example"), "not HOST"),
+            (entry("").replace("a.example", "me@a.example"), "not HOST"),
+            (entry("").replace("a.example", "*.example"), "not HOST"),
+            (entry("").replace("a.example", "127.0.0.1"), "not HOST"),
             (entry("header = \"Cookie\""), "\"cookie\""),
             (entry("header = \"host\""), "\"host\""),
             (entry("variable = \"PATH\""), "\"PATH\""),

@@ -1,4 +1,4 @@
-//! `cargo xtask snapshot` and `restore`: moments of a sandbox that it can go back to.
+//! `cargo xtask snapshot` and `restore`: moments that a sandbox can return to.
 
 use std::time::Duration;
 
@@ -51,7 +51,8 @@ pub(super) fn run(args: &cli::Snapshot, ui: &Ui) -> anyhow::Result<Code> {
     let mut connection = connect(&named, &lock)?;
     let refused =
         |error: rave_workspace::Error| Error::Refused { name: named.name.clone(), why: error.to_string() };
-    // Until the disk is cut: a merge base that is newer than the disk would take for removed what was pushed in between.
+    // Held until the disk is snapshotted: with a merge base newer than the disk, files pushed in between would seem
+    // removed.
     let workspace = Workspace::new(place.folder()).hold(BUSY)?;
     let mut keep = |folder: &Utf8Path| workspace.copy_to(folder).map_err(refused);
     let taken = snapshot::take(&place, connection.as_mut(), &label, &mut keep, &lock)?;
@@ -62,7 +63,7 @@ pub(super) fn run(args: &cli::Snapshot, ui: &Ui) -> anyhow::Result<Code> {
         let all = snapshot::list(&place)?;
         ui.json(&all.iter().find(|one| one.label == label))?;
     } else {
-        ui.note(&format!("{} can go back to it: cargo xtask restore {} {label}", named.name, named.name));
+        ui.note(&format!("{} can return to it: cargo xtask restore {} {label}", named.name, named.name));
     }
     Ok(Code::Ok)
 }
@@ -92,7 +93,7 @@ fn row(one: &Snapshot) -> Vec<String> {
     vec![one.label.to_string(), age, has(one), mebibytes(one.bytes)]
 }
 
-/// What it has, in words.
+/// What it contains, as text.
 pub(super) fn has(one: &Snapshot) -> String {
     match (&one.saved, &one.damage) {
         (Some(saved), _) => saved.as_str().to_owned(),
@@ -100,14 +101,14 @@ pub(super) fn has(one: &Snapshot) -> String {
     }
 }
 
-/// Puts a sandbox back.
+/// Restores a sandbox.
 pub(super) fn restore(args: &cli::Restore, ui: &Ui) -> anyhow::Result<Code> {
     let named = Named::new(&args.name)?;
     let place = named.place();
     let label: Label = args.label.parse()?;
     let accel = settings::asked_accel(args.accel)?;
     let lock = named.lock(ui)?;
-    // Before anything is lost.
+    // Checked before anything is discarded.
     snapshot::check(&place, &label)?;
     let connection = connect(&named, &lock)?;
     let ran = connection.is_some();
@@ -117,9 +118,9 @@ pub(super) fn restore(args: &cli::Restore, ui: &Ui) -> anyhow::Result<Code> {
     let refused =
         |error: rave_workspace::Error| Error::Refused { name: named.name.clone(), why: error.to_string() };
     let mut bring = |from: &Utf8Path, to: &Utf8Path| Workspace::new(from).copy_to(to).map_err(refused);
-    // Whatever may fail or take long comes first: until the machine is ended nothing has changed.
+    // Steps that may fail or take long come first: nothing changes until the machine is stopped.
     let restoring = snapshot::prepare(&place, &label, &mut bring, &lock)?;
-    // An `apply` or a `push` that still writes would write to what is restored.
+    // An `apply` or a `push` that is still writing would write to the restored state.
     let workspace = Workspace::new(place.folder()).try_lock(BUSY)?;
     if ran {
         end(attend(&place, &supervisor(&named.name, None)?, &lock)?, Duration::ZERO)?;
@@ -128,7 +129,7 @@ pub(super) fn restore(args: &cli::Restore, ui: &Ui) -> anyhow::Result<Code> {
     drop(workspace);
     record(&named, "restored", &label, ui);
     if saved == Saved::Disk && !ran {
-        ui.note(&format!("{} is as it was; start it: cargo xtask start {}", named.name, named.name));
+        ui.note(&format!("{} is restored; start it: cargo xtask start {}", named.name, named.name));
         return Ok(Code::Ok);
     }
     let turn = turn(&named.store, ui)?;
@@ -140,7 +141,7 @@ pub(super) fn restore(args: &cli::Restore, ui: &Ui) -> anyhow::Result<Code> {
             ui.warn(&format!("{} starts from the snapshot's disk: {}", named.name, plain(why).trim()));
         }
         _ if saved == Saved::Disk => ui.note(&format!("{} starts from the snapshot's disk", named.name)),
-        _ => ui.note(&format!("{} goes on from {label}", named.name)),
+        _ => ui.note(&format!("{} continues from {label}", named.name)),
     }
     Ok(Code::Ok)
 }

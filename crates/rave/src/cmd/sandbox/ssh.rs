@@ -1,4 +1,4 @@
-//! `cargo xtask ssh`: into a sandbox by OpenSSH, with its host key pinned.
+//! `cargo xtask ssh`: logs into a sandbox with OpenSSH, with its host key pinned.
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -20,21 +20,22 @@ use crate::ui::attached::Attached;
 pub(super) fn run(args: &cli::Ssh, ui: &Ui) -> anyhow::Result<Code> {
     let ssh = wait_for(&Named::new(&args.name)?, ui)?;
     if args.command.is_empty() {
-        // A shell ends with its last command's code, which says nothing about the session.
+        // A shell exits with its last command's code, which says nothing about the session.
         return attached(&ssh.shell()).map(|_| Code::Ok);
     }
     // As ssh(1) joins them: the guest's shell reads one line.
     attached(&ssh.attached(&args.command.join(" "))).map(Code::Guest)
 }
 
-/// `ssh-proxy`: the connection of an ssh(1) whose configuration names us as its `ProxyCommand`. The guest's keys are pinned
-/// before a byte of the guest is passed on, so ssh, which reads them after the server's first line, finds them.
+/// `ssh-proxy`: the connection of an ssh(1) whose configuration names this program as its `ProxyCommand`. The guest's
+/// keys are pinned before any byte from the guest is forwarded, so ssh, which reads them after the server's first line,
+/// finds them.
 pub(super) fn proxy(args: &cli::SshProxy, ui: &Ui) -> anyhow::Result<Code> {
     let named = Named { store: Store::new(&args.state), name: args.name.parse()? };
     let ssh = wait_for(&named, ui)?;
     let server = TcpStream::connect((ssh.host, ssh.port))?;
     let to_server = server.try_clone()?;
-    // It ends with the process: a read of stdin is not woken by the server's end.
+    // This thread ends with the process: the end of the connection does not interrupt a read of stdin.
     let streams = Attached::new();
     let mut stdin = streams.stdin();
     std::thread::spawn(move || {
@@ -42,18 +43,18 @@ pub(super) fn proxy(args: &cli::SshProxy, ui: &Ui) -> anyhow::Result<Code> {
         let _ = to_server.shutdown(Shutdown::Write);
     });
     match streams.pass_on(&mut &server) {
-        // An ssh that has gone wants nothing more.
+        // ssh has exited.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(Code::Ok),
     }
 }
 
-/// The name by which ssh knows a sandbox.
+/// The host name of a sandbox for ssh.
 pub(super) fn alias(name: &SandboxName) -> String {
     format!("{name}.rave")
 }
 
-/// The way in, once the guest has announced its keys.
+/// The login, once the guest has announced its keys.
 pub(in crate::cmd) fn wait_for(named: &Named, ui: &Ui) -> anyhow::Result<Ssh> {
     let connection = named.connect(ui)?;
     let limit = deadline(rave_vm::accel::Accelerator::Tcg);

@@ -1,5 +1,6 @@
-//! `cargo xtask ssh-config`: stanzas of `ssh_config(5)`, with which `ssh NAME.rave`, editors, rsync and git reach sandboxes. They
-//! have no port: `ssh-proxy` finds it at each connection, so they hold until the sandbox is removed.
+//! `cargo xtask ssh-config`: stanzas of `ssh_config(5)`, with which `ssh NAME.rave`, editors, rsync and git reach
+//! sandboxes. They contain no port: `ssh-proxy` finds it at each connection, so they stay valid until the sandbox is
+//! removed.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -48,7 +49,7 @@ pub(super) fn run(args: &cli::SshConfig, ui: &Ui) -> anyhow::Result<Code> {
     Ok(Code::Ok)
 }
 
-/// Brings the file up to date, where somebody wants one.
+/// Updates the file, if it exists.
 pub(super) fn write(store: &Store) -> anyhow::Result<()> {
     if file(store).exists() { make(store) } else { Ok(()) }
 }
@@ -76,7 +77,7 @@ fn text(store: &Store) -> anyhow::Result<String> {
     let state = settings::state_dir()?;
     let mut text = HEAD.to_owned();
     for name in store.names()? {
-        // What cannot be read has no way in.
+        // A sandbox with an unreadable record cannot be logged into.
         let Ok(record) = store.get(&name) else { continue };
         let proxy =
             [program.as_str(), "ssh-proxy", name.as_str(), "--state", state.as_str()].map(shell_quote);
@@ -94,7 +95,7 @@ fn text(store: &Store) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// `~/.ssh/config`, or what it is a link to.
+/// `~/.ssh/config`, or the target of that link.
 fn user_config() -> anyhow::Result<Utf8PathBuf> {
     let home = std::env::var("HOME").ok().filter(|home| !home.is_empty());
     let home = home.ok_or_else(|| CommandError::host_not_ready("HOME is not set"))?;
@@ -102,7 +103,7 @@ fn user_config() -> anyhow::Result<Utf8PathBuf> {
     Ok(config.canonicalize_utf8().unwrap_or(config))
 }
 
-/// First, where no `Host` line limits it.
+/// The line comes first, where no `Host` line limits it.
 fn with_line(text: &str, line: &str) -> String {
     if text.lines().any(|other| other.trim() == line) { text.to_owned() } else { format!("{line}\n{text}") }
 }

@@ -1,4 +1,4 @@
-//! The supervisor's process; `up`, `start` and whoever finds a sandbox without one start it.
+//! The supervisor's process, started by `up`, `start`, and every command that finds a running sandbox without one.
 
 use camino::Utf8Path;
 use rave_sandbox::secrets::Credentials;
@@ -20,7 +20,8 @@ pub(super) fn run(args: &cli::Supervise) -> anyhow::Result<Code> {
     let name: SandboxName = args.name.parse()?;
     let store = Store::new(&args.state);
     let record = store.get(&name)?;
-    // No other process of this user reads its memory, which holds more than a sandbox may know (PR_SET_DUMPABLE(2const)).
+    // No other process of this user may read its memory, which contains more than a sandbox may know
+    // (PR_SET_DUMPABLE(2const)).
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let host = || {
         let fencer = fencer(&record)?;
@@ -31,17 +32,17 @@ pub(super) fn run(args: &cli::Supervise) -> anyhow::Result<Code> {
     let place = store.place(&name);
     let model = match model::load() {
         Ok(model) => model,
-        // Who does not use it is not kept from anything by its configuration.
+        // A broken configuration of the model does not affect a sandbox that does not use it.
         Err(_) if network::read(&place)?.model().is_err() => None,
         Err(error) => return Err(error),
     };
-    // Whoever uses none is not let through where they cannot be read: nobody would know which hosts to guard.
+    // Unreadable secrets are an error even for a sandbox that uses none: the hosts to guard would be unknown.
     let credentials = Credentials { model, secrets: secrets::load()? };
     supervisor::run(&place, &record, credentials, host)?;
     Ok(Code::Ok)
 }
 
-/// What fences QEMU here, unless that is less than what the sandbox needs.
+/// The fencer of QEMU, or an error if this host offers less than the sandbox requires.
 fn fencer(record: &Record) -> Result<Fencer, rave_vm::Error> {
     let bad = |why: String| rave_vm::Error::BadMachine { name: record.name.to_string(), why };
     let fencer = fence::here().map_err(|error| bad(format!("{error:#}")))?;
@@ -51,7 +52,7 @@ fn fencer(record: &Record) -> Result<Fencer, rave_vm::Error> {
     Ok(fencer)
 }
 
-/// Proves the accelerator.
+/// Tests the accelerator.
 pub(super) fn probe(
     qemu: &Qemu,
     state_dir: &Utf8Path,

@@ -1,4 +1,4 @@
-//! The template that a new sandbox is a clone of: found, or made.
+//! Finds or makes the template that a new sandbox is cloned from.
 
 use std::any::Any;
 use std::io;
@@ -21,17 +21,17 @@ use crate::host;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-/// What all templates together may take on the host before those that no sandbox lies on are removed, bytes: some twenty of
-/// the usual size.
+/// The total size of all templates before unused ones are removed, bytes: about twenty of the usual size.
 const LIMIT: u64 = 8 << 30;
 
-/// What decides about templates here.
+/// The properties of the host that templates depend on.
 pub(super) struct Host<'a> {
     pub(super) qemu: &'a Qemu,
     pub(super) probe: &'a ProbeResult,
 }
 
-/// Holds in `folder`, which has the image, what a clone needs. Where there can be no clone a line says why, and the sandbox boots.
+/// Holds what a clone needs in `folder`, which contains the image. If no clone is possible, a warning says why and the
+/// sandbox boots.
 pub(super) fn hold(
     folder: &Utf8Path,
     recipe: Recipe<'_>,
@@ -53,7 +53,7 @@ pub(super) fn hold(
     }
 }
 
-/// Makes the template of sandboxes that are made without `--memory` and `--cpus`.
+/// Makes the template for sandboxes with the default memory and processors.
 pub(crate) fn warm(manifest: &Manifest, settings: &Settings, ui: &Ui) -> anyhow::Result<()> {
     host::ensure(settings, ui, Needs::Run)?;
     let qemu = Qemu::find(Arch::X86_64)?.fenced_by(fence::here()?);
@@ -117,14 +117,14 @@ pub(super) fn find_or_make(
     let made = make(&templates, &lock, &making, &offline, &mut |event| stages.take(event));
     stages.finish(made.is_ok());
     let template = made?;
-    // What cannot be removed stays until the next time.
+    // Templates that cannot be removed stay until the next attempt.
     if let Err(error) = templates.prune(LIMIT) {
         ui.warn(&error.to_string());
     }
     Ok(Some((template, lock)))
 }
 
-/// The network of a machine that is kept as a template: it gives an address and leads nowhere.
+/// The network of a machine that becomes a template: it assigns an address and reaches nothing.
 fn offline(socket: &Utf8Path) -> io::Result<Box<dyn Any>> {
     let network = Network::start(rave_net::Settings {
         socket: socket.to_owned(),

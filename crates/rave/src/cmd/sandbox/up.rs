@@ -1,4 +1,4 @@
-//! `cargo xtask up`: makes a sandbox and starts it, or starts one that is stopped, or joins one that runs.
+//! `cargo xtask up`: creates and starts a sandbox, starts a stopped one, or attaches to a running one.
 
 use camino::Utf8Path;
 use rave_host::Needs;
@@ -40,7 +40,7 @@ use crate::request;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-/// The format that sandboxes lie on.
+/// The image format that sandboxes use.
 const FORMAT: Format = Format::Qemu;
 
 /// Runs the command.
@@ -58,7 +58,7 @@ pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code>
     Ok(Code::Ok)
 }
 
-/// Makes the sandbox if there is none, and starts it where it does not run; it runs programs then.
+/// Creates the sandbox if it does not exist, starts it if it is not running, and waits until it can run programs.
 pub(in crate::cmd) fn bring_up(
     args: &cli::Up,
     settings: &Settings,
@@ -77,7 +77,8 @@ pub(in crate::cmd) fn bring_up(
     }
     fence::tell(&fencer.offer, ui);
     let qemu = Qemu::find(Arch::X86_64)?.fenced_by(fencer);
-    // Before the lock: a build may take minutes, and a sandbox that is there needs none. What the network may not be is told before.
+    // Done before the lock: a build may take minutes, and an existing sandbox needs none. Network errors are reported
+    // first.
     let mut planned = None;
     if store.find(&name)?.is_none() {
         planned = Some(plan(args, workspace.as_deref(), settings, ui)?);
@@ -107,7 +108,7 @@ pub(in crate::cmd) fn bring_up(
     drop(lock);
     let status = wait_started(&place, connection, turn, deadline(probe.accelerator()), ui)?;
     if let Origin::DiskInstead { why } = &status.origin {
-        ui.warn(&format!("{name} is no clone and booted instead: {}", plain(why).trim()));
+        ui.warn(&format!("{name} was booted instead of cloned: {}", plain(why).trim()));
     }
     if let Some(folder) = &workspace {
         let how = push::How { include: &args.include, history: args.history, force: false };
@@ -140,7 +141,7 @@ fn image(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Image> 
     artifact(&run, FORMAT, settings, ui)
 }
 
-/// What a sandbox was made with stays.
+/// Refuses flags that differ from what the sandbox was created with.
 fn refuse_changes(args: &cli::Up, record: &Record) -> anyhow::Result<()> {
     let other = [
         ("--memory", args.memory.is_some_and(|memory| u64::from(memory) != record.memory_mib)),
@@ -174,7 +175,7 @@ fn fixed(policy: PortPolicy) -> Option<u16> {
     }
 }
 
-/// Makes the sandbox; it is there once its record is, which comes last.
+/// Creates the sandbox; it exists once its record is written, which happens last.
 fn make(
     args: &cli::Up,
     name: &SandboxName,
@@ -250,7 +251,7 @@ fn remove(file: &Utf8Path) -> Result<(), Error> {
     }
 }
 
-/// What it gets where the command line does not say.
+/// The defaults for what the command line does not set.
 fn defaults(workspace: Option<&Utf8Path>, settings: &Settings, ui: &Ui) -> anyhow::Result<Defaults> {
     let mut defaults = Defaults::of(&settings.spec)?;
     let Some(asks) = workspace.and_then(|folder| trust::trusted(folder, &settings.state_dir, ui)) else {
@@ -262,21 +263,19 @@ fn defaults(workspace: Option<&Utf8Path>, settings: &Settings, ui: &Ui) -> anyho
     }
     let (defaults, refused) = defaults.narrowed(&asks)?;
     for wider in refused {
-        ui.warn(&format!(
-            "{WORKSPACE_FILE}: {wider} is wider than your own configuration and does not count"
-        ));
+        ui.warn(&format!("{WORKSPACE_FILE}: {wider} is wider than your own configuration and is ignored"));
     }
     Ok(defaults)
 }
 
-/// What it gets. The command line has the last word.
+/// The sandbox's properties. The command line takes precedence.
 fn plan(
     args: &cli::Up,
     workspace: Option<&Utf8Path>,
     settings: &Settings,
     ui: &Ui,
 ) -> anyhow::Result<Defaults> {
-    // The supervisor reads them; what is wrong with them is told before an image is built.
+    // The supervisor reads them; errors in them are reported before an image is built.
     secrets::load()?;
     let mut planned = defaults(workspace, settings, ui)?;
     planned.policy = policy(args, planned.policy)?;
@@ -297,7 +296,7 @@ fn policy(args: &cli::Up, defaults: Policy) -> anyhow::Result<Policy> {
     Ok(Policy { groups, ..policy })
 }
 
-/// What was allowed to a sandbox that is there stays, too.
+/// Refuses network flags that differ from an existing sandbox's policy.
 fn refuse_other_network(args: &cli::Up, place: &Place) -> anyhow::Result<()> {
     let policy = network::read(place)?;
     let name = place.name();
@@ -313,12 +312,12 @@ fn refuse_other_network(args: &cli::Up, place: &Place) -> anyhow::Result<()> {
     } else {
         return Ok(());
     };
-    Err(CommandError::usage(format!("the sandbox {name} is there, and its network is another"))
+    Err(CommandError::usage(format!("the sandbox {name} already exists with a different network policy"))
         .remedy(format!("change it: cargo xtask net {name} {change}"))
         .into())
 }
 
-/// Removes what a killed `up` left of a disk.
+/// Removes a disk left behind by a killed `up`.
 fn forget(folder: &Utf8Path) -> Result<(), Error> {
     match std::fs::remove_dir_all(folder) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {

@@ -1,4 +1,4 @@
-//! A time for people.
+//! Human-readable times.
 
 /// `2026-11-30T02:40:07.123Z` (RFC 3339) of milliseconds since 1970.
 pub(super) fn utc(ms: u64) -> String {

@@ -1,4 +1,4 @@
-//! What the host's programs say of the files, as rows of the report.
+//! The checks of the files by the host's programs, as rows of the report.
 
 use std::time::Instant;
 

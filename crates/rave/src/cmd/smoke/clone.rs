@@ -1,4 +1,4 @@
-//! `smoke --isolation --clone`: the attacks on a sandbox of their own, which is a clone of the image's template.
+//! `smoke --isolation --clone`: the attacks in a new sandbox that is cloned from the image's template.
 
 use std::time::{Duration, Instant};
 
@@ -18,10 +18,10 @@ use crate::cmd::sandbox::{Named, remove, up, wait_for_ssh};
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-/// The row that tells whether the sandbox is a clone.
+/// The row that checks whether the sandbox is a clone.
 pub(super) const ORIGIN: &str = "isolation-clone";
 
-/// Makes the sandbox, attacks from inside of it, and removes it.
+/// Creates the sandbox, attacks from inside it, and removes it.
 pub(super) fn attack(
     args: &cli::Smoke,
     attacks: &[&Attack],
@@ -64,7 +64,7 @@ fn attack_in(
     };
     let (place, status) = up::bring_up(&up, settings, ui)?;
     let ssh = wait_for_ssh(&Named::new(name)?, ui)?;
-    // Not what building the image and the template took before. The beginning is known to the second.
+    // Without the time to build the image and the template. The start is known to the second.
     let ready = Duration::from_secs(now().saturating_sub(status.since)).as_secs_f64();
     let target = Target {
         ssh: &ssh,
@@ -75,7 +75,7 @@ fn attack_in(
     };
     let mut rows = vec![origin(&status.origin)];
     rows.extend(isolation::run(&target, attacks, &servers, &ui.sink()));
-    // A clone has none of the phases before.
+    // A clone skips the earlier phases.
     let boot = Boot::Ready(BootTimes {
         firmware: 0.0,
         loader: 0.0,
@@ -89,12 +89,12 @@ fn attack_in(
     Ok(Run { subject, seconds, boot, rows, screenshots: Vec::new(), warnings: Vec::new(), serial: None })
 }
 
-/// Whether what was attacked is what was asked for.
+/// Whether the attacked sandbox really is a clone.
 fn origin(origin: &Origin) -> CheckResult {
     let outcome = match origin {
         Origin::Template => Outcome::Passed,
         Origin::DiskInstead { why } => Outcome::Failed(format!("it booted: {}", plain(why).trim())),
-        Origin::Disk | Origin::Moment => Outcome::Failed("it was started from another thing".to_owned()),
+        Origin::Disk | Origin::Moment => Outcome::Failed("it was not started from a template".to_owned()),
     };
     CheckResult {
         name: ORIGIN.into(),

@@ -12,21 +12,21 @@ use crate::command_error::CommandError;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-/// What is written at the end, and where its parts are until then.
+/// The files written at the end, and where their parts are until then.
 pub(super) struct Files<'a> {
     args: &'a cli::Smoke,
-    /// Pictures and serial logs; present where a report or pictures are wanted.
+    /// Screenshots and serial logs; present if a report or screenshots were requested.
     parts: Option<Scratch>,
 }
 
 impl<'a> Files<'a> {
-    /// Makes the folders now: one that cannot be made should not cost the minutes until the report.
+    /// Creates the folders now: a failure should not be noticed only minutes later.
     pub(super) fn new(args: &'a cli::Smoke, settings: &Settings) -> anyhow::Result<Self> {
         let folders = [&args.report, &args.screenshot];
         for folder in folders.into_iter().flatten() {
             fs::create_dir_all(folder).map_err(|error| {
                 CommandError::usage(format!("cannot make the folder {folder}: {error}"))
-                    .remedy("name a folder that can be made or is there")
+                    .remedy("name a folder that exists or can be created")
             })?;
         }
         let wanted = folders.iter().any(|folder| folder.is_some());
@@ -34,7 +34,7 @@ impl<'a> Files<'a> {
         Ok(Self { args, parts })
     }
 
-    /// Where a run's pictures go, if any are wanted.
+    /// Where a run's screenshots go, if any were requested.
     pub(super) fn screenshots(&self, name: &str) -> Option<Screenshots> {
         let parts = self.parts.as_ref()?;
         Some(Screenshots::new(parts.path.clone(), name.to_owned()))
@@ -44,13 +44,13 @@ impl<'a> Files<'a> {
         self.args.report.is_some()
     }
 
-    /// Where the files that a report names are until it is written.
+    /// Where the report's files are until it is written.
     pub(super) fn report_files(&self) -> Option<Utf8PathBuf> {
         let parts = self.parts.as_ref().filter(|_| self.has_report())?;
         Some(parts.path.clone())
     }
 
-    /// Writes all that is wanted; `manifest` is the text of the artifacts' manifest.
+    /// Writes all requested files; `manifest` is the text of the artifacts' manifest.
     pub(super) fn write(&self, report: &Report, manifest: &str, ui: &Ui) -> anyhow::Result<()> {
         if let Some(file) = &self.args.junit {
             write_junit(file, report)?;

@@ -1,4 +1,4 @@
-//! An unattended installation of the ISO to an empty disk, by a second medium with the answers.
+//! An unattended installation from the ISO to an empty disk, with the answers on a second medium.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -21,23 +21,23 @@ use crate::request::{self, Found};
 
 /// How long an installation may take: the live boot, the medium's digests, and writing it, under software emulation.
 const LIMIT: Duration = Duration::from_secs(1800);
-/// How often it is looked at.
+/// How often its progress is polled.
 const LOOK: Duration = Duration::from_millis(500);
-/// What the installer's own errors begin with on the console.
+/// The prefix of the installer's own errors on the console.
 const ERROR: &str = "rave-guest: ";
 const DONE: &str = "RAVE is installed on";
 
 /// A disk that was installed to.
 pub(super) struct Installed {
     pub(super) disk: Utf8PathBuf,
-    /// The login name that it has.
+    /// Its login name.
     pub(super) user: String,
     /// The password that the answers set.
     pub(super) password: Option<String>,
     pub(super) row: CheckResult,
 }
 
-/// Why there is none.
+/// Why the installation did not finish.
 pub(super) enum Unfinished {
     /// The guest failed; its serial log is the row's.
     Guest(Box<BootFailure>),
@@ -56,7 +56,7 @@ impl From<anyhow::Error> for Unfinished {
     }
 }
 
-/// Installs, on the hardware that the row names.
+/// Installs on the row's hardware.
 pub(super) fn install(context: &RowContext<'_>, iso: &Utf8Path) -> Result<Installed, Unfinished> {
     let RowContext { settings, manifest, row, scratch, output, .. } = *context;
     output.note("installing it to an empty disk");
@@ -106,17 +106,17 @@ fn host(error: anyhow::Error) -> Unfinished {
     Unfinished::Host(error)
 }
 
-/// What the second medium says besides the disk; nothing keeps what the image has.
+/// The answers on the second medium besides the disk; `None` keeps the image's value.
 struct Answers {
     host_name: Option<&'static str>,
     user: Option<&'static str>,
-    /// One of this run's own, so that logging in with it proves that the answer was taken.
+    /// Unique to this run, so that a login with it proves that the answer was applied.
     password: Option<String>,
 }
 
 impl Answers {
-    /// All answers that the base's installer takes: NixOS has its names from its configuration. The user is another one in
-    /// one of the two rows alone, so that both ways are seen.
+    /// All answers that the base's installer accepts: NixOS takes its names from its configuration. Only one of the two
+    /// rows renames the user, so that both cases are tested.
     fn of(manifest: &Manifest, row: &MatrixRow) -> anyhow::Result<Self> {
         let renames = manifest.base() == Base::Debian;
         Ok(Self {
@@ -154,7 +154,7 @@ fn setup_medium(folder: &Utf8Path, answers: &Answers) -> anyhow::Result<Utf8Path
     Ok(image)
 }
 
-/// Waits until the machine has powered itself off; the installer's last words.
+/// Waits until the machine has powered off; returns the installer's last error, if any.
 fn watch(
     instance: &mut Instance,
     log: &Utf8Path,
@@ -197,11 +197,11 @@ fn text(log: &Utf8Path) -> String {
 fn refusal(console: &str) -> Option<(&str, &str)> {
     let mut lines = console.lines().map(str::trim).skip_while(|line| !line.starts_with(ERROR));
     let why = lines.next()?.strip_prefix(ERROR)?;
-    // The next line is there a moment later.
+    // The next line may arrive a moment later.
     Some((why, lines.next()?))
 }
 
-/// Where the installer said nothing, the console's last words must do.
+/// The failure; without an error from the installer it shows the last lines of the console.
 fn unfinished(cause: String, said: Option<String>, log: &Utf8Path, started: Instant) -> BootFailure {
     let last = || serial::last_lines(log).unwrap_or_default().last().cloned().unwrap_or_default();
     BootFailure {

@@ -7,10 +7,10 @@ use rave_image::space::available_memory;
 use rave_process::interrupt;
 use rave_spec::VmSize;
 
-/// MiB that QEMU takes beside its guest's memory.
+/// MiB that QEMU needs besides its guest's memory.
 const OF_QEMU: u64 = 512;
 
-/// How many machines this host runs at once: each has its memory and its processors. At least one.
+/// How many machines fit on this host at once, by memory and processors; at least one.
 pub(super) fn that_fit(vm: VmSize) -> usize {
     let cpus = thread::available_parallelism().map_or(1, usize::from);
     let memory = available_memory().map(|bytes| bytes >> 20);
@@ -18,13 +18,13 @@ pub(super) fn that_fit(vm: VmSize) -> usize {
 }
 
 fn fit(memory_mib: Option<u64>, cpus: usize, memory_of_each: u64, cpus_of_each: usize) -> usize {
-    // Where nothing is known of the memory, one machine is as many as `run` boots too.
+    // If the free memory is unknown, run one machine, as `run` does.
     let by_memory = memory_mib.map_or(1, |mib| mib / (memory_of_each + OF_QEMU));
     usize::try_from(by_memory).unwrap_or(usize::MAX).min(cpus / cpus_of_each.max(1)).max(1)
 }
 
-/// What came of the items that were begun, in their order; and the first error, after which, as after an interrupt, no
-/// other is begun. Those that are under way end first.
+/// The results of the items that were started, in order; and the first error, after which, as after an interrupt, no
+/// other item is started. Running items finish first.
 pub(super) fn side_by_side<T: Sync, R: Send, E: Send>(
     jobs: usize,
     items: &[T],

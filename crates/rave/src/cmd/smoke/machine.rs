@@ -1,4 +1,4 @@
-//! What one row of the matrix has: its hardware, its files, and those who boot it.
+//! The context of one row of the matrix: hardware, files and QEMU.
 
 use rave_image::Manifest;
 use rave_smoke::matrix::{FirmwareKind, MatrixRow};
@@ -23,7 +23,7 @@ pub(super) struct RowContext<'a> {
     pub(super) output: &'a RowOutput<'a>,
 }
 
-/// What the row's machine starts with.
+/// The firmware of the row's machine.
 pub(super) fn firmware_of(row: &MatrixRow) -> anyhow::Result<Firmware> {
     match row.firmware {
         FirmwareKind::Bios => Ok(Firmware::Bios),

@@ -1,5 +1,5 @@
-//! What a row says while it runs. One alone shows its stages; of several side by side each is one stage itself, so that
-//! no line of theirs is torn from another.
+//! The output of a row while it runs. A single row shows its stages; of several in parallel each is one stage, so that
+//! their lines are not interleaved.
 
 use std::time::Instant;
 
@@ -37,7 +37,7 @@ impl<'a> RowOutput<'a> {
         if self.is_alone { self.ui.warn(text) } else { self.ui.warn(&format!("{}: {text}", self.row)) }
     }
 
-    /// How far something is that is no stage.
+    /// Progress of something that is not a stage.
     pub(super) fn progress(&self, line: &str) {
         if self.is_alone {
             self.ui.note(&format!("  {line}"));
@@ -66,7 +66,7 @@ impl<'a> RowOutput<'a> {
         }
     }
 
-    /// The row is over.
+    /// Ends the row.
     pub(super) fn end(&self) {
         if !self.is_alone {
             let elapsed = self.started.elapsed();

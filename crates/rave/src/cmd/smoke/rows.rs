@@ -1,4 +1,4 @@
-//! Which rows of the matrix are booted.
+//! The rows of the matrix to boot.
 
 use rave_smoke::matrix::{self, MatrixRow, ROWS};
 use rave_spec::Format;
@@ -9,7 +9,7 @@ use crate::command_error::CommandError;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-/// What `--rows` takes beside names.
+/// Values of `--rows` besides names.
 const FIRST: &str = "first";
 const ALL: &str = "all";
 
@@ -29,7 +29,7 @@ fn all_of(formats: &[Format]) -> Vec<MatrixRow> {
     formats.iter().flat_map(|format| matrix::of(*format)).collect()
 }
 
-/// Rows by name need no `--format`; where it is given it must be theirs.
+/// Rows by name need no `--format`; if it is given, it must match them.
 fn by_name(args: &cli::Smoke, formats: &[Format]) -> anyhow::Result<Vec<MatrixRow>> {
     let list = "`cargo xtask smoke --list-rows` shows them all";
     let rows = matrix::named(&args.rows).map_err(|error| {
@@ -40,9 +40,11 @@ fn by_name(args: &cli::Smoke, formats: &[Format]) -> anyhow::Result<Vec<MatrixRo
         CommandError::usage(error.to_string()).remedy(remedy)
     })?;
     match rows.iter().find(|row| !args.formats.is_empty() && !formats.contains(&row.format)) {
-        Some(row) => Err(CommandError::usage(format!("row {} is not of the chosen formats", row.name))
-            .remedy(format!("add {} to --format, or leave --format out", row.format))
-            .into()),
+        Some(row) => {
+            Err(CommandError::usage(format!("row {} does not belong to the chosen formats", row.name))
+                .remedy(format!("add {} to --format, or leave --format out", row.format))
+                .into())
+        }
         None => Ok(rows),
     }
 }

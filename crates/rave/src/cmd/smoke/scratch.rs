@@ -1,11 +1,12 @@
-//! Where one artifact's disk and serial log are while it is checked: they outlive its machine.
+//! The folder of an artifact's disk and serial log during its checks: they outlive its machine.
 
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::tempdir::LockedTempDir;
 
-/// A folder that goes away with this value. One that a killed run left, with gigabytes in it, goes with the next run.
+/// A folder that is removed with this value. A folder that a killed run left, with gigabytes in it, is removed by the
+/// next run.
 pub(super) struct Scratch {
     pub(super) path: Utf8PathBuf,
     _folder: LockedTempDir,
@@ -15,7 +16,7 @@ impl Scratch {
     pub(super) fn new(state_dir: &Utf8Path) -> anyhow::Result<Self> {
         let root = state_dir.join("smoke");
         fs::create_dir_all(&root)?;
-        // All that lies there is of this kind.
+        // The root contains only folders of this kind.
         let folder = LockedTempDir::new(&root, "")?;
         Ok(Self { path: folder.path().to_owned(), _folder: folder })
     }

@@ -1,4 +1,4 @@
-//! One row of the matrix: its boot, its checks, and what is kept of them.
+//! One row of the matrix: its boot, its checks, and their results.
 
 use std::fs;
 use std::sync::Mutex;
@@ -40,7 +40,7 @@ use crate::ui::Ui;
 const ANSWER: Duration = Duration::from_secs(90);
 /// The same under software emulation, where pnpm takes 35 s on two idle processors, and several times that on busy ones.
 const EMULATED_ANSWER: Duration = Duration::from_secs(240);
-/// How long the guest may take to power itself off; systemd gives each unit 90 s.
+/// How long the guest may take to power off; systemd gives each unit 90 s.
 const SHUTDOWN: Duration = Duration::from_secs(120);
 
 pub(super) struct Session<'a> {
@@ -48,7 +48,7 @@ pub(super) struct Session<'a> {
     pub(super) settings: &'a Settings,
     pub(super) ui: &'a Ui,
     pub(super) checks: &'a [Check],
-    /// What is made of them instead, by `--isolation`.
+    /// The attacks that `--isolation` makes instead of the checks.
     pub(super) attacks: &'a [&'static Attack],
     pub(super) manifest: &'a Manifest,
     pub(super) qemu: &'a Qemu,
@@ -58,14 +58,14 @@ pub(super) struct Session<'a> {
     pub(super) is_crowd: bool,
 }
 
-/// An artifact, and what it is booted on.
+/// An artifact, and the row that it is booted on.
 pub(super) struct Job<'a> {
     pub(super) row: MatrixRow,
     pub(super) artifact: &'a Artifact,
     pub(super) path: Utf8PathBuf,
 }
 
-/// What a row boots: the artifact, or the disk that it was installed to.
+/// The disk that a row boots: the artifact, or the disk that it was installed to.
 struct Booted {
     path: Utf8PathBuf,
     format: Format,
@@ -76,7 +76,7 @@ struct Booted {
 /// How the wait for a guest ended.
 struct Waited {
     result: Result<Ready, Error>,
-    /// The stages that the boot came to, and when.
+    /// The stages that the boot reached, and when.
     reached: Vec<(boot::BootStage, Duration)>,
     elapsed: Duration,
 }
@@ -194,7 +194,7 @@ impl Session<'_> {
         }
     }
 
-    /// What the files of this run are called.
+    /// The base name of this run's files.
     fn name(&self, row: &MatrixRow) -> String {
         format!("{}-{}", self.settings.profile, row.name)
     }
@@ -203,7 +203,7 @@ impl Session<'_> {
         if self.args.isolation { isolation::not_run(self.attacks, why) } else { suite::not_run(checks, why) }
     }
 
-    /// Boots with a network that reaches the attacks' servers alone, and makes the attacks.
+    /// Boots with a network that reaches only the attacks' servers, and makes the attacks.
     fn attack(&self, context: &RowContext<'_>, booted: &Booted) -> anyhow::Result<(Boot, Vec<CheckResult>)> {
         let servers = Servers::start()?;
         let sandbox = self.prepare(context, booted, Some(servers.policy()))?;
@@ -242,7 +242,7 @@ impl Session<'_> {
         let RowContext { row, scratch, output, .. } = *context;
         let policy = |_, port| match (self.args.fixed_ports, self.is_crowd) {
             (true, _) => PortPolicy::Fixed(port),
-            // Each of several has ports of its own.
+            // Parallel machines need different ports.
             (false, true) => PortPolicy::Auto,
             (false, false) => PortPolicy::FixedOrFree(port),
         };
@@ -268,7 +268,7 @@ impl Session<'_> {
         Ok(sandbox)
     }
 
-    /// A taken port needs another remedy here than `run` has.
+    /// The remedy for a port in use differs from that of `run`.
     fn explain(&self, error: &Error) -> CommandError {
         match error {
             Error::PortTaken(_) if self.args.fixed_ports => {
@@ -328,8 +328,8 @@ impl Session<'_> {
         })
     }
 
-    /// Keeps the serial log of a run that went wrong or is reported, and its end for the report. A log that cannot be
-    /// kept is no reason to keep silent about what went wrong.
+    /// Keeps the serial log of a run that failed or is reported, and its end for the report. If the log cannot be kept,
+    /// that is only a warning: the failure itself must still be reported.
     fn keep_serial_log(
         &self,
         row: &MatrixRow,

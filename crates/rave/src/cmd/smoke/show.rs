@@ -8,9 +8,9 @@ use crate::cli;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-/// Characters of an answer in a table that no terminal shows.
+/// Characters of an answer in a table that is not shown on a terminal.
 const ANSWER_WIDTH: usize = 100;
-/// What is left for an answer on the narrowest terminal.
+/// Minimum width of an answer on the narrowest terminal.
 const LEAST_WIDTH: usize = 20;
 /// Characters between two columns.
 const GAP: usize = 2;
@@ -21,7 +21,7 @@ pub(super) fn report(report: &Report, args: &cli::Smoke, settings: &Settings, ui
     } else {
         report.made.iter().for_each(|made| files(made, ui));
         let is_one = report.runs.len() == 1;
-        // Of many, a table of each would bury what failed; --report has them all.
+        // With many runs, a table for each would bury the failures; --report has them all.
         for run in report.runs.iter().filter(|run| is_one || run.counts().failed > 0) {
             one(run, args, ui);
         }
@@ -61,7 +61,7 @@ fn summary(run: &Run) -> Vec<String> {
     hardware.into_iter().cloned().chain([result, ready, took]).collect()
 }
 
-/// What the host's programs say of an artifact's files.
+/// The results of the host's programs for an artifact's files.
 fn files(made: &ArtifactChecks, ui: &Ui) {
     ui.data(&format!("the files of {}", made.format));
     ui.table(&["program", "result", "time", "what it says"], &table(&made.rows, ui.width()));
@@ -87,7 +87,7 @@ fn one(run: &Run, args: &cli::Smoke, ui: &Ui) {
         ui.data(&format!("{}: {}", row.name, row.outcome.reason().unwrap_or_default()));
     }
     if let Some(serial) = run.serial.as_ref().filter(|_| run.counts().failed > 0) {
-        // In a report it is beside the page.
+        // A report has the log beside the page.
         let file = args
             .report
             .as_ref()
@@ -97,7 +97,7 @@ fn one(run: &Run, args: &cli::Smoke, ui: &Ui) {
     }
 }
 
-/// The answer is cut to what is left of the terminal's width.
+/// Answers are truncated to the remaining width of the terminal.
 fn table(rows: &[CheckResult], terminal: Option<usize>) -> Vec<Vec<String>> {
     let mut cells: Vec<Vec<String>> = rows
         .iter()
@@ -155,12 +155,12 @@ fn again(report: &Report, args: &cli::Smoke, settings: &Settings) -> String {
     }
     let mut names: Vec<&str> = Vec::new();
     for row in failed.iter().flat_map(|run| &run.rows).filter(|row| row.outcome.is_failure()) {
-        // How the clone came to be is no attack.
+        // The row about the clone's origin is not an attack.
         if !names.contains(&row.name.as_str()) && row.name != clone::ORIGIN {
             names.push(&row.name);
         }
     }
-    // A guest that did not become ready fails no check by name.
+    // If the guest did not become ready, no check failed by name.
     if names.is_empty() {
         names.extend(args.only.iter().map(String::as_str));
     }

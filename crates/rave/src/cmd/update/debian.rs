@@ -1,4 +1,4 @@
-//! `debian.lock`, renewed from the archive.
+//! Updates `debian.lock` from the archive.
 
 use rave_image::bases::debian::lock::{FILE, Lock};
 use rave_image::bases::debian::update::{self, ChangeKind, PackageChange, UpdateRequest};
@@ -8,7 +8,7 @@ use crate::settings::Settings;
 use crate::ui::Ui;
 
 pub(super) fn run(dry_run: bool, settings: &Settings, ui: &Ui) -> anyhow::Result<()> {
-    // A lock that cannot be read is what a renewal is for.
+    // An update replaces an unreadable lock.
     let old = match Lock::read(&settings.root) {
         Ok(lock) => Some(lock),
         Err(error) => {

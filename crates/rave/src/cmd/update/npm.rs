@@ -1,4 +1,4 @@
-//! The lock of the guest's npm tools. Pinned versions in package.json stay: what they bring along is renewed.
+//! The lock of the guest's npm tools. The pinned versions in package.json stay: their dependencies are updated.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,7 +19,7 @@ const PLACE: &str = "crates/guest/assets/npm";
 const PACKAGES: &str = "package.json";
 const LOCK: &str = "package-lock.json";
 
-/// How the lock is made: without where packages were fetched from, which is each user's own choice.
+/// The command that makes the lock: without the registry's URLs, which are each user's own choice.
 const NPM: [&str; 7] = [
     "npm",
     "update",
@@ -30,7 +30,7 @@ const NPM: [&str; 7] = [
     "--no-fund",
 ];
 
-/// How many lines of npm's an error shows.
+/// How many lines of npm's output an error shows.
 const SHOWN: usize = 10;
 
 pub(super) fn run(dry_run: bool, settings: &Settings, ui: &Ui) -> anyhow::Result<()> {

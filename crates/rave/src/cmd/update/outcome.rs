@@ -1,9 +1,9 @@
-//! The line about a lock that was looked at.
+//! The summary line for a lock.
 
 use crate::ui::Ui;
 
-/// Says whether a lock was renewed, or would be.
+/// Reports whether a lock was updated, or would be.
 pub(super) fn tell(file: &str, same: bool, summary: &str, dry_run: bool, ui: &Ui) {
-    let verb = if dry_run { "would be renewed" } else { "is renewed" };
+    let verb = if dry_run { "would be updated" } else { "is updated" };
     ui.note(&if same { format!("{file}: nothing changed") } else { format!("{file} {verb}: {summary}") });
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask verify DIR --rebuild`: a verified release, built again from its own manifest and compared byte by byte.
+//! `cargo xtask verify DIR --rebuild`: rebuilds a verified release from its own manifest and compares it byte by byte.
 
 use std::fs::{self, File};
 
@@ -24,12 +24,12 @@ use crate::git::git;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-/// Folders of the rebuild, beside those of its build.
+/// Folders of the rebuild, besides those of its build.
 const RELEASE: &str = "release";
 const BUILT: &str = "built";
 const INPUTS: &str = "inputs";
 
-/// Runs the command. It ends with 0 or 1, as verifying does.
+/// Runs the command. The exit code is 0 or 1, as for verifying.
 pub fn run(args: &cli::Verify, settings: &Settings, ui: &Ui) -> Code {
     match try_run(args, settings, ui) {
         Ok(code) => code,
@@ -70,12 +70,12 @@ fn try_run(args: &cli::Verify, settings: &Settings, ui: &Ui) -> anyhow::Result<C
     Ok(Code::CheckFailed)
 }
 
-/// What hinders a rebuild is said before it begins.
+/// Reports obstacles to a rebuild before it starts.
 fn refuse(manifest: &Manifest, settings: &Settings) -> anyhow::Result<()> {
     let wrong = |what: String, remedy: String| Err(CommandError::usage(what).remedy(remedy).into());
     if let Some(why) = rebuild::refusal(manifest) {
         return wrong(
-            format!("this release is not rebuilt here: {why}"),
+            format!("this release cannot be rebuilt here: {why}"),
             "use `nix build` on its commit".into(),
         );
     }
@@ -96,7 +96,7 @@ fn refuse(manifest: &Manifest, settings: &Settings) -> anyhow::Result<()> {
         let settings = settings.for_profile(&profile.profile)?;
         if of_release::has_default_password(&settings)? != profile.default_password {
             return wrong(
-                format!("the user of {} has another password here than in the release", profile.profile),
+                format!("the user of {} has a different password here than in the release", profile.profile),
                 "set guest.password in rave.local.toml as the release had it".into(),
             );
         }
@@ -104,7 +104,7 @@ fn refuse(manifest: &Manifest, settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a file is the release's archive of inputs, by its digest.
+/// Checks that a file is the release's archive of inputs, by its digest.
 fn is_of(file: &Utf8Path, manifest: &Manifest) -> anyhow::Result<()> {
     let Some(archive) = &manifest.inputs else {
         return Err(CommandError::usage("the release has no archive of inputs")
@@ -119,7 +119,7 @@ fn is_of(file: &Utf8Path, manifest: &Manifest) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Unpacks the archive, and puts each input where the build looks for it.
+/// Unpacks the archive, and places each input where the build looks for it.
 fn fill(second: &Second, file: &Utf8Path) -> anyhow::Result<()> {
     let folder = second.room(INPUTS);
     let mut from = File::open(file).with_context(|| format!("cannot open {file}"))?;
@@ -138,7 +138,7 @@ fn fill(second: &Second, file: &Utf8Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds every profile, and makes of them what a release makes.
+/// Builds every profile, and makes the files of a release from them.
 fn build(
     args: &cli::Verify,
     settings: &Settings,
@@ -158,7 +158,7 @@ fn build(
             ..BuildOptions::new(&profile.formats)
         };
         second.build(&settings, &wanted, manifest.source_date_epoch, ui)?;
-        // Of its own, for every profile builds into the same folder.
+        // A separate folder, because every profile builds into the same one.
         let out_dir = second.room(BUILT).join(&profile.profile);
         fs::create_dir_all(second.room(BUILT))?;
         fs::rename(second.out(), &out_dir)?;
@@ -175,7 +175,7 @@ fn build(
     Ok((plan, made))
 }
 
-/// The inputs of the rebuild: those that it was given, else those that it fetched.
+/// The inputs of the rebuild: those that it was given, otherwise those that it fetched.
 fn gather(
     args: &cli::Verify,
     settings: &Settings,
@@ -197,7 +197,7 @@ fn gather(
     caches::collect(settings, Caches { builds: &cache, cargo: &cargo }, &built)
 }
 
-/// The file inside an image that differs, if it is one.
+/// The file that differs inside an image, if the difference is in an image.
 fn inside(difference: &Difference, folder: &Utf8Path, plan: &Plan) -> Option<String> {
     let What::Byte(_) = difference.what else { return None };
     let (ours, theirs) = (folder.join(&difference.name), plan.out.join(&difference.name));

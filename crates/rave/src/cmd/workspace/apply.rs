@@ -30,7 +30,7 @@ type Wish = BTreeMap<BytePath, (Change, Wanted)>;
 #[derive(Debug, Default, Serialize)]
 struct Done {
     outcomes: BTreeMap<BytePath, Outcome>,
-    /// Held back, and neither named nor agreed to.
+    /// Held back, and neither named nor confirmed.
     left: Vec<Change>,
     commit: Option<String>,
 }
@@ -80,7 +80,7 @@ fn is_taken(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Applied | Outcome::Merged)
 }
 
-/// As it is recorded.
+/// The event for the record.
 fn event(args: &cli::Apply, done: &Done) -> Event {
     let into = match (&args.output, &args.branch) {
         (Some(_), _) => "a patch".to_owned(),
@@ -92,7 +92,8 @@ fn event(args: &cli::Apply, done: &Done) -> Event {
     Event::Apply { into, taken: count(taken), left: count(left) }
 }
 
-/// Whether what runs on a build is taken: shown and asked about, or agreed to by `--yes`. Nobody there agrees to nothing.
+/// Whether changes that run on a build are taken: after a question, or with `--yes`. Without a terminal the answer is
+/// no.
 fn agrees(asked: &[Change], is_json: bool, ui: &Ui) -> bool {
     if asked.is_empty() || ui.says_yes() {
         return true;

@@ -61,7 +61,7 @@ pub(super) fn run(args: &cli::Diff, ui: &Ui) -> anyhow::Result<Code> {
     }
     workspace.tell_left(ui);
     if changes.is_empty() {
-        ui.note(&format!("{} has changed nothing that was not applied", args.name));
+        ui.note(&format!("{} has no unapplied changes", args.name));
         return Ok(Code::Ok);
     }
     if let Some(tool) = &args.tool {
@@ -82,13 +82,14 @@ pub(super) fn run(args: &cli::Diff, ui: &Ui) -> anyhow::Result<Code> {
     Ok(Code::Ok)
 }
 
-/// A path as a user types it: below the workspace.
+/// A path as typed by the user: below the workspace.
 pub(super) fn path_of(text: &str) -> BytePath {
     let text = text.trim_start_matches("./").trim_end_matches('/');
     BytePath::from(if text == "." { "" } else { text })
 }
 
-/// Two folders with what differs, for a program that compares. What runs by itself is not among it: the program may be an editor.
+/// Writes the differences into two folders for a comparison program. Files that run by themselves are left out: the
+/// program may be an editor.
 fn by_tool(
     tool: &str,
     changes: &[Change],
@@ -119,7 +120,7 @@ fn by_tool(
     drop(folders);
     match ran {
         Ok(_) => Ok(Code::Ok),
-        // diff(1) and its kind end with 1 where there are differences.
+        // diff(1) and similar programs exit with 1 if there are differences.
         Err(rave_process::Error::Failed { status, .. }) if status.shell_code() == 1 => Ok(Code::Ok),
         Err(error) => {
             Err(CommandError::of_command(Code::HostNotReady, format!("{tool} failed"), &error, 10).into())
@@ -127,7 +128,7 @@ fn by_tool(
     }
 }
 
-/// Folders in which nothing can be made or removed, as long as the value is there: what is changed in them would be lost.
+/// Folders that are read-only for the lifetime of this value: changes made in them would be lost.
 struct ReadOnly(Vec<PathBuf>);
 
 impl ReadOnly {
@@ -153,7 +154,7 @@ impl ReadOnly {
     }
 }
 
-/// Whoever made them can remove them again.
+/// Makes them writable again, so that they can be removed.
 impl Drop for ReadOnly {
     fn drop(&mut self) {
         let _ = self.set_mode(0o700);

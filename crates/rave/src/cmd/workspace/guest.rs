@@ -15,25 +15,26 @@ use crate::ui::Ui;
 
 /// SIGTERM of signal(7).
 const TERMINATE: i32 = 15;
-/// The most of what a program says on standard error that is kept, bytes.
+/// How much of a program's standard error is kept, bytes.
 const MOST_SAID: usize = 4096;
-/// What `rave-guest` ends with where it does not know its arguments: one that is older than this version.
+/// The exit code of a `rave-guest` that does not know its arguments: it is older than this version.
 const UNKNOWN_ARGUMENTS: u8 = 2;
 
-/// A sandbox that runs.
+/// A running sandbox.
 pub(super) struct SandboxGuest {
     place: Place,
     limit: Option<Duration>,
 }
 
 impl SandboxGuest {
-    /// Of a sandbox whose supervisor is there, or is started. A program that takes longer than `limit` is ended.
+    /// Connects to the sandbox; its supervisor is started if necessary. A program that takes longer than `limit` is
+    /// killed.
     pub(super) fn new(named: &Named, limit: Option<Duration>, ui: &Ui) -> anyhow::Result<Self> {
-        // It would be waited for without an end.
+        // Waiting for it would never end.
         if named.connect(ui)?.status()?.lacks_space {
             let name = &named.name;
             return Err(CommandError::host_not_ready(format!(
-                "the host's disk is full: {name} stands until there is space"
+                "the host's disk is full: {name} is paused until there is space"
             ))
             .remedy("free some; `cargo xtask prune` removes sandboxes that are stopped")
             .into());
@@ -52,7 +53,7 @@ impl Guest for SandboxGuest {
         let connection = Connection::open(&self.place).ok_or("its supervisor has ended")?;
         let request = Exec {
             command: command.to_vec(),
-            // What a profile of the guest's user prints does not belong into the stream.
+            // Keeps the output of the guest user's shell profile out of the stream.
             env: vec![("HOME".to_owned(), "/nonexistent".to_owned())],
             timeout_ms: self.limit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
             ..Exec::default()
@@ -84,7 +85,7 @@ impl Guest for SandboxGuest {
     }
 }
 
-/// The beginning of what is written to it.
+/// Keeps the beginning of what is written to it.
 struct Said(Vec<u8>);
 
 impl Write for Said {

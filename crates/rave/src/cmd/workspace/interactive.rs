@@ -13,7 +13,7 @@ use crate::ui::Ui;
 
 const HELP: &str = "y: take it, n: leave it, a: take it and the rest of the file, d: leave it and the rest of the file, q: leave it and all that follows";
 
-/// Which changes are taken, and what of them.
+/// Asks which changes to take, and which hunks of them.
 pub(super) fn ask(
     changes: Vec<Change>,
     blobs: &Blobs,
@@ -47,7 +47,7 @@ fn ask_about(change: &Change, blobs: &Blobs, ui: &Ui) -> anyhow::Result<Answer> 
     let pair = if change.status == Status::Modified { pair(change, blobs)? } else { None };
     let Some(pair) = pair.filter(|_| change.before.as_ref().is_some_and(|entry| entry.content().is_some()))
     else {
-        // It has no hunks that could be taken alone.
+        // Without lines there are no hunks to choose from.
         if change.lines.is_some() {
             ui.data(&show::hunks(change, blobs)?);
         }

@@ -17,7 +17,7 @@ use crate::cmd::sandbox::audit::{count, note};
 use crate::exit::Code;
 use crate::ui::Ui;
 
-/// How many paths are named of what was not copied.
+/// How many of the paths that were not copied are named.
 const MOST_NAMED: usize = 20;
 
 pub(super) fn run(args: &cli::Push, ui: &Ui) -> anyhow::Result<Code> {
@@ -34,7 +34,7 @@ pub(super) fn run(args: &cli::Push, ui: &Ui) -> anyhow::Result<Code> {
     Ok(if done.0.conflicts.is_empty() { Code::Ok } else { Code::CheckFailed })
 }
 
-/// How a user wants a folder to be copied.
+/// The user's options for copying a folder.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::cmd) struct How<'a> {
     pub(in crate::cmd) include: &'a [String],
@@ -42,7 +42,7 @@ pub(in crate::cmd) struct How<'a> {
     pub(in crate::cmd) force: bool,
 }
 
-/// Copies the folder of `up --workspace`; one that was copied before stays as it is.
+/// Copies the folder of `up --workspace`; a folder that was copied before is not copied again.
 pub(in crate::cmd) fn of_up(named: &Named, folder: &Utf8Path, how: How<'_>, ui: &Ui) -> anyhow::Result<()> {
     let source = whole(folder)?;
     let place = Place::new(named.place().folder());
@@ -62,7 +62,7 @@ pub(in crate::cmd) fn of_up(named: &Named, folder: &Utf8Path, how: How<'_>, ui: 
     Ok(())
 }
 
-/// A folder as the record keeps it.
+/// A folder as stored in the record.
 pub(in crate::cmd) fn whole(folder: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     let bad = |error: std::io::Error| rave_workspace::Error::BadSource {
         path: folder.to_owned(),
@@ -75,7 +75,7 @@ pub(in crate::cmd) fn whole(folder: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     Ok(whole)
 }
 
-/// What was copied, and what was known not to be.
+/// What was copied, and what was already known to be left out.
 type Done = (Pushed, BTreeMap<BytePath, String>);
 
 fn copy(named: &Named, source: Option<&Utf8Path>, how: How<'_>, ui: &Ui) -> anyhow::Result<Done> {
@@ -107,30 +107,30 @@ fn tell(named: &Named, (pushed, known): &Done, started: Instant, ui: &Ui) {
         "copied to work/{name}: {} files and folders, {size} MiB{removed}, in {time:.1} s",
         pushed.sent
     ));
-    // Each once: a push is a daily thing.
+    // Each path is reported once: pushes are frequent.
     let new = pushed.withheld.iter().filter(|(path, _)| !known.contains_key(*path));
     let secrets: Vec<String> = new.map(|(path, why)| format!("{path} ({why})")).collect();
-    list("not copied, for it looks like a secret; --include PATH copies it", &secrets, ui);
+    list("not copied because it looks like a secret; --include PATH copies it", &secrets, ui);
     if let Some(history) = &pushed.history {
         let (blobs, found) = (history.blobs, history.secrets.len());
         ui.note(&format!(
-            "its history travelled along: {blobs} files' contents, {found} of them look like secrets"
+            "its history was copied too: {blobs} file contents, {found} of which look like secrets"
         ));
         let secret = |(path, object, why): &(BytePath, String, String)| {
             format!("{path} ({why}; git show {})", object.get(..12).unwrap_or(object))
         };
         let secrets: Vec<String> = history.secrets.iter().map(secret).collect();
-        list("the sandbox can read in the history what looks like a secret", &secrets, ui);
+        list("in the history, readable for the sandbox, and looks like a secret", &secrets, ui);
     }
     let left: Vec<String> = pushed.left.iter().map(|(path, why)| format!("{path} ({why})")).collect();
     list("could not be copied", &left, ui);
     let conflicts: Vec<String> = pushed.conflicts.iter().map(ToString::to_string).collect();
     list(
-        "changed on both sides and left as the sandbox has it; apply it first, or --force overwrites it",
+        "changed on both sides and not overwritten; apply the changes first, or overwrite them with --force",
         &conflicts,
         ui,
     );
-    list("named with --include, and not there", &pushed.unused, ui);
+    list("given with --include, but missing", &pushed.unused, ui);
 }
 
 fn list(what: &str, paths: &[String], ui: &Ui) {

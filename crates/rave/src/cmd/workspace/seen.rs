@@ -1,4 +1,4 @@
-//! What a sandbox has changed, as far as it was seen.
+//! The changes made in a sandbox, as last fetched.
 
 use std::fs::File;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(in crate::cmd) struct Workspace {
 }
 
 impl Workspace {
-    /// Looks at the guest, or takes what was last seen of one that does not run.
+    /// Fetches the changes from the guest, or uses the last fetched ones if it is not running.
     pub(in crate::cmd) fn open(named: &Named, ui: &Ui) -> anyhow::Result<Self> {
         Self::open_within(named, None, ui)
     }
@@ -37,14 +37,15 @@ impl Workspace {
         let place = Place::new(named.place().folder());
         let own = own_list("quarantine.txt")?;
         let quarantine = Quarantine::new(own.as_ref().map(|(path, text)| (path.as_str(), text.as_str())))?;
-        // Before the lock, which makes a folder.
+        // Before the lock, which creates a folder.
         Record::get(&place)?;
-        // Before the lock, too: it may wait for a command that starts or restores the sandbox, and that one for this lock.
+        // Also before the lock: it may wait for a command that starts or restores the sandbox, which may wait for this
+        // lock.
         let guest = SandboxGuest::new(named, limit, ui);
         let lock = place.lock()?;
         let mut record = Record::get(&place)?;
         if apply::recover(&place, &mut record)? {
-            ui.note("an apply that was interrupted is taken up: what it had written counts as applied");
+            ui.note("resuming an interrupted apply: what it had written counts as applied");
         }
         let pull = match guest {
             Ok(guest) => rave_workspace::pull::pull(&place, &mut record, &guest)?,
@@ -53,19 +54,19 @@ impl Workspace {
                 let last = if is_stopped { Pull::find(&place)? } else { None };
                 let Some(last) = last else { return Err(error) };
                 let age = rave_sandbox::now().saturating_sub(last.when);
-                ui.note(&format!("{} does not run; this is what was seen {age} s ago", named.name));
+                ui.note(&format!("{} is not running; these are its changes as of {age} s ago", named.name));
                 last
             }
         };
         Ok(Self { place, record, pull, quarantine, _lock: lock })
     }
 
-    /// What differs.
+    /// The changes.
     pub(super) fn changes(&self, folds_case: bool) -> anyhow::Result<Vec<Change>> {
         Ok(changes(&self.record, &self.pull, &self.quarantine, &self.place.blobs(), folds_case)?)
     }
 
-    /// What could not be fetched.
+    /// Warns about files that could not be fetched.
     pub(super) fn tell_left(&self, ui: &Ui) {
         for (path, why) in self.pull.left.iter().take(20) {
             ui.warn(&format!("{path} is left out: {}", rave_workspace::escape::escaped(why.as_bytes())));
@@ -86,21 +87,21 @@ pub(super) fn own_list(name: &str) -> anyhow::Result<Option<(Utf8PathBuf, String
     }
 }
 
-/// Notes what a sandbox has changed before it stops, so that it is known while it does not run.
+/// Fetches the changes of a sandbox before it stops, so that they are known while it is stopped.
 pub(in crate::cmd) fn before_stop(named: &Named, limit: Duration, ui: &Ui) {
     let place = Place::new(named.place().folder());
     if !matches!(Record::find(&place), Ok(Some(_))) {
         return;
     }
     if let Err(error) = Workspace::open_within(named, Some(limit), ui) {
-        ui.warn(&format!("what {} has changed could not be looked at: {error}", named.name));
+        ui.warn(&format!("the changes of {} could not be fetched: {error}", named.name));
     }
 }
 
-/// How long a machine may take to power off after its workspace was last looked at, seconds.
+/// How long a machine may take to power off after its changes were last fetched, seconds.
 const POWER_OFF: u64 = 300;
 
-/// Refuses to remove a sandbox that has what was never applied.
+/// Refuses to remove a sandbox with changes that were never applied.
 pub(in crate::cmd) fn refuse_unapplied(named: &Named) -> anyhow::Result<()> {
     let place = Place::new(named.place().folder());
     let Some(record) = Record::find(&place)? else { return Ok(()) };
@@ -109,14 +110,12 @@ pub(in crate::cmd) fn refuse_unapplied(named: &Named) -> anyhow::Result<()> {
     let is_last = |pull: &Pull| ended.is_some_and(|ended| ended.as_secs() <= pull.when + POWER_OFF);
     let pull = Pull::find(&place)?.filter(is_last);
     let Some(pull) = pull else {
-        return Err(
-            refuse(named, format!("{} ran after its workspace was last looked at", named.name)).into()
-        );
+        return Err(refuse(named, format!("{} ran after its changes were last fetched", named.name)).into());
     };
     refuse_open(named, &pull, &record)
 }
 
-/// The same of one that runs.
+/// The same for a running sandbox.
 pub(in crate::cmd) fn refuse_unapplied_now(named: &Named, ui: &Ui) -> anyhow::Result<()> {
     if Record::find(&Place::new(named.place().folder()))?.is_none() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Changes as text. Everything of a guest in it is escaped.
+//! Changes as text. Everything from a guest is escaped.
 
 use std::fmt::Write as _;
 
@@ -18,7 +18,7 @@ const HEAD: Style = AnsiColor::Cyan.on_default();
 const FILE: Style = Style::new().bold();
 const HELD: Style = AnsiColor::Yellow.on_default().bold();
 
-/// One line for each change, those that are held back below the others.
+/// One line per change; changes that are held back follow the others.
 pub(super) fn stat(changes: &[Change]) -> String {
     let mut text = String::new();
     let width =
@@ -57,7 +57,7 @@ fn line(change: &Change, width: usize) -> String {
     format!(" {} {path:width$} {counts}{why}\n", letter(change.status))
 }
 
-/// The letters of `git diff --name-status`; a mode has none there.
+/// The letters of `git diff --name-status`, which has none for a changed mode.
 fn letter(status: Status) -> char {
     match status {
         Status::Added => 'A',
@@ -68,12 +68,12 @@ fn letter(status: Status) -> char {
     }
 }
 
-/// A change with its head.
+/// A change with its header.
 pub(super) fn whole(change: &Change, blobs: &Blobs) -> std::io::Result<String> {
     Ok(head(change) + &hunks(change, blobs)?)
 }
 
-/// The lines that differ.
+/// The changed lines.
 pub(super) fn hunks(change: &Change, blobs: &Blobs) -> std::io::Result<String> {
     let Some(pair) = pair(change, blobs)? else {
         return Ok("  not text, or too long to be shown\n".to_owned());
@@ -117,7 +117,7 @@ pub(super) fn hunk(texts: &Texts<'_>, hunk: &Hunk) -> String {
     text
 }
 
-/// A change for programs, with its lines.
+/// A change as JSON, with its lines.
 pub(super) fn value(change: &Change, blobs: &Blobs) -> anyhow::Result<Value> {
     let mut value = serde_json::to_value(change)?;
     let Some(pair) = pair(change, blobs)? else { return Ok(value) };

@@ -1,5 +1,5 @@
-//! `cargo xtask trust`: whether a workspace's `.rave.toml` counts. It does while it is, byte for byte, the one that its user has
-//! looked at: a project that was cloned or a change that came out of a sandbox asks for nothing by itself.
+//! `cargo xtask trust`: whether a workspace's `.rave.toml` takes effect. It does as long as it is byte for byte the
+//! file that the user has reviewed: a cloned project, or a change from a sandbox, has no effect by itself.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read as _};
@@ -20,7 +20,7 @@ use crate::exit::Code;
 use crate::settings;
 use crate::ui::Ui;
 
-/// What is kept of a folder in the state folder, in a file of its own.
+/// What the state folder stores about a trusted folder, in a separate file.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Trusted {
     folder: Utf8PathBuf,
@@ -37,7 +37,7 @@ pub(super) fn run(args: &cli::Trust, ui: &Ui) -> anyhow::Result<Code> {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        ui.note(&format!("{} counts for nothing now", folder.join(WORKSPACE_FILE)));
+        ui.note(&format!("{} is no longer trusted", folder.join(WORKSPACE_FILE)));
         return Ok(Code::Ok);
     }
     let file = folder.join(WORKSPACE_FILE);
@@ -47,7 +47,7 @@ pub(super) fn run(args: &cli::Trust, ui: &Ui) -> anyhow::Result<Code> {
     settings_of(&bytes).map_err(|why| CommandError::usage(format!("{file}: {why}")))?;
     ui.data(&plain(&String::from_utf8_lossy(&bytes)));
     keep(&note, &Trusted { folder, sha256: Digest::of(&bytes) })?;
-    ui.note(&format!("{file} counts as it is now; it only narrows what your own configuration gives"));
+    ui.note(&format!("{file} is trusted as it is now; it only narrows your own configuration"));
     Ok(Code::Ok)
 }
 
@@ -58,7 +58,7 @@ fn keep(note: &Utf8Path, trusted: &Trusted) -> anyhow::Result<()> {
     Ok(Replace::new(note).mode(0o600).write(serde_json::to_vec_pretty(trusted)?)?)
 }
 
-/// What the workspace's file says, if it counts; a line says why it does not.
+/// The settings of the workspace's file if it is trusted; otherwise a line says why they are ignored.
 pub(in crate::cmd) fn trusted(folder: &Utf8Path, state_dir: &Utf8Path, ui: &Ui) -> Option<WorkspaceSettings> {
     look(folder, state_dir).unwrap_or_else(|why| {
         ui.warn(&format!("{} is ignored: {why}", folder.join(WORKSPACE_FILE)));
@@ -66,7 +66,7 @@ pub(in crate::cmd) fn trusted(folder: &Utf8Path, state_dir: &Utf8Path, ui: &Ui) 
     })
 }
 
-/// What the file says; nothing if there is none, and why it does not count.
+/// The file's settings; none if it does not exist; an error that says why it is ignored.
 fn look(folder: &Utf8Path, state_dir: &Utf8Path) -> Result<Option<WorkspaceSettings>, String> {
     let Some(bytes) = read(&folder.join(WORKSPACE_FILE))? else { return Ok(None) };
     let known: Option<Trusted> =
@@ -75,13 +75,14 @@ fn look(folder: &Utf8Path, state_dir: &Utf8Path) -> Result<Option<WorkspaceSetti
     match known {
         Some(known) if known == now => settings_of(&bytes).map(Some),
         Some(_) => {
-            Err(format!("it has changed since you trusted it; look at it, then: cargo xtask trust {folder}"))
+            Err(format!("it has changed since you trusted it; review it, then: cargo xtask trust {folder}"))
         }
-        None => Err(format!("look at it, then: cargo xtask trust {folder}")),
+        None => Err(format!("review it, then: cargo xtask trust {folder}")),
     }
 }
 
-/// The bytes of the file; nothing if there is none. A link is not followed: what it leads to is not the workspace's.
+/// The bytes of the file; none if it does not exist. Links are not followed: their target is outside the workspace's
+/// control.
 fn read(file: &Utf8Path) -> Result<Option<Vec<u8>>, String> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(file);
@@ -100,7 +101,7 @@ fn read(file: &Utf8Path) -> Result<Option<Vec<u8>>, String> {
     Ok(Some(bytes))
 }
 
-/// What the bytes say, or the first thing that is wrong with them, escaped.
+/// The parsed settings, or the first error in them, escaped.
 fn settings_of(bytes: &[u8]) -> Result<WorkspaceSettings, String> {
     let text = str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
     workspace(WORKSPACE_FILE, text).map_err(|errors| {
@@ -109,7 +110,7 @@ fn settings_of(bytes: &[u8]) -> Result<WorkspaceSettings, String> {
     })
 }
 
-/// Where it is kept: a name that any folder has and no two share.
+/// The file that stores it: its name is unique to the folder.
 fn note(state_dir: &Utf8Path, folder: &Utf8Path) -> Utf8PathBuf {
     state_dir.join("trusted").join(format!("{}.json", String::from(Digest::of(folder.as_str().as_bytes()))))
 }
@@ -142,7 +143,7 @@ mod tests {
         assert!(why.contains(&format!("cargo xtask trust {folder}")), "{why}");
         trust(&folder, &state);
         assert!(look(&folder, &state).unwrap().is_some());
-        // As `apply` would leave it.
+        // As `apply` would write it.
         fs::write(&file, format!("{NARROW}allow = [\"evil.example\"]\n")).unwrap();
         assert!(look(&folder, &state).unwrap_err().contains("has changed"));
         fs::write(&file, NARROW).unwrap();

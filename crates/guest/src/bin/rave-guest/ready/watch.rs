@@ -43,6 +43,13 @@ fn implied(rest: &mut Vec<GuestStage>, one_runs: bool) -> Vec<StageReport> {
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// The reciprocal of the largest share of time that queries may take: where processes are expensive, there are fewer.
 const ASK_SHARE: u32 = 20;
+/// The longest pause between two questions: after one that timed out, a service that fails must still be noticed soon.
+const ASK_AT_LEAST_EVERY: Duration = Duration::from_secs(10);
+
+/// The pause after a question that took `cost`.
+fn pause(cost: Duration) -> Duration {
+    (cost * ASK_SHARE).clamp(ASK_EVERY, ASK_AT_LEAST_EVERY)
+}
 
 /// How long the driver and DHCP may take once the network is managed, in milliseconds: a few seconds, but half of the
 /// time so far on a machine that booted slowly (emulated, on a busy host).
@@ -91,7 +98,7 @@ impl<'a> Watch<'a> {
         if rest.is_empty() {
             return seen;
         }
-        if self.asked.is_none_or(|asked| asked.elapsed() >= (self.cost * ASK_SHARE).max(ASK_EVERY)) {
+        if self.asked.is_none_or(|asked| asked.elapsed() >= pause(self.cost)) {
             self.ask(&rest);
         }
         seen.extend(rest.into_iter().map(|stage| self.by_unit(stage)));
@@ -191,6 +198,13 @@ mod tests {
             [GuestStage::Tools, GuestStage::Setup]
         );
         assert_eq!(rest, [GuestStage::Network, GuestStage::Gateway]);
+    }
+
+    #[test]
+    fn a_slow_question_is_asked_less_often_and_never_keeps_a_failure_back_for_long() {
+        assert_eq!(pause(Duration::from_millis(10)), Duration::from_secs(1));
+        assert_eq!(pause(Duration::from_millis(200)), Duration::from_secs(4));
+        assert_eq!(pause(Duration::from_secs(20)), Duration::from_secs(10));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! apt behind a proxy that looks into TLS, and an archive of three packages.
+//! apt behind a proxy that intercepts TLS, and an archive of three packages.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use rave_testing::tls::{Authority, Behind, Proxy};
 use super::*;
 use crate::stage_cache::StageCache;
 
-/// No such host is looked up: the proxy answers for it.
+/// This host is never resolved: the proxy answers for it.
 const HOST: &str = "archive.test";
 
 /// An archive without a signature, in the layout of sources.list(5) for a single folder.
@@ -49,7 +49,7 @@ fn archive(folder: &Utf8Path) {
     fs::write(folder.join("Release"), release).unwrap();
 }
 
-/// A network that is left by a proxy alone, and the cache of a build in it.
+/// A network whose only way out is a proxy, and the cache of a build in it.
 struct Corporation {
     _folder: tempfile::TempDir,
     path: Utf8PathBuf,
@@ -69,7 +69,7 @@ impl Corporation {
         Self { _folder: folder, path, proxy }
     }
 
-    /// The names of what is fetched for a guest that asks for one package.
+    /// The names of the packages fetched for a guest that requests one package.
     fn fetch(&self, variables: &[(&str, &Utf8Path)]) -> Result<Vec<String>, Error> {
         let (cache, logs) = (self.path.join("cache"), self.path.join("logs"));
         for folder in [&cache, &logs] {

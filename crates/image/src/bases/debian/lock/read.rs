@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::types::{Lock, LockError, LockedPackage, MARK, Release, VERSION};
 use crate::bases::debian::date;
 
-/// One line, its words read.
+/// One parsed line.
 pub(super) enum Line {
     Mark,
     Suite(String),
@@ -15,7 +15,7 @@ pub(super) enum Line {
     Package(LockedPackage, BTreeSet<String>),
 }
 
-/// Reads each line by itself.
+/// Parses each line by itself.
 pub(super) fn lines(text: &str) -> Result<Vec<Line>, LockError> {
     let meaningful = text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     meaningful
@@ -49,14 +49,15 @@ fn line(line: &str) -> Result<Line, String> {
     }
 }
 
-/// Names go to command lines and into file names: nothing in them may be taken for something else.
+/// Names end up on command lines and in file names: their characters are restricted so that they cannot be
+/// misinterpreted.
 fn word(what: &str, text: &str) -> Result<String, String> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-._".contains(&byte);
     let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
     if starts_well && text.bytes().all(plain) {
         Ok(text.into())
     } else {
-        Err(format!("{text:?} is no {what}"))
+        Err(format!("{text:?} is not a {what}"))
     }
 }
 

@@ -49,7 +49,7 @@ fn what_does_not_fit_together_is_refused_with_the_reason() {
     );
     assert!(refused("amd64", "arm64").starts_with("line 8: \"arm64\""));
     assert!(refused("668-1", "../668").contains("is not a version"));
-    assert!(refused("package less", "package -o").contains("is no package"));
+    assert!(refused("package less", "package -o").contains("is not a package"));
     assert!(refused("161408", "-1").contains("is not a size"));
 }
 

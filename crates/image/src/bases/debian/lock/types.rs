@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 
-/// The first word and the version of the file's shape.
+/// The first word and the version of the file format.
 pub(super) const MARK: &str = "rave-debian-lock";
 pub(super) const VERSION: &str = "1";
 
-/// A package of the archive, exactly.
+/// An exact package of the archive.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LockedPackage {
     /// Its name.
@@ -32,7 +32,7 @@ pub struct Release {
     pub codename: String,
     /// Its `Date`, in seconds since 1970.
     pub date: u64,
-    /// SHA-256 of the `InRelease` file, signature and all.
+    /// SHA-256 of the `InRelease` file, including its signature.
     pub sha256: Digest,
 }
 
@@ -43,17 +43,17 @@ pub struct Lock {
     pub suite: String,
     /// The indexes that the packages were taken from, sorted by code name; at least one.
     pub releases: Vec<Release>,
-    /// The packages that each profile asks for.
+    /// The packages that each profile requests.
     pub profiles: BTreeMap<String, BTreeSet<String>>,
     /// Every package that any profile needs, by name, with the profiles that need it.
     pub packages: BTreeMap<String, (LockedPackage, BTreeSet<String>)>,
 }
 
-/// Why a text is no lock.
+/// Why a text is not a valid lock.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {detail}")]
 pub struct LockError {
-    /// Counted from 1; the one after the last where something is missing.
+    /// Counted from 1; the line after the last one if something is missing.
     pub line: usize,
     /// What is wrong there.
     pub detail: String,

@@ -19,7 +19,7 @@ fn errors(events: &[NixEvent]) -> Vec<&str> {
     events.iter().filter_map(of).collect()
 }
 
-/// Lines as nix 2.26.3 printed them, of a build, a failed one and one that does not evaluate.
+/// Lines printed by nix 2.26.3 for a build, a failed build and a failed evaluation.
 const RECORDED: &str = include_str!("recorded.txt");
 
 #[test]
@@ -72,7 +72,7 @@ fn errors_in_plain_words_are_errors() {
     assert_eq!(errors(&read(&[r#"@nix {"action":"msg","level":0,"msg":"error: a"}}"#])), ["error: a"]);
 }
 
-/// A whole line, a damaged one, or anything.
+/// A complete line, a damaged one, or arbitrary text.
 fn line() -> impl Strategy<Value = String> {
     let recorded: Vec<&str> = RECORDED.lines().collect();
     let whole = proptest::sample::select(recorded).prop_map(str::to_owned);
@@ -99,7 +99,7 @@ fn line() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// Whatever comes around it, a whole error is told, in full.
+    /// A complete error is always reported in full, whatever surrounds it.
     #[test]
     fn no_order_of_lines_loses_an_error(before in prop::collection::vec(line(), 0..12), after in prop::collection::vec(line(), 0..12)) {
         let error = r#"@nix {"action":"msg","column":null,"file":null,"level":0,"line":null,"msg":"\u001b[31;1merror:\u001b[0m THE ONE","raw_msg":"THE ONE"}"#;
@@ -108,7 +108,7 @@ proptest! {
         prop_assert!(errors(&events).contains(&"error: THE ONE"), "{:?}", events);
     }
 
-    /// A cut error is reported with all that was there of its text.
+    /// A truncated error is reported with all of its available text.
     #[test]
     fn a_cut_never_hides_an_error(at in 80_usize..130, after in prop::collection::vec(line(), 0..4)) {
         let error = r#"@nix {"action":"msg","column":null,"file":null,"level":0,"line":null,"msg":"error: a text that goes on and on, and on","raw_msg":"a"}"#;

@@ -1,4 +1,4 @@
-//! Who does the second build.
+//! The user who runs the second build.
 
 use std::env;
 use std::fs;
@@ -9,9 +9,9 @@ use rave_process::Cmd;
 /// Subordinate ids that a user needs to unpack a Debian system: mmdebstrap(1), MODES, unshare.
 const IDS: u64 = 65_536;
 
-/// Who builds, and with which toolchain.
+/// The user who builds, and the toolchain.
 pub(super) struct Builder {
-    /// What runs a command as that user; empty for ours.
+    /// The command prefix that switches to that user; empty for the current user.
     pub(super) before: Vec<String>,
     /// The home to set.
     pub(super) home: Utf8PathBuf,
@@ -38,7 +38,8 @@ impl Builder {
     }
 }
 
-/// Another user where this one is root and there is one who can build; else this one. Also says which and why.
+/// A different user if this one is root and another one can build; otherwise this user. Also returns a line that says
+/// which and why.
 pub(super) fn choose(home: &Utf8Path) -> (Builder, String) {
     if !rustix::process::geteuid().is_root() {
         return (
@@ -60,7 +61,7 @@ pub(super) fn choose(home: &Utf8Path) -> (Builder, String) {
     (same(home), why.into())
 }
 
-/// In a home of its own, with the same toolchain.
+/// The current user with a separate home and the same toolchain.
 pub(super) fn same(home: &Utf8Path) -> Builder {
     let ours = env::home_dir().and_then(|home| Utf8PathBuf::from_path_buf(home).ok()).unwrap_or_default();
     let folder =
@@ -78,7 +79,7 @@ pub(super) fn same(home: &Utf8Path) -> Builder {
     }
 }
 
-/// With that user's own home and toolchain.
+/// A different user, with that user's own home and toolchain.
 fn of(account: Account) -> Builder {
     let ids = [format!("--reuid={}", account.uid), format!("--regid={}", account.gid)];
     let before = ["setpriv".to_owned()].into_iter().chain(ids).chain(["--init-groups".to_owned()]).collect();
@@ -101,7 +102,7 @@ fn of(account: Account) -> Builder {
     }
 }
 
-/// What the user's compiler says of itself.
+/// The version that the user's compiler reports.
 fn version(before: &[String], variables: &[(String, String)]) -> Option<String> {
     let words: Vec<String> = before.iter().cloned().chain(["rustc", "-vV"].map(String::from)).collect();
     let mut command = Cmd::new(&words[0]).args(&words[1..]).current_dir("/");

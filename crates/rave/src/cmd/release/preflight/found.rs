@@ -1,12 +1,12 @@
-//! What a check of the preflight says.
+//! The result of a preflight check.
 
-/// What was found, or what does not hold and what to do.
+/// What was found, or the problem and its remedy.
 pub(super) type Found = Result<Fact, (String, String)>;
 
 /// What was found.
 pub(super) enum Fact {
     Holds(String),
-    /// It could not be looked at here, and why.
+    /// The check could not be made here, and why.
     NotTried(String),
 }
 

@@ -30,8 +30,8 @@ pub(super) fn of_crates(root: &Utf8Path) -> Found {
     }
 }
 
-/// Looks at the last build of each profile. The bills of materials are looked at again when they are written: a package
-/// that is denied ends the release.
+/// Checks the last build of each profile. The bills of materials are checked again when they are written: a denied
+/// package stops the release.
 pub(super) fn of_guests(settings: &Settings, profiles: &[ReleaseProfile]) -> Found {
     let denied = &settings.spec.spec.release.denied_licences;
     let suite = settings.spec.spec.debian.suite.to_string();

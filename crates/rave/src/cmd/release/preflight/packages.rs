@@ -1,4 +1,4 @@
-//! Whether the packages of the lock are available, before hours go into a release.
+//! Whether the packages of the lock are available, checked before hours are spent on a release.
 
 use rave_image::bases::debian::NetworkAccess;
 use rave_image::bases::debian::availability::{AvailabilityRequest, availability};
@@ -11,7 +11,7 @@ use crate::build;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-/// How many missing ones are named.
+/// How many missing packages are named.
 const NAMED: usize = 5;
 
 pub(super) fn packages(args: &Order<'_>, settings: &Settings, profiles: &[ReleaseProfile], ui: &Ui) -> Found {
@@ -31,8 +31,8 @@ pub(super) fn packages(args: &Order<'_>, settings: &Settings, profiles: &[Releas
         network: if offline { NetworkAccess::Off } else { NetworkAccess::Allowed },
     };
     let found = availability(&request, &ui.sink()).map_err(|error| {
-        let remedy = error.remedy().unwrap_or_else(|| "look at the network, then try again".into());
-        (format!("the archive cannot be asked: {error}"), remedy)
+        let remedy = error.remedy().unwrap_or_else(|| "check the network, then try again".into());
+        (format!("the archive cannot be queried: {error}"), remedy)
     })?;
     let total = found.cached + found.in_archive + found.missing.len();
     if found.missing.is_empty() {
@@ -46,7 +46,7 @@ pub(super) fn packages(args: &Order<'_>, settings: &Settings, profiles: &[Releas
     if offline {
         return wrong(
             format!(
-                "{} of {total} are not cached, and --offline asks nobody: {examples}{more}",
+                "{} of {total} are not cached, and --offline allows no download: {examples}{more}",
                 found.missing.len()
             ),
             "leave out --offline, or build the profiles once with the network",
