@@ -116,7 +116,7 @@ const REFUSED_HERE: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_HERE: &[c_long] = &[];
 
-/// Reported as missing, so that programs fall back to an older way: io_uring can connect without `connect`, and the
+/// Reported as missing, so that programs fall back to an older way: `io_uring` can connect without `connect`, and the
 /// arguments of `clone3` are in memory, which filters cannot see.
 const UNKNOWN: &[c_long] =
     &[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register, libc::SYS_clone3];
