@@ -81,7 +81,10 @@ fn a_project_goes_in_and_an_agents_work_comes_back() {
     sandbox.place.share_templates();
     let mut up = sandbox.place.xtask(&["up", NAME, "--base", "debian", "--no-build", "--json", "--out"]);
     up.arg(shared_out(HEADLESS)).arg("--workspace").arg(sandbox.project());
-    finish(&up).expect_code(0).expect_said("deploy/server.key (private key)").expect_said(".env (variables");
+    finish(&up)
+        .expect_code(0)
+        .expect_said("deploy/server.key (private key)")
+        .expect_said(".env (environment variables");
     assert_eq!(sandbox.exec("git status --porcelain; git log --format=%s"), "As it was pushed\n");
     assert_eq!(
         sandbox.exec("cat notes.txt; ls -A"),

@@ -69,7 +69,7 @@ fn a_qcow2_that_was_cut_is_refused() {
             refusal.contains("it is damaged or truncated") || refusal.contains("it is truncated"),
             "{refusal}"
         );
-        assert!(place.problems(&qcow2).contains("cut"));
+        assert!(place.problems(&qcow2).contains("truncated"));
     }
 }
 
@@ -151,7 +151,7 @@ fn a_descriptor_alone_is_converted_with_its_extents_or_refused() {
             .unwrap();
         let extent = place.image(extent);
         cut(&extent, length(&extent) - 4096);
-        assert!(place.refusal(&vmdk).contains("cut"), "{kind}");
+        assert!(place.refusal(&vmdk).contains("truncated"), "{kind}");
         fs::remove_file(&extent).unwrap();
         let refusal = place.refusal(&vmdk);
         assert!(refusal.contains(extent.file_name().unwrap()) && refusal.contains("missing"), "{refusal}");
