@@ -45,6 +45,14 @@ const OF_PROTOCOL: [&str; 15] = [
     "upgrade",
 ];
 
+/// The same at the end of a name that is written as one word.
+const JOINED: [&str; 7] = ["accesskey", "apikey", "authkey", "password", "secret", "secretkey", "token"];
+
+/// Whether gateways read two field names as the same (RFC 3875, section 4.1.18).
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    one.replace('_', "-").eq_ignore_ascii_case(&other.replace('_', "-"))
+}
+
 /// Whether a field carries a credential, by its name. CGI gateways read an underscore as a hyphen (RFC 3875, 4.1.18).
 pub(crate) fn is_one(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('_', "-");
@@ -52,7 +60,8 @@ pub(crate) fn is_one(name: &str) -> bool {
         return false;
     }
     let is_session = name.ends_with("session-id");
-    is_session || name.rsplit('-').next().is_some_and(|last| LAST_WORDS.contains(&last))
+    let is_joined = JOINED.iter().any(|word| name.ends_with(word));
+    is_session || is_joined || name.rsplit('-').next().is_some_and(|last| LAST_WORDS.contains(&last))
 }
 
 /// Whether a secret may be put into a field.
@@ -126,6 +135,9 @@ mod tests {
             "X-Session-Id",
             "npm-otp",
             "X-Registry-Auth",
+            "X-AuthToken",
+            "X_UserPassword",
+            "DOLAPIKEY",
         ] {
             assert!(is_one(name), "{name}");
         }

@@ -21,8 +21,6 @@ const THREADS: usize = 32;
 const WAITING: usize = 256;
 /// How long an idle thread stays alive.
 const IDLE: Duration = Duration::from_secs(20);
-/// How many addresses of a name are checked.
-const RESOLVED: usize = 64;
 /// How many addresses of a name are tried, and the timeout of each.
 const ADDRESSES: usize = 4;
 const CONNECT: Duration = Duration::from_secs(10);
@@ -191,13 +189,14 @@ pub(crate) fn connect(wish: &Wish, outbound: &Outbound) -> Result<TcpStream, Dia
         Destination::Name(name) => (outbound.resolve)(name, wish.port),
         Destination::Address(address) => Ok(vec![SocketAddr::new(*address, wish.port)]),
     };
-    let mut found = found.unwrap_or_default();
-    found.truncate(RESOLVED);
+    let found = found.unwrap_or_default();
     let own = own::addresses();
     let by_address = matches!(wish.to, Destination::Address(_));
     let closed = |candidate: &SocketAddr| closed(candidate.ip(), wish.private, by_address, own.as_ref());
     let (open, shut): (Vec<_>, Vec<_>) = found.into_iter().partition(|candidate| closed(candidate).is_none());
-    if open.is_empty()
+    let proxy = outbound.proxies.of_connection(&wish.to, wish.port);
+    // A proxy resolves the name again, and may choose any of its addresses.
+    if (open.is_empty() || proxy.is_some())
         && let Some(candidate) = shut.first()
         && let Some(purpose) = closed(candidate)
     {
@@ -205,7 +204,7 @@ pub(crate) fn connect(wish: &Wish, outbound: &Outbound) -> Result<TcpStream, Dia
     }
     // Addresses of the host itself or of its own networks are reached without a proxy.
     let is_near = open.iter().any(|candidate| special::of(candidate.ip()).is_some());
-    match outbound.proxies.of_connection(&wish.to, wish.port).filter(|_| !is_near) {
+    match proxy.filter(|_| !is_near) {
         Some(_) if open.is_empty() && !wish.is_named => Err(DialError::Unnamed),
         Some(proxy) => {
             let stream = proxy.connect(&wish.to.to_string(), wish.port).map_err(DialError::Proxy)?;

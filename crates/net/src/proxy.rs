@@ -146,14 +146,19 @@ impl Direct {
 impl Proxy {
     /// Parses a URL.
     fn of(url: &str) -> Self {
-        let url = ProxyUrl::of(url);
-        let place = url.host_and_port().filter(|_| url.scheme.eq_ignore_ascii_case("http"));
+        let text = url.trim();
+        let url = ProxyUrl::of(text);
+        // A `/`, `?` or `#` in a password ends the authority too early: what precedes it may be a part of the password.
+        let is_torn = url.user.is_none() && text.contains('@');
+        let is_http = url.scheme.eq_ignore_ascii_case("http") && !is_torn;
+        let place = url.host_and_port().filter(|_| is_http);
+        let shown = if is_torn { "(a password that is not percent-encoded)" } else { url.place };
         let basic = |user: &str| {
             let user = if user.contains(':') { user.to_owned() } else { format!("{user}:") };
             format!("Basic {}", Base64::encode_string(&percent_decoded(&user)))
         };
         Self {
-            shown: format!("{}://{}", url.scheme, url.place),
+            shown: format!("{}://{shown}", url.scheme),
             place: place.map(|(host, port)| (host.to_owned(), port.unwrap_or(80))),
             authorization: url.user.map(basic),
         }
@@ -239,7 +244,7 @@ fn percent_decoded(text: &str) -> Vec<u8> {
     let mut rest = text.as_bytes();
     let mut decoded = Vec::new();
     while let [byte, after @ ..] = rest {
-        let digits = after.get(..2).filter(|_| *byte == b'%');
+        let digits = after.get(..2).filter(|two| *byte == b'%' && two.iter().all(u8::is_ascii_hexdigit));
         let code = digits.and_then(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok());
         decoded.push(code.unwrap_or(*byte));
         rest = if code.is_some() { &after[2..] } else { after };
@@ -305,6 +310,14 @@ mod tests {
         assert_eq!(proxy.place, Some(("proxy.example".into(), 3128)));
         assert_eq!(proxy.authorization, Some(format!("Basic {}", Base64::encode_string(b"me:p@ss"))));
         assert_eq!(format!("{proxy:?}"), "http://proxy.example:3128");
+        for torn in
+            ["http://me:S3cr/et@p.example:3128", "http://me:S3cr#et@p.example", "me:S3cr?et@p.example"]
+        {
+            let proxy = Proxy::of(torn);
+            let why = proxy.connect("a.example", 443).unwrap_err();
+            assert!(!why.contains("S3cr") && why.contains("not percent-encoded"), "{why}");
+            assert!(!format!("{proxy:?}").contains("S3cr"), "{proxy:?}");
+        }
         let place = |url: &str| Proxy::of(url).place;
         assert_eq!(place("[2001:db8::1]:8080"), Some(("2001:db8::1".into(), 8080)));
         assert_eq!(place("HTTP://p.example"), Some(("p.example".into(), 80)));
@@ -318,5 +331,6 @@ mod tests {
     fn half_a_code_stays_as_it_is() {
         assert_eq!(percent_decoded("%4"), b"%4");
         assert_eq!(percent_decoded("a%zz%20"), b"a%zz ");
+        assert_eq!(percent_decoded("a%+1"), b"a%+1");
     }
 }

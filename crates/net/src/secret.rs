@@ -155,11 +155,12 @@ impl OfHost {
         let mut filled = Filled { fields: Vec::new(), used: Vec::new() };
         let mut replaced: Vec<&str> = Vec::new();
         for (name, value) in &head.fields {
-            if name.eq_ignore_ascii_case("accept-encoding") {
+            if credential::is_same(name, "accept-encoding") {
                 continue;
             }
             let own = || self.0.iter().filter(|held| held.secret.header.eq_ignore_ascii_case(name));
-            if own().next().is_none() && !credential::is_one(name) {
+            let is_like_own = self.0.iter().any(|held| credential::is_same(&held.secret.header, name));
+            if !is_like_own && !credential::is_one(name) {
                 filled.fields.push((name, (*value).to_owned()));
                 continue;
             }

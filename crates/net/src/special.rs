@@ -87,14 +87,20 @@ const V6: &[Entry6] = &[
     ([0xff00, 0, 0, 0], 8, closed("multicast")),
 ];
 
-/// AWS's metadata service.
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+/// Metadata services of AWS (of instances, and of pods in EKS), Google, Oracle and Scaleway, by their documentation.
+const METADATA_V6: [Ipv6Addr; 5] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
+];
 
 fn of_v6(address: Ipv6Addr) -> Option<Special> {
     if address.is_loopback() {
         return Some(private("the host's loopback"));
     }
-    if address == METADATA_V6 {
+    if METADATA_V6.contains(&address) {
         return Some(closed("a cloud's metadata service"));
     }
     if let Some(inner) = embedded(address) {
@@ -192,7 +198,9 @@ mod tests {
 
     #[test]
     fn metadata_can_not_be_meant_by_a_name() {
-        for address in ["169.254.169.254", "fd00:ec2::254", "::ffff:169.254.169.254", "100.100.100.200"] {
+        for address in
+            ["169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "::ffff:169.254.169.254", "100.100.100.200"]
+        {
             assert!(!of(address.parse().unwrap()).unwrap().can_be_meant, "{address}");
         }
         assert!(of("10.0.0.1".parse().unwrap()).unwrap().can_be_meant);

@@ -70,7 +70,11 @@ impl Site {
 
     /// A network whose host has proxies.
     pub(crate) fn behind(proxies: Proxies, policy: Policy, names: Names) -> (Self, Guest) {
-        let outbound = Outbound { resolve: resolver(names), proxies };
+        Self::with(Outbound { resolve: resolver(names), proxies }, policy)
+    }
+
+    /// A network with another way out.
+    pub(crate) fn with(outbound: Outbound, policy: Policy) -> (Self, Guest) {
         Self::made(Arc::new(Nobody), policy, outbound, vec![], (Trust::OfHost, None, vec![]))
     }
 

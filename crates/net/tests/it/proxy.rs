@@ -1,11 +1,12 @@
 //! Connections through the host's own proxy.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use rave_net::{Mode, Proxies};
+use rave_net::{Mode, Outbound, Proxies, Resolve};
 
 use crate::guest::{Guest, Outcome};
 use crate::hosts::{Names, Site, echo, policy, server};
@@ -98,6 +99,20 @@ fn the_proxy_is_no_way_to_a_private_network() {
     let denial = site.network.log().denials.pop().unwrap();
     assert_eq!(denial.allow.as_deref(), Some("unknown.example"));
     assert!(denial.rule.contains("only asks its proxy for what a rule names"), "{}", denial.rule);
+    assert!(told.try_recv().is_err());
+}
+
+#[test]
+fn a_name_with_a_private_address_beside_a_public_one_is_not_left_to_the_proxy() {
+    let (address, told) = proxy("HTTP/1.1 200 OK\r\n\r\n");
+    let resolve: Resolve = Arc::new(|_, port| {
+        Ok(["93.184.215.14", "10.0.0.7"].map(|ip| (ip.parse::<IpAddr>().unwrap(), port).into()).into())
+    });
+    let outbound = Outbound { resolve, proxies: proxies(address, "") };
+    let (site, mut guest) = Site::with(outbound, policy(Mode::Open, &[], &[]));
+    let mixed = guest.address("mixed.example");
+    assert_eq!(guest.connect(mixed, 443), Outcome::Refused);
+    assert!(site.denial().rule.starts_with("its address 10.0.0.7 is "));
     assert!(told.try_recv().is_err());
 }
 
