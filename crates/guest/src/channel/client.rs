@@ -35,11 +35,17 @@ struct Shared {
     ended: AtomicBool,
 }
 
+/// The largest number of frames that wait for a stream's reader: each byte of both windows may come in a frame of its own.
+/// The windows do not count empty output and credit.
+const MOST_WAITING: u32 = 2 * WINDOW + 64;
+
 #[derive(Debug)]
 struct Entry {
     to: Sender<Frame>,
     /// The number of bytes of output that the guest may still send.
     credit: u32,
+    /// The number of frames that the stream's reader has not taken.
+    waiting: Arc<AtomicU32>,
 }
 
 /// A guest that is held.
@@ -68,6 +74,8 @@ impl From<io::Error> for HoldError {
 pub struct Stream {
     sender: StreamSender,
     frames: Receiver<Frame>,
+    /// As in [`Entry`].
+    waiting: Arc<AtomicU32>,
     has_ended: bool,
 }
 
@@ -116,10 +124,11 @@ impl Client {
         if self.has_ended() {
             return Err(io::ErrorKind::NotConnected.into());
         }
-        streams.insert(stream, Entry { to, credit: WINDOW });
+        let waiting = Arc::new(AtomicU32::new(0));
+        streams.insert(stream, Entry { to, credit: WINDOW, waiting: Arc::clone(&waiting) });
         drop(streams);
         let sender = StreamSender { shared: Arc::clone(&self.shared), stream };
-        let opened = Stream { sender, frames, has_ended: false };
+        let opened = Stream { sender, frames, waiting, has_ended: false };
         let mut pieces = request.chunks(MAX_PAYLOAD).peekable();
         while let Some(piece) = pieces.next() {
             let kind = if pieces.peek().is_some() { Kind::RequestPart } else { Kind::Request };
@@ -136,6 +145,10 @@ impl Client {
         let mut answer = None;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                // A guest that never stops sending would otherwise be waited for.
+                return Err(io::ErrorKind::TimedOut.into());
+            }
             let frame = stream.next_within(left)?;
             match frame.kind {
                 Kind::Answer => answer = Some(frame.payload),
@@ -159,7 +172,7 @@ impl Client {
         if self.has_ended() {
             return Err(io::Error::from(io::ErrorKind::NotConnected).into());
         }
-        streams.insert(stream, Entry { to, credit: 0 });
+        streams.insert(stream, Entry { to, credit: 0, waiting: Arc::default() });
         drop(streams);
         let mut writer = lock(&self.shared.writer);
         let request = Frame::new(Kind::Request, stream, self.shared.nonce, to_json(&Request::Hold));
@@ -248,9 +261,17 @@ fn read(shared: &Shared, mut socket: UnixStream, mut decoder: Decoder) {
 fn hand_out(shared: &Shared, mut frame: Frame) {
     let mut streams = lock(&shared.streams);
     let Some(entry) = streams.get_mut(&frame.stream) else { return };
-    if matches!(frame.kind, Kind::Stdout | Kind::Stderr) {
-        let length = u32::try_from(frame.payload.len()).unwrap_or(u32::MAX);
-        if let Some(left) = entry.credit.checked_sub(length) {
+    let length = u32::try_from(frame.payload.len()).unwrap_or(u32::MAX);
+    let cost = match frame.kind {
+        Kind::Stdout | Kind::Stderr | Kind::Answer => length,
+        Kind::InputCredit if length == 4 => 0,
+        Kind::Ended => 0,
+        // A guest sends no other.
+        _ => return,
+    };
+    if frame.kind != Kind::Ended {
+        let waiting = entry.waiting.fetch_add(1, Ordering::Relaxed);
+        if let Some(left) = entry.credit.checked_sub(cost).filter(|_| waiting < MOST_WAITING) {
             entry.credit = left;
         } else {
             let ended = Ended::failed("the guest sent more than it had credit for");
@@ -265,19 +286,31 @@ fn hand_out(shared: &Shared, mut frame: Frame) {
 }
 
 impl Stream {
+    /// Notes that a frame was taken.
+    fn took(&mut self, frame: &Frame) {
+        if frame.kind == Kind::Ended {
+            self.has_ended = true;
+        } else {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// The next frame of the guest; nothing once the connection has ended. The last one is [`Kind::Ended`].
     #[expect(clippy::should_implement_trait, reason = "as the decoder's")]
     pub fn next(&mut self) -> Option<Frame> {
-        let frame = self.frames.recv().ok();
-        self.has_ended |= frame.as_ref().is_none_or(|frame| frame.kind == Kind::Ended);
-        frame
+        let Ok(frame) = self.frames.recv() else {
+            self.has_ended = true;
+            return None;
+        };
+        self.took(&frame);
+        Some(frame)
     }
 
     /// The same with a timeout.
     pub fn next_within(&mut self, limit: Duration) -> io::Result<Frame> {
         match self.frames.recv_timeout(limit) {
             Ok(frame) => {
-                self.has_ended |= frame.kind == Kind::Ended;
+                self.took(&frame);
                 Ok(frame)
             }
             Err(RecvTimeoutError::Timeout) => Err(io::ErrorKind::TimedOut.into()),

@@ -93,19 +93,20 @@ fn a_host_that_sends_more_than_its_credit_loses_the_program_alone() {
     assert_eq!(channel.shell("echo on").text(), "on\n");
 }
 
-/// The host does not trust the guest: if it sends without credit, its stream is closed.
-#[test]
-fn a_guest_that_sends_more_than_its_credit_loses_the_stream() {
+/// The end of a stream whose guest sends frames that nobody takes.
+fn end_of_flood(kind: Kind, payload: &[u8], count: u32) -> Ended {
     let (host, guest) = std::os::unix::net::UnixStream::pair().unwrap();
+    let (sent, is_sent) = std::sync::mpsc::channel();
+    let payload = payload.to_vec();
     let evil = std::thread::spawn(move || {
         let mut decoder = Decoder::default();
         let mut buffer = [0; 16_384];
         loop {
-            let count = (&guest).read(&mut buffer).unwrap();
-            if count == 0 {
+            let read = (&guest).read(&mut buffer).unwrap();
+            if read == 0 {
                 return;
             }
-            decoder.push(&buffer[..count]);
+            decoder.push(&buffer[..read]);
             while let Some(frame) = decoder.next() {
                 match frame.kind {
                     Kind::Hello => {
@@ -115,10 +116,12 @@ fn a_guest_that_sends_more_than_its_credit_loses_the_stream() {
                             .unwrap();
                     }
                     Kind::Request => {
-                        for _ in 0..=WINDOW / 16_384 {
-                            let flood = Frame::new(Kind::Stdout, frame.stream, frame.nonce, vec![0; 16_384]);
-                            (&guest).write_all(&flood.to_bytes()).unwrap();
-                        }
+                        let one = Frame::new(kind, frame.stream, frame.nonce, payload.clone()).to_bytes();
+                        (0..count).for_each(|_| (&guest).write_all(&one).unwrap());
+                        let last = to_json(&Ended { code: Some(0), ..Ended::default() });
+                        let last = Frame::new(Kind::Ended, frame.stream, frame.nonce, last);
+                        (&guest).write_all(&last.to_bytes()).unwrap();
+                        sent.send(()).unwrap();
                     }
                     _ => {}
                 }
@@ -127,11 +130,29 @@ fn a_guest_that_sends_more_than_its_credit_loses_the_stream() {
     });
     let (client, _) = Client::begin(host, 3, LIMIT).unwrap();
     let mut stream = client.open(&to_json(&Request::Exec(Exec::default()))).unwrap();
+    is_sent.recv_timeout(LIMIT).unwrap();
     let last = std::iter::from_fn(|| stream.next()).find(|frame| frame.kind == Kind::Ended).unwrap();
-    let ended: Ended = parse(&last.payload).unwrap();
-    assert!(ended.error.unwrap().contains("credit"));
     client.close();
     evil.join().unwrap();
+    parse(&last.payload).unwrap()
+}
+
+/// The host does not trust the guest: if it sends without credit, its stream is closed. Nothing that it sends uses up the
+/// host's memory.
+#[test]
+fn a_guest_that_sends_more_than_its_credit_loses_the_stream() {
+    let whole = vec![0; 16_384];
+    let pieces = WINDOW / 16_384;
+    for (kind, payload, permitted, too_many) in [
+        (Kind::Stdout, &whole[..], pieces, pieces + 1),
+        (Kind::Answer, &whole[..], pieces, pieces + 1),
+        (Kind::Stdout, &[], 1000, 2 * WINDOW + 65),
+        (Kind::InputCredit, &[0; 4], 1000, 2 * WINDOW + 65),
+    ] {
+        assert_eq!(end_of_flood(kind, payload, permitted).error, None, "{kind:?}");
+        let why = end_of_flood(kind, payload, too_many).error.unwrap_or_default();
+        assert!(why.contains("credit"), "{kind:?}: {why}");
+    }
 }
 
 #[test]
