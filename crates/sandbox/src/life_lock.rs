@@ -44,6 +44,12 @@ impl LifeLock {
 }
 
 impl LifeLock {
+    /// Whether a process holds the lock of a folder that no sandbox has any more.
+    pub(crate) fn is_held(path: &camino::Utf8Path) -> bool {
+        let tried = File::open(path).map(|file| file.try_lock());
+        matches!(tried, Ok(Err(TryLockError::WouldBlock)))
+    }
+
     /// Takes the lock if no process holds it.
     pub(crate) fn try_take(place: &Place) -> Result<Option<Self>, Error> {
         let path = place.lock();

@@ -10,7 +10,7 @@ use rave_net::Log;
 
 use crate::error::Error;
 use crate::file_system::refuse_of_many;
-use crate::files::private_dir;
+use crate::files::{private_dir, remove_all};
 use crate::life_lock::LifeLock;
 use crate::limits::Limits;
 use crate::name::SandboxName;
@@ -197,7 +197,7 @@ impl Store {
         let gone = self.root.join(format!("{REMOVED}{}-{}", place.name(), std::process::id()));
         fs::rename(place.folder(), &gone).map_err(|e| Error::io("remove", place.folder(), e))?;
         self.keep_audit(&gone)?;
-        fs::remove_dir_all(&gone).map_err(|e| Error::io("remove", &gone, e))
+        remove_all(&gone)
     }
 
     /// Moves the audit record out of a folder that is being removed.
@@ -215,8 +215,8 @@ impl Store {
         let Ok(entries) = self.root.read_dir_utf8() else { return };
         for entry in entries.flatten() {
             if entry.file_name().starts_with(REMOVED) {
-                // If a slower remover is still using the folder, it will finish.
-                if self.keep_audit(entry.path()).is_ok() {
+                // The remover's lock moved with the folder, and is released after the record was kept.
+                if !LifeLock::is_held(&entry.path().join("lock")) && self.keep_audit(entry.path()).is_ok() {
                     let _ = fs::remove_dir_all(entry.path());
                 }
             } else if entry.file_name().starts_with(PASSING) {
@@ -283,6 +283,20 @@ mod tests {
         let name: SandboxName = "half".parse().unwrap();
         assert!(store.find(&name).unwrap().is_none());
         drop(store.claim(&name, &mut || ()).unwrap());
+        assert!(!left.exists());
+    }
+
+    #[test]
+    fn what_a_remover_still_uses_is_not_removed_by_another() {
+        let (_folder, store) = store();
+        let left = store.root().join(".removed-demo-1");
+        fs::create_dir_all(&left).unwrap();
+        let lock = File::create(left.join("lock")).unwrap();
+        lock.lock().unwrap();
+        store.sweep();
+        assert!(left.exists());
+        drop(lock);
+        store.sweep();
         assert!(!left.exists());
     }
 

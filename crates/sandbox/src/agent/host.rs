@@ -68,7 +68,8 @@ impl Agent {
     fn lines(&self, file: &Path) -> String {
         let cmd = Cmd::new("ssh-keygen").args(["-F", &self.host, "-f"]).arg(file.as_os_str()).timeout(LOOK);
         // It fails if the file has no line for the host.
-        cmd.output().map(|output| output.text()).unwrap_or_default()
+        // Its last line must not run into the next file's first.
+        cmd.output().map(|output| output.text() + "\n").unwrap_or_default()
     }
 }
 

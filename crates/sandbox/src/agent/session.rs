@@ -24,11 +24,19 @@ pub(crate) trait OfUser {
     fn knows(&mut self, host_key: &[u8]) -> Result<bool, String>;
 }
 
+/// A server that has proved its identity in a session.
+#[derive(Debug)]
+struct Bound {
+    /// The identifier of the SSH session (RFC 4253, section 7.2).
+    session: Vec<u8>,
+    host_key: Vec<u8>,
+}
+
 /// One connection of the guest to the agent.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
-    /// The SSH session that it serves, once the server has proved its identity.
-    bound: Option<Vec<u8>>,
+    /// Once the server has proved its identity.
+    bound: Option<Bound>,
 }
 
 /// The answer, and what to record about it.
@@ -90,7 +98,7 @@ impl Session {
                 "your agent does not accept the server's proof: OpenSSH's agent does since 8.9".into()
             );
         }
-        self.bound = Some(session.to_vec());
+        self.bound = Some(Bound { session: session.to_vec(), host_key: host_key.to_vec() });
         Ok(vec![SUCCESS])
     }
 
@@ -115,7 +123,10 @@ impl Session {
             .bound
             .as_ref()
             .ok_or("its client does not report the server it connects to: OpenSSH's client does since 8.9")?;
-        if login(data, key).as_ref() != Some(&bound.as_slice()) {
+        let is_bound = login(data, key).is_some_and(|login| {
+            login.session == bound.session && login.host_key.is_none_or(|named| named == bound.host_key)
+        });
+        if !is_bound {
             return Err("the data to sign is not a login at that server".into());
         }
         let answer = user.ask(message)?;
@@ -143,8 +154,15 @@ fn identities(key: &[u8], user: &mut dyn OfUser) -> Result<Vec<u8>, String> {
     })
 }
 
-/// The SSH session that the data logs in to with this key; `None` for other data.
-fn login<'a>(data: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
+/// What a request for a signature logs in to.
+struct Login<'a> {
+    session: &'a [u8],
+    /// The server's key, where its software asks the client to name it (`publickey-hostbound-v00@openssh.com`).
+    host_key: Option<&'a [u8]>,
+}
+
+/// The login with this key that the data is; `None` for other data.
+fn login<'a>(data: &'a [u8], key: &[u8]) -> Option<Login<'a>> {
     let mut reader = Reader(data);
     let session = reader.string()?;
     if reader.byte()? != USERAUTH {
@@ -153,11 +171,9 @@ fn login<'a>(data: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     let (_user, service, method) = (reader.string()?, reader.string()?, reader.string()?);
     let has_signature = reader.byte()? == 1;
     let (_algorithm, blob) = (reader.string()?, reader.string()?);
-    if method == METHODS[1] {
-        reader.string()?;
-    }
+    let host_key = if method == METHODS[1] { Some(reader.string()?) } else { None };
     let is_login = service == b"ssh-connection" && METHODS.contains(&method) && has_signature;
-    (is_login && blob == key && reader.0.is_empty()).then_some(session)
+    (is_login && blob == key && reader.0.is_empty()).then_some(Login { session, host_key })
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::exec;
 use super::shared::{Shared, StopWish};
 use crate::control::{ANSWER, Answer, EndKind, Order, read_line, write_line};
@@ -14,14 +16,23 @@ use crate::network::Change;
 
 /// The maximum number of connections. The commands of one user use fewer.
 const MOST: usize = 256;
+/// The number of files that may be open: a guest may have 448 connections, of which 256 are opened with four files each.
+const FILES: u64 = 4096;
+/// The pause after an accept(2) that failed, since the cause, such as too many open files, persists.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How much longer than the grace period an end may take.
 const END: Duration = Duration::from_secs(30);
 
 /// Serves in threads until the process ends.
 pub(super) fn start(listener: UnixListener, shared: Arc<Shared>) -> io::Result<()> {
+    raise_limit();
     let open = Arc::new(AtomicUsize::new(0));
     thread::Builder::new().name("control".into()).spawn(move || {
-        for stream in listener.incoming().flatten() {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else {
+                thread::sleep(PAUSE);
+                continue;
+            };
             if open.load(Ordering::Relaxed) >= MOST {
                 continue; // closed, which the client notices
             }
@@ -37,6 +48,16 @@ pub(super) fn start(listener: UnixListener, shared: Arc<Shared>) -> io::Result<(
         }
     })?;
     Ok(())
+}
+
+/// Raises the limit of open files (getrlimit(2)): the connections of a guest must leave some for the user's commands.
+fn raise_limit() {
+    let files = getrlimit(Resource::Nofile);
+    let wanted = files.maximum.map_or(FILES, |most| most.min(FILES));
+    if files.current.is_some_and(|now| now < wanted) {
+        // Without it only a guest that opens every connection it can is in the way.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..files });
+    }
 }
 
 /// Provides the guest with the results of a change; a guest that is still booting gets them with its first session.

@@ -116,7 +116,11 @@ fn claim(
         CommandError::usage(format!("there is a sandbox {name} already"))
             .remedy(format!("use another name, or remove it first: cargo xtask rm {name}"))
     };
-    for name in asked {
+    // Locked in one order, so that two commands never wait for each other.
+    let mut asked: Vec<&SandboxName> = asked.iter().collect();
+    asked.sort();
+    for name in &asked {
+        let name = *name;
         if *name == named.name || claimed.iter().any(|(other, _)| other == name) {
             return Err(taken(name).into());
         }

@@ -49,25 +49,26 @@ impl TryFrom<Value> for KeySource {
 }
 
 impl KeySource {
-    /// Reads the secret, without surrounding white space; the error says why that failed.
+    /// Reads the secret, without surrounding white space. The error says why that failed. The guest gets it, so it contains
+    /// nothing that the user wrote, which may be the secret in the wrong place.
     pub(super) fn read(&self) -> Result<String, String> {
         let text = match self {
             Self::Environment(name) => {
-                std::env::var(name).map_err(|_| format!("the variable {name} is not set"))?
+                std::env::var(name).map_err(|_| "its variable is not set".to_owned())?
             }
             Self::File(path) => {
-                let about = path.metadata().map_err(|error| format!("{path}: {error}"))?;
+                let about = path.metadata().map_err(|error| format!("its file: {error}"))?;
                 if about.permissions().mode() & 0o077 != 0 {
-                    return Err(format!("others may read {path}; chmod 600 {path}"));
+                    return Err("others may read its file: chmod 600 it".into());
                 }
-                std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?
+                std::fs::read_to_string(path).map_err(|error| format!("its file: {error}"))?
             }
             Self::Command(words) => {
                 let (program, arguments) = words.split_first().ok_or("the command is empty")?;
                 let home = std::env::home_dir().unwrap_or_else(|| "/".into());
                 let cmd = Cmd::new(program).args(arguments).current_dir(home).timeout(LIMIT);
                 // The output is the key, so it must not be part of the error.
-                cmd.output().map_err(|_| format!("{program} did not print the key"))?.text()
+                cmd.output().map_err(|_| "its command did not print it".to_owned())?.text()
             }
         };
         Ok(text.trim().to_owned())

@@ -84,11 +84,12 @@ pub(super) fn start(args: &cli::Start, ui: &Ui) -> anyhow::Result<Code> {
         let named = Named::new(name)?;
         let place = named.place();
         let lock = named.lock(ui)?;
+        agent_key::keep(&place, args.ssh_agent.as_ref())?;
+        let turn = turn(&named.store, ui)?;
+        // After the wait: others have started meanwhile.
         if look(&place).qemu.is_none() {
             limits::check(&named.store)?;
         }
-        agent_key::keep(&place, args.ssh_agent.as_ref())?;
-        let turn = turn(&named.store, ui)?;
         let connection = attend(&place, &supervisor(&named.name, accel)?, &lock)?;
         drop(lock);
         let probe = super::supervise::probe(&Qemu::find(Arch::X86_64)?, &settings::state_dir()?, accel)?;

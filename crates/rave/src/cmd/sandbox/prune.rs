@@ -1,6 +1,6 @@
 //! `cargo xtask prune`: removes stopped sandboxes.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rave_sandbox::look::{State, look};
 use rave_sandbox::{Place, SandboxName, Store, now};
@@ -21,6 +21,7 @@ struct Stopped {
     name: SandboxName,
     disk: u64,
     unused: Option<Duration>,
+    written: Option<SystemTime>,
 }
 
 pub(super) fn run(args: &cli::Prune, yes: bool, ui: &Ui) -> anyhow::Result<Code> {
@@ -70,11 +71,16 @@ fn sandboxes(args: &cli::Prune, yes: bool, store: &Store, ui: &Ui) -> anyhow::Re
         return Err(CommandError::usage("nothing was removed").remedy("confirm, or give --yes").into());
     }
     for one in &stopped {
-        let lock = store.lock(&one.name, &mut || tell_wait(&one.name, ui))?;
+        let lock = match store.lock(&one.name, &mut || tell_wait(&one.name, ui)) {
+            // It was removed while the question was open.
+            Err(rave_sandbox::Error::Unknown { .. }) => continue,
+            lock => lock?,
+        };
         let place = store.place(&one.name);
         let named = Named { store: store.clone(), name: one.name.clone() };
         // It may have been used while the question was open.
-        if look(&place).state.runs() || seen::refuse_unapplied(&named).is_err() {
+        let was_used = look(&place).state.runs() || last_written(&place) != one.written;
+        if was_used || seen::refuse_unapplied(&named).is_err() {
             ui.note(&format!("{} was used meanwhile and is kept", one.name));
             continue;
         }
@@ -104,6 +110,7 @@ fn stopped(store: &Store, older_than: Option<Duration>, ui: &Ui) -> anyhow::Resu
                 name: named.name,
                 disk: look.disk.saturating_add(look.saved_memory),
                 unused,
+                written: last_written(&place),
             }),
             Err(error) => ui.note(&format!("{} stays: {error}", named.name)),
         }
@@ -111,9 +118,13 @@ fn stopped(store: &Store, older_than: Option<Duration>, ui: &Ui) -> anyhow::Resu
     Ok(stopped)
 }
 
+/// When its disk was last written.
+fn last_written(place: &Place) -> Option<SystemTime> {
+    std::fs::metadata(place.layers().active().ok()?).ok()?.modified().ok()
+}
+
 /// How long its disk has not been written.
 fn unused(place: &Place) -> Option<Duration> {
-    let written = std::fs::metadata(place.layers().active().ok()?).ok()?.modified().ok()?;
-    let written = written.duration_since(std::time::UNIX_EPOCH).ok()?;
+    let written = last_written(place)?.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(Duration::from_secs(now().saturating_sub(written.as_secs())))
 }

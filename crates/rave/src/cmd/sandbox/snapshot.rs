@@ -7,7 +7,7 @@ use rave_audit::Event;
 use rave_sandbox::control::Origin;
 use rave_sandbox::snapshot::{self, Label, Snapshot};
 use rave_sandbox::start::attend;
-use rave_sandbox::{Error, now};
+use rave_sandbox::{Error, now, ssh_agent};
 use rave_vm::accel::Accelerator;
 use rave_vm::moment::Saved;
 use rave_vm::terminal_text::plain;
@@ -112,6 +112,9 @@ pub(super) fn restore(args: &cli::Restore, ui: &Ui) -> anyhow::Result<Code> {
     snapshot::check(&place, &label)?;
     let connection = connect(&named, &lock)?;
     let ran = connection.is_some();
+    if !ran {
+        limits::check(&named.store)?;
+    }
     if !args.force {
         if ran { seen::refuse_unapplied_now(&named, ui)? } else { seen::refuse_unapplied(&named)? }
     }
@@ -125,6 +128,8 @@ pub(super) fn restore(args: &cli::Restore, ui: &Ui) -> anyhow::Result<Code> {
     if ran {
         end(attend(&place, &supervisor(&named.name, None)?, &lock)?, Duration::ZERO)?;
     }
+    // A key of the user's agent is only forwarded until the sandbox stops.
+    ssh_agent::keep(&place, None)?;
     let saved = restoring.commit(&lock)?;
     drop(workspace);
     record(&named, "restored", &label, ui);

@@ -104,6 +104,10 @@ pub(in crate::cmd) fn bring_up(
     }
     agent_key::keep(&place, args.ssh_agent.as_ref())?;
     let turn = turn(&store, ui)?;
+    // Others have started during the wait.
+    if look(&place).qemu.is_none() {
+        limits::check(&store)?;
+    }
     let connection = attend(&place, &supervisor(&name, settings.accel)?, &lock)?;
     drop(lock);
     let status = wait_started(&place, connection, turn, deadline(probe.accelerator()), ui)?;

@@ -75,6 +75,13 @@ fn login_of(session: &[u8], service: &str, key: &[u8]) -> Vec<u8> {
     [&string(session)[..], &[USERAUTH], &parts.concat(), &string(b"ssh-ed25519"), &string(key)].concat()
 }
 
+/// The same, with the server's key in it.
+fn login_at(server: &[u8], session: &[u8], key: &[u8]) -> Vec<u8> {
+    let parts =
+        [string(b"git"), string(b"ssh-connection"), string(METHODS[1]), vec![1], string(b"ssh-ed25519")];
+    [&string(session)[..], &[USERAUTH], &parts.concat(), &string(key), &string(server)].concat()
+}
+
 fn bind(host_key: &[u8], session: &[u8], signature: &[u8], forwards: u8) -> Vec<u8> {
     let parts = [string(SESSION_BIND), string(host_key), string(session), signature.to_vec()];
     [&[EXTENSION][..], &parts.concat(), &[forwards]].concat()
@@ -118,12 +125,15 @@ fn one_key_is_listed_and_signs_logins_at_its_host_alone() {
     assert_eq!(bound, Answer { message: vec![SUCCESS], done: Done::Nothing });
     let signed = session.answer(&key, &login, &mut agent);
     assert!(signed.message[0] == SIGNED && signed.done == Done::Signed, "{signed:?}");
+    let signed = session.answer(&key, &sign(&key, &login_at(&server, b"session-1", &key)), &mut agent);
+    assert!(signed.done == Done::Signed, "{signed:?}");
 
     for (message, why) in [
         (sign(&other, &login_of(b"session-1", "ssh-connection", &other)), "another key"),
         (sign(&key, &login_of(b"session-2", "ssh-connection", &key)), "not a login"),
         (sign(&key, &login_of(b"session-1", "other-service", &key)), "not a login"),
         (sign(&key, &login_of(b"session-1", "ssh-connection", &other)), "not a login"),
+        (sign(&key, &login_at(&stranger, b"session-1", &key)), "not a login"),
         (sign(&key, b"a commit, or a file"), "not a login"),
         (bind(&server, b"session-1", &good, 0), "further"),
         (vec![19], "are permitted"),
@@ -152,6 +162,13 @@ fn a_revoked_key_is_not_known_and_without_an_agent_nothing_is() {
     text += &Base64::encode_string(&server);
     std::fs::write(&known, text).unwrap();
     assert_eq!(host.agent(known.clone()).knows(&server), Ok(false));
+    // Nor if the line is the last of a file that another file follows.
+    let system = host.folder.path().join("system_known_hosts");
+    std::fs::write(&system, format!("git.example ssh-ed25519 {}\n", Base64::encode_string(&server))).unwrap();
+    std::fs::write(&known, format!("@revoked git.example ssh-ed25519 {}\n", Base64::encode_string(&server)))
+        .unwrap();
+    let both = vec![known.clone(), system];
+    assert_eq!(Agent::new(host.socket(), both, "git.example").knows(&server), Ok(false));
     let mut none = Agent::new(host.folder.path().join("nobody"), vec![known], "git.example");
     let answer = Session::default().answer(&server, &[REQUEST_IDENTITIES], &mut none);
     assert!(matches!(answer.done, Done::Refused(why) if why.contains("does not answer")));
