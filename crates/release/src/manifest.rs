@@ -22,6 +22,15 @@ pub const LIMIT: u64 = 4 << 20;
 /// Maximum number of files in a release.
 const MAX_FILES: usize = 5000;
 
+/// Maximum number of profiles in a release.
+const MAX_PROFILES: usize = 100;
+
+/// Whether a word can be printed, and be part of a file name.
+fn is_plain(word: &str) -> bool {
+    (1..=100).contains(&word.len())
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -146,6 +155,17 @@ impl Manifest {
     fn check(&self) -> Result<(), String> {
         if self.name != crate::names::PRODUCT {
             return Err(format!("it describes {:?}, not {}", self.name, crate::names::PRODUCT));
+        }
+        if self.profiles.len() > MAX_PROFILES {
+            return Err(format!(
+                "it has {} profiles, at most {MAX_PROFILES} are allowed",
+                self.profiles.len()
+            ));
+        }
+        let words = self.profiles.iter().flat_map(|profile| [&profile.profile, &profile.arch]);
+        let mut words = words.chain(self.bills().map(|bill| &bill.kind)).chain([&self.commit]);
+        if let Some(word) = words.find(|word| !is_plain(word)) {
+            return Err(format!("{word:?} contains characters other than letters, digits and ._-"));
         }
         let mut names = BTreeSet::new();
         for name in self.listed() {

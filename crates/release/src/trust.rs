@@ -35,6 +35,38 @@ struct Stored {
     latest: i64,
 }
 
+impl Stored {
+    fn read(path: &Utf8Path) -> Result<Self, Error> {
+        let stored: Self = match fs::read(path) {
+            Ok(bytes) => strict_json::parse(&bytes, LIMIT).map_err(|error| Error::damaged(path, error))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Self { schema: SCHEMA, ..Self::default() }
+            }
+            Err(error) => return Err(Error::io("read", path, error)),
+        };
+        if stored.schema != SCHEMA {
+            let detail = format!("its schema is {}, this version reads {SCHEMA}", stored.schema);
+            return Err(Error::damaged(path, detail));
+        }
+        Ok(stored)
+    }
+
+    /// Adds what another process saved, which it accepted earlier.
+    fn join(&mut self, other: Self) {
+        let merge = |own: &mut Vec<String>, earlier: Vec<String>| {
+            let new: Vec<String> = own.drain(..).filter(|one| !earlier.contains(one)).collect();
+            *own = [earlier, new].concat();
+        };
+        merge(&mut self.pinned, other.pinned);
+        merge(&mut self.statements, other.statements);
+        for (key, serial) in other.serials {
+            let own = self.serials.entry(key).or_default();
+            *own = serial.max(*own);
+        }
+        self.latest = self.latest.max(other.latest);
+    }
+}
+
 /// The state that persists between calls.
 #[derive(Debug, Clone)]
 pub struct TrustStore {
@@ -47,19 +79,7 @@ impl TrustStore {
     /// The store of a state folder; empty if it does not exist yet.
     pub fn open(state_dir: &Utf8Path) -> Result<Self, Error> {
         let path = state_dir.join(FILE);
-        let stored = match fs::read(&path) {
-            Ok(bytes) => {
-                strict_json::parse::<Stored>(&bytes, LIMIT).map_err(|error| Error::damaged(&path, error))?
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Stored { schema: SCHEMA, ..Stored::default() }
-            }
-            Err(error) => return Err(Error::io("read", &path, error)),
-        };
-        if stored.schema != SCHEMA {
-            let detail = format!("its schema is {}, this version reads {SCHEMA}", stored.schema);
-            return Err(Error::damaged(&path, detail));
-        }
+        let stored = Stored::read(&path)?;
         Ok(Self { path, stored, is_changed: false })
     }
 
@@ -101,7 +121,7 @@ impl TrustStore {
         }
     }
 
-    /// Writes changes atomically.
+    /// Writes changes atomically, together with those that another process has saved since this store was opened.
     pub fn save(&mut self) -> Result<(), Error> {
         if !self.is_changed {
             return Ok(());
@@ -109,6 +129,10 @@ impl TrustStore {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder).at("create", folder)?;
         }
+        let path = self.path.with_extension("lock");
+        let lock = fs::File::create(&path).at("create", &path)?;
+        lock.lock().at("lock", &path)?;
+        self.stored.join(Stored::read(&self.path)?);
         let text =
             serde_json::to_vec_pretty(&self.stored).map_err(|error| Error::damaged(&self.path, error))?;
         Replace::new(&self.path).write(text).at("write", &self.path)?;

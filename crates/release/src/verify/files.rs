@@ -5,7 +5,7 @@ use std::io::Read as _;
 
 use rave_image::digest::{Digest, Hasher};
 
-use super::roles::{Expected, Size, expected};
+use super::roles::{Expected, PATCH_LIMIT, Size, expected};
 use super::{Check, FileRow, Found, Role, known, read_error};
 use crate::manifest::{Manifest, ReleaseFile};
 use crate::parts::CHUNK;
@@ -31,7 +31,8 @@ impl Check<'_> {
         for path in found.keys().filter(|path| !list.contains_key(path) && !own.contains(path)) {
             self.problems.add(path.as_str(), "it is not in SHA256SUMS");
         }
-        let total = list.keys().filter_map(|path| found.get(path)).sum();
+        let sizes = list.keys().filter_map(|path| found.get(path));
+        let total = sizes.fold(0_u64, |sum, size| sum.saturating_add(*size));
         let mut done = 0;
         let mut wholes = Wholes::new(manifest);
         let mut rows = Vec::new();
@@ -88,6 +89,10 @@ impl Check<'_> {
             }
             Size::AtMost(limit) if is_described && size > limit => {
                 return Err(format!("it has {size} bytes, at most {limit} are allowed"));
+            }
+            // Without a manifest no size is known: nothing but artifacts is larger, and those are in the manifest.
+            _ if !is_described && size > PATCH_LIMIT => {
+                return Err(format!("it has {size} bytes, at most {PATCH_LIMIT} are allowed"));
             }
             _ => {}
         }

@@ -156,6 +156,8 @@ fn what_the_list_or_the_manifest_may_not_say_is_refused_though_it_is_signed() {
     assert!(manifest("\"schema\": 1", "\"schema\": 2").contains("its schema is 2"));
     assert!(manifest("\"schema\": 1", "\"schema\": \"1\"").contains("it has no schema"));
     assert!(manifest("\"version\": \"1.2.0\"", "\"version\": 12").contains("invalid type"));
+    let escaped = manifest("\"profile\": \"headless\"", "\"profile\": \"\\u001b[2Jheadless\"");
+    assert!(escaped.contains("characters other than letters") && !escaped.contains('\u{1b}'), "{escaped}");
     assert!(manifest("\"profiles\": [", "\"more\": 1, \"profiles\": [").contains("unknown field"));
     let deep = format!("\"profiles\": {}[", "[".repeat(10_000));
     assert!(manifest("\"profiles\": [", &deep).contains("recursion limit"));
@@ -253,6 +255,15 @@ fn who_signed_it_must_be_trusted_and_still_be() {
     // And back to before a release that was already seen.
     verify_by(&release, vec![fixture.signer()], &state, NOW);
     assert_eq!(TrustStore::open(&state).unwrap().latest(), NOW);
+    // What two processes learn at the same time is all kept.
+    let (mut one, mut other) = (TrustStore::open(&state).unwrap(), TrustStore::open(&state).unwrap());
+    one.saw(NOW + 2);
+    other.saw(NOW + 1);
+    other.pin(&line).unwrap();
+    one.save().unwrap();
+    other.save().unwrap();
+    let both = TrustStore::open(&state).unwrap();
+    assert_eq!((both.latest(), both.pinned().unwrap().len()), (NOW + 2, 1));
 
     // A truncated signature.
     let text = fs::read_to_string(release.join("SHA256SUMS.sig")).unwrap();
