@@ -6,7 +6,12 @@
 mod derivations;
 mod fill;
 mod own_store;
+mod outputs;
+mod payload;
+mod references;
 mod replacements;
+mod system;
+mod table;
 
 use std::collections::BTreeSet;
 use std::env;
@@ -75,6 +80,12 @@ pub(super) fn run(
     scratch: &Utf8Path,
     log: &Utf8Path,
 ) -> anyhow::Result<Built> {
+    if env::var_os("XTASK_NIXOS_SYSTEM").is_some() {
+        let attributes: Vec<String> = env::var("XTASK_NIXOS_SYSTEM")?.split_whitespace().map(str::to_owned).collect();
+        let system = system::build(checkout, nixpkgs, scratch, log, &attributes)?;
+        eprintln!("{:?}", system.outputs);
+        return Ok(Built { built: system.built, filled: system.filled });
+    }
     let store = OwnStore::new(scratch, log)?;
     let file = checkout.join("default.nix");
     let attributes = FORMATS.map(|format| format!("{format}-{PROFILE}"));
