@@ -44,6 +44,12 @@ pub enum Error {
         /// What it has.
         detail: String,
     },
+    /// An image whose packages are not those that its base names.
+    #[error("{profile} was built in a store of tests, from a payload: it may not be released")]
+    Payload {
+        /// The profile.
+        profile: String,
+    },
     /// Two builds did not make the same bytes.
     #[error("the second build of {profile} differs: {detail}")]
     NotReproducible {
@@ -188,6 +194,9 @@ impl Error {
             }
             Self::Key { remedy, .. } => Some((*remedy).to_owned()),
             Self::Occupied { .. } => Some("choose another folder with --out, or move this one away".into()),
+            Self::Payload { .. } => {
+                Some("`cargo xtask image --base nixos --rebuild` where nix has the packages of nixpkgs".into())
+            }
             Self::NotReproducible { .. } => {
                 Some("`cargo xtask image --check-reproducible` shows where two builds differ".into())
             }

@@ -66,7 +66,13 @@ pub struct NixosOrigin {
     pub nix_version: String,
     /// What was built, one for each artifact and in the same order.
     pub outputs: Vec<NixOutput>,
+    /// It was built for tests, in a store that is marked by [`PAYLOAD_MARK`]: never to be released.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub payload: bool,
 }
+
+/// What lies in the folder of a store whose packages are not those of nixpkgs.
+pub const PAYLOAD_MARK: &str = "rave-payload";
 
 /// A store path that artifacts lie in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +104,11 @@ impl Origin {
             Self::Debian(debian) => Some(debian),
             Self::Nixos(_) => None,
         }
+    }
+
+    /// Whether it may only be tested.
+    pub fn is_payload(&self) -> bool {
+        self.nixos().is_some_and(|nixos| nixos.payload)
     }
 
     /// Of the NixOS base, where it is.

@@ -44,7 +44,7 @@ pub(crate) struct Fixture {
     /// Removes the folder with the fixture that made it.
     _folder: Option<tempfile::TempDir>,
     pub(crate) key: SigningKey,
-    built: Built,
+    pub(crate) built: Built,
     version: &'static str,
     /// How often each step of the workshop was done.
     pub(crate) calls: Mutex<BTreeMap<&'static str, usize>>,

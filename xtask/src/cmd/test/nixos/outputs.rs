@@ -47,8 +47,10 @@ impl Filler<'_> {
                 if valid.contains(*path) {
                     continue;
                 }
-                let filled = self.output(name, path, row, one);
-                filled.with_context(|| format!("cannot fill {path} of {}", one.name))?;
+                if let Err(error) = self.output(name, path, row, one) {
+                    self.store.register(&paths)?;
+                    return Err(error.context(format!("cannot fill {path} of {}", one.name)));
+                }
                 if row.by != By::Npm {
                     let references = references::of(&self.store.place(path)?)?;
                     paths.push(((*path).to_owned(), references.into_iter().collect()));
@@ -130,8 +132,11 @@ impl Filler<'_> {
     fn link(&self, name: &str, to: &str, place: &Utf8Path) -> anyhow::Result<()> {
         let link = place.join(name);
         make_parent(&link)?;
-        if link.symlink_metadata().is_ok() {
-            fs::remove_file(&link)?;
+        match link.symlink_metadata() {
+            // Two packages' folder and link: the folder has more.
+            Ok(found) if found.is_dir() => return Ok(()),
+            Ok(_) => fs::remove_file(&link)?,
+            Err(_) => {}
         }
         Ok(symlink(format!("{}/{to}", self.payload.path), &link)?)
     }

@@ -76,6 +76,11 @@ impl OwnStore {
             .log_file(&self.log)
     }
 
+    /// Any program in it, with `nix` of a folder first on its search path.
+    pub(super) fn enter(&self, program: &str, arguments: &[&str], settings: &str) -> Cmd {
+        self.command(program, arguments).env("NIX_CONFIG", format!("{SETTINGS}{settings}"))
+    }
+
     /// What it prints on stdout, which is tens of MB of a system's derivations.
     pub(super) fn nix(&self, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
         let mut said = tempfile::tempfile_in(&self.folder)?;

@@ -51,7 +51,7 @@ pub(super) fn build(
     let payload = payload::prepare(&lock, &cache, log)?;
     let mut hasher = Hasher::default();
     hasher.field("payload", payload.path.as_bytes()).field("table", text.as_bytes());
-    let store = OwnStore::kept(&cache.join(format!("store-{}", hasher.finish().short())), &payload.layer, log)?;
+    let store = OwnStore::kept(&cache.join("store-dev"), &payload.layer, log)?;
 
     let file = checkout.join("default.nix");
     let mut arguments = vec!["--argstr", "nixpkgs", nixpkgs, file.as_str()];

@@ -24,7 +24,6 @@ const VENDOR: &[&str] = &[
     "lib/systemd/system-preset/",
     "lib/systemd/user-preset/",
     "lib/systemd/initrd-preset/",
-    "lib/systemd/network/",
     "lib/tmpfiles.d/",
     "lib/sysusers.d/",
     "lib/sysctl.d/",
@@ -36,7 +35,7 @@ const VENDOR: &[&str] = &[
 
 /// Folders in which only systemd's and udev's own files stay.
 const VENDOR_OF_OTHERS: &[&str] =
-    &["lib/udev/rules.d/", "lib/systemd/system-generators/", "lib/systemd/user-generators/"];
+    &["lib/systemd/network/", "lib/udev/rules.d/", "lib/systemd/system-generators/", "lib/systemd/user-generators/"];
 
 /// Documents and what only dpkg needs.
 const LEFT_OUT: &[&str] = &[

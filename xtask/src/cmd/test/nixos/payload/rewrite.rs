@@ -3,6 +3,9 @@
 /// The ELF interpreter of the payload's programs.
 pub(in super::super) const LOADER: &str = "/nix//////////////////ld.so";
 
+/// What it replaces (System V ABI for AMD64, section 5.2.1). Any byte of an ELF file may be before it.
+const INTERPRETER: &str = "/lib64/ld-linux-x86-64.so.2";
+
 /// What is replaced, by what. A name counts only as a whole: nothing that continues a path or a word is before it, and no letter
 /// after it.
 pub(super) const NAMES: &[(&str, &str)] = &[
@@ -13,8 +16,7 @@ pub(super) const NAMES: &[(&str, &str)] = &[
     ("/usr/sbin", "/nix/sbin"),
     ("/usr/share", "/nix/share"),
     ("/usr/include", "/nix/include"),
-    // The ELF interpreter of the System V ABI for AMD64, section 5.2.1.
-    ("/lib64/ld-linux-x86-64.so.2", LOADER),
+    (INTERPRETER, LOADER),
     // ld.so(8): its cache and its default folders, or the host's libraries come first.
     ("/lib/x86_64-linux-gnu", "/nix/x86_64-linux-gnu"),
     ("/etc/ld.so.cache", "/nix/ld.so.cache"),
@@ -45,7 +47,7 @@ pub(in super::super) fn rewrite(bytes: &mut [u8], more: &[(&str, &str)]) -> bool
     let mut at = 0;
     while let Some(found) = bytes[at..].iter().position(|byte| *byte == b'/') {
         at += found;
-        if at > 0 && continues(bytes[at - 1]) {
+        if at > 0 && continues(bytes[at - 1]) && !bytes[at..].starts_with(INTERPRETER.as_bytes()) {
             at += 1;
             continue;
         }
@@ -100,6 +102,7 @@ mod tests {
         assert_eq!(rewritten("PATH=/usr/sbin:/usr/bin"), "PATH=/nix/sbin:/nix/bin");
         assert_eq!(rewritten("\0/usr/lib64\0/usr/lib/\0"), "\0/nix/lib64\0/nix/lib/\0");
         assert_eq!(rewritten("/lib64/ld-linux-x86-64.so.2\0"), "/nix//////////////////ld.so\0");
+        assert_eq!(rewritten("\u{7f}x/lib64/ld-linux-x86-64.so.2\0"), "\u{7f}x/nix//////////////////ld.so\0");
         for other in ["$root/usr/bin", "/usr/local/bin", "/usr/library", "/sysroot/usr/lib", "${x}/usr/lib"] {
             assert_eq!(rewritten(other), other);
         }

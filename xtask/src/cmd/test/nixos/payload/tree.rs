@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_image::manifest::PAYLOAD_MARK;
 use rave_process::Cmd;
 
 use super::lock::Package;
@@ -74,6 +75,7 @@ pub(super) fn unpack(
     for (name, to) in LINKS {
         symlink(format!("{path}/{to}"), layer.join(name))?;
     }
+    fs::write(layer.join(PAYLOAD_MARK), "a store of tests\n")?;
     musl_headers(&root)?;
     certificates(&root)?;
     fs::write(folder.join("unpacked"), "")?;
@@ -82,6 +84,7 @@ pub(super) fn unpack(
 
 fn finish(layer: &Utf8Path, folder: &Utf8Path, log: &Utf8Path) -> anyhow::Result<()> {
     generated(layer, log)?;
+    canonical(layer)?;
     Ok(fs::rename(folder.join("lists-new"), folder.join("lists"))?)
 }
 
@@ -153,6 +156,17 @@ fn certificates(root: &Utf8Path) -> anyhow::Result<()> {
     }
     fs::create_dir_all(root.join("etc/ssl/certs"))?;
     fs::write(root.join("etc/ssl/certs/ca-bundle.crt"), bundle)?;
+    Ok(())
+}
+
+/// As nix makes paths of its store (nix's manual, "Store object"), so that it changes nothing, and the overlay copies nothing.
+const CANONICAL: &str = "find \"$1/store\" -type d -exec chmod 0555 {} + && \
+    find \"$1/store\" -type f -perm /111 -exec chmod 0555 {} + && \
+    find \"$1/store\" -type f -not -perm /111 -exec chmod 0444 {} + && \
+    find \"$1/store\" -mindepth 1 -exec touch --no-dereference --date @1 {} + && chmod 0755 \"$1/store\"";
+
+fn canonical(layer: &Utf8Path) -> anyhow::Result<()> {
+    Cmd::new("sh").args(["-c", CANONICAL, "sh", layer.as_str()]).output()?;
     Ok(())
 }
 
