@@ -22,9 +22,11 @@ use rave_process::find_program;
 
 use derivations::Derivations;
 use own_store::OwnStore;
+pub(super) use system::{is_closing, system};
 
 /// How somebody runs it on a host that has what it needs.
 pub(super) const COMMAND: &str = "RAVE_NIXPKGS=/path/to/nixpkgs cargo xtask test nixos";
+pub(super) const SYSTEM_COMMAND: &str = "RAVE_NIXPKGS=/path/to/nixpkgs cargo xtask test nixos-system";
 
 /// The profile whose images are built.
 const PROFILE: &str = "headless";
@@ -80,12 +82,6 @@ pub(super) fn run(
     scratch: &Utf8Path,
     log: &Utf8Path,
 ) -> anyhow::Result<Built> {
-    if env::var_os("XTASK_NIXOS_SYSTEM").is_some() {
-        let attributes: Vec<String> = env::var("XTASK_NIXOS_SYSTEM")?.split_whitespace().map(str::to_owned).collect();
-        let system = system::build(checkout, nixpkgs, scratch, log, &attributes)?;
-        eprintln!("{:?}", system.outputs);
-        return Ok(Built { built: system.built, filled: system.filled });
-    }
     let store = OwnStore::new(scratch, log)?;
     let file = checkout.join("default.nix");
     let attributes = FORMATS.map(|format| format!("{format}-{PROFILE}"));

@@ -83,7 +83,7 @@ impl Filler<'_> {
             By::Debian(packages) => self.links(packages, &place)?,
             By::Systemd(packages) => {
                 self.links(packages, &place)?;
-                self.example(packages, &place)?;
+                self.example(packages, path, &place)?;
             }
             By::Host(folder) => symlink(folder, place.join("bin"))?,
             By::Kernel => self.kernel(&place)?,
@@ -92,13 +92,13 @@ impl Filler<'_> {
             }
             By::Compiler => {
                 self.links(&["gcc".into(), "g++".into(), "binutils".into(), "cpp".into()], &place)?;
-                self.tools(&place)?;
+                self.tools(path, &place)?;
                 self.link("bin/cc", "bin/gcc", &place)?;
                 self.link("bin/c++", "bin/g++", &place)?;
             }
             By::Binutils => {
                 self.links(&["binutils".into()], &place)?;
-                self.tools(&place)?;
+                self.tools(path, &place)?;
                 fs::write(
                     place.join("nix-support/setup-hook"),
                     format!("export NIX_BINTOOLS={path}\nexport NIX_BINTOOLS_FOR_TARGET={path}\n"),
@@ -160,19 +160,19 @@ impl Filler<'_> {
     }
 
     /// Units and settings as systemd's own build has them for NixOS to choose from: copies.
-    fn example(&self, packages: &[String], place: &Utf8Path) -> anyhow::Result<()> {
+    fn example(&self, packages: &[String], path: &str, place: &Utf8Path) -> anyhow::Result<()> {
         let tree = self.payload.layer.join(self.payload.path.trim_start_matches("/nix/"));
         for file in packages.iter().filter_map(|package| self.payload.files.get(package)).flatten() {
             let Some(name) = file.strip_prefix("vendor/lib/") else { continue };
             let to = place.join("example").join(name);
             make_parent(&to)?;
-            copy(&tree.join(file), &to)?;
+            self.own(&tree.join(file), &to, path)?;
             let hidden = place.join("lib").join(name);
-            if hidden.symlink_metadata().is_ok() && !name.starts_with("systemd/network/") {
+            if hidden.symlink_metadata().is_ok() {
                 fs::remove_file(hidden)?;
             }
         }
-        let stubs = self.checkout.join("xtask/src/cmd/test/nixos/stubs/units");
+        let stubs = self.checkout.join("xtask/src/cmd/test/nixos/stubs/example/systemd/system");
         for entry in stubs.read_dir_utf8()? {
             let entry = entry?;
             let to = place.join("example/systemd/system").join(entry.file_name());
@@ -181,6 +181,16 @@ impl Filler<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Copies a unit or setting, whose programs become those of this output.
+    fn own(&self, from: &Utf8Path, to: &Utf8Path, path: &str) -> anyhow::Result<()> {
+        match fs::read_to_string(from) {
+            Ok(text) if !from.symlink_metadata()?.is_symlink() => {
+                Ok(fs::write(to, text.replace("/nix/lib/systemd/", &format!("{path}/lib/systemd/")))?)
+            }
+            _ => copy(from, to),
+        }
     }
 
     fn kernel(&self, place: &Utf8Path) -> anyhow::Result<()> {
@@ -196,11 +206,13 @@ impl Filler<'_> {
     }
 
     /// What nixpkgs' hooks read of a compiler.
-    fn tools(&self, place: &Utf8Path) -> anyhow::Result<()> {
+    fn tools(&self, path: &str, place: &Utf8Path) -> anyhow::Result<()> {
         let support = place.join("nix-support");
         fs::create_dir(&support)?;
         fs::write(support.join("dynamic-linker"), rewrite::LOADER)?;
-        fs::write(support.join("orig-libc"), &self.payload.path)?;
+        fs::create_dir(support.join("libc"))?;
+        symlink(format!("{}/lib/x86_64-linux-gnu", self.payload.path), support.join("libc/lib"))?;
+        fs::write(support.join("orig-libc"), format!("{path}/nix-support/libc"))?;
         Ok(())
     }
 
@@ -220,7 +232,7 @@ impl Filler<'_> {
         };
         Ok(format!(
             "export SHELL={payload}/bin/bash\ninitialPath=\"{payload}\"\ndefaultNativeBuildInputs=\"{}\"\n\
-             defaultBuildInputs=\"\"\n{}\nexport CC=\"{compiler}\" CXX={payload}/bin/g++ AR={payload}/bin/ar\n{}",
+             defaultBuildInputs=\"\"\n{}\nexport PYTHONDONTWRITEBYTECODE=1 CC=\"{compiler}\" CXX={payload}/bin/g++ AR={payload}/bin/ar\n{}",
             hooks.join(" "),
             of("preHook"),
             self.store.text(of("setup"))?
@@ -267,8 +279,7 @@ impl Filler<'_> {
     fn initrd_script(&self) -> String {
         let mut script = "#!/nix/bash\nset -e\n\"${0%/bin/*}/libexec/make-initrd-ng\" \"$@\"\nmkdir -p \"$2/nix\"\n".to_owned();
         for (name, to) in LINKS {
-            let to = if *name == "modules" { "/lib/modules".to_owned() } else { format!("{}/{to}", self.payload.path) };
-            script += &format!("ln -sfn {to} \"$2/nix/{name}\"\n");
+            script += &format!("ln -sfn {}/{to} \"$2/nix/{name}\"\n", self.payload.path);
         }
         script
     }
@@ -281,7 +292,7 @@ impl Filler<'_> {
         for (name, to) in LINKS {
             script += &format!("    ln -sfn {}/{to} \"$files/nix/{name}\"\n", self.payload.path);
         }
-        script += &format!("    mkdir --parents \"$files/sbin\"\n    ln -sfn /run/current-system/sw/bin/mount.envfs \"$files/sbin/mount.envfs\"\n    arguments+=(--files \"$files\")\n    shift 2\n  else\n    arguments+=(\"$1\")\n    shift\n  fi\ndone\nexec {own} \"${{arguments[@]}}\"\n");
+        script += &format!("    mkdir --parents \"$files/sbin\" \"$files/lib\"\n    ln -sfn /run/booted-system/kernel-modules/lib/modules \"$files/lib/modules\"\n    ln -sfn /run/current-system/sw/bin/mount.envfs \"$files/sbin/mount.envfs\"\n    arguments+=(--files \"$files\")\n    shift 2\n  else\n    arguments+=(\"$1\")\n    shift\n  fi\ndone\nexec {own} \"${{arguments[@]}}\"\n");
         let program = place.join("bin/rave");
         make_parent(&program)?;
         self.program(&program, script.as_bytes())

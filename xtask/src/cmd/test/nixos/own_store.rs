@@ -10,7 +10,10 @@ use rave_process::Cmd;
 
 /// Mounts the folder over `/nix` and runs a command: upper folder, work folder, program, arguments.
 const SCRIPT: &str =
-    "mount -t overlay overlay -o \"lowerdir=$3/nix,upperdir=$1,workdir=$2\" /nix && shift 3 && exec \"$@\"";
+    "set -e; mount -t overlay overlay -o \"lowerdir=$3/nix,upperdir=$1,workdir=$2\" /nix\n\
+     for path in \"${3%:}\"/store/*-debian-payload; do\n\
+     [ ! -d \"$path\" ] || { mount --bind \"$path\" \"/nix/store/${path##*/}\"; mount -o remount,bind,ro \"/nix/store/${path##*/}\"; }\ndone\n\
+     shift 3\nexec \"$@\"";
 
 /// Nothing is asked for or given to anybody, and builders see the host, whose programs they run.
 const SETTINGS: &str = "sandbox = false\nbuild-users-group =\nsubstitute = false\nsubstituters =\nbuilders =\n\

@@ -1,13 +1,15 @@
-//! A whole system of the flake: outputs that would need a download are filled from a payload of Debian's packages, and nix builds
-//! everything else.
+//! A whole system of the flake: outputs that would need a download are filled from a payload of Debian's packages, nix builds
+//! everything else, and the smoke suite runs on the result.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::digest::Hasher;
+use rave_process::{Cmd, find_program};
 
 use super::derivations::Derivations;
 use super::outputs::Filler;
@@ -15,27 +17,37 @@ use super::own_store::OwnStore;
 use super::payload::{self, lock::Lock};
 use super::table::Table;
 
-/// Of the checkout.
+/// The table and the lock, in the checkout.
 const FOLDER: &str = "xtask/src/cmd/test/nixos";
 
-/// What was built.
-pub(super) struct System {
-    pub(super) built: usize,
-    pub(super) filled: usize,
-    /// Outputs of the attributes, in the store.
-    pub(super) outputs: Vec<String>,
-}
+/// Renews the lock if it is `update`.
+const LOCK_VARIABLE: &str = "RAVE_NIXOS_PAYLOAD";
 
-/// The suite that is nearest to the tree's versions.
+/// Debian's suite that is nearest to the tree's versions.
 const SUITE: &str = "forky";
 
-/// Builds attributes of the flake.
-pub(super) fn build(
+/// The rows of the matrix that are booted.
+const ROWS: &str = "qemu-bios,qemu-uefi";
+
+/// What the suite needs of nix besides [`OwnStore`]'s settings.
+const FLAKES: &str = "experimental-features = nix-command flakes\nflake-registry =\nwarn-dirty = false\n";
+
+/// A system that was built.
+pub(in super::super) struct System {
+    store: OwnStore,
+    checkout: Utf8PathBuf,
+    nixpkgs: String,
+    cache: Utf8PathBuf,
+    built: usize,
+    filled: usize,
+}
+
+/// Builds the disk of a profile and its artifact for QEMU.
+pub(in super::super) fn system(
     checkout: &Utf8Path,
     nixpkgs: &str,
     cache: &Utf8Path,
     log: &Utf8Path,
-    attributes: &[String],
 ) -> anyhow::Result<System> {
     let folder = checkout.join(FOLDER);
     let cache = cache.join("nixos-payload");
@@ -43,33 +55,76 @@ pub(super) fn build(
     let text = fs::read_to_string(folder.join("replacements.txt"))?;
     let table = Table::parse(&text)?;
     let lock_file = folder.join("payload.lock");
-    if env::var("XTASK_NIXOS_PAYLOAD").is_ok_and(|value| value == "update") || !lock_file.exists() {
+    if env::var(LOCK_VARIABLE).is_ok_and(|value| value == "update") {
         let lock = payload::resolve(SUITE, &table.packages(), &cache, log)?;
-        fs::write(&lock_file, lock.render())?;
+        rave_fs::Replace::new(&lock_file).write(lock.render())?;
     }
     let lock = Lock::parse(&fs::read_to_string(&lock_file)?)?;
     let payload = payload::prepare(&lock, &cache, log)?;
     let mut hasher = Hasher::default();
     hasher.field("payload", payload.path.as_bytes()).field("table", text.as_bytes());
-    let store = OwnStore::kept(&cache.join("store-dev"), &payload.layer, log)?;
+    let dev = env::var("XTASK_NIXOS_STORE").ok();
+    let store = OwnStore::kept(&cache.join(dev.unwrap_or(format!("store-{}", hasher.finish().short()))), &payload.layer, log)?;
 
     let file = checkout.join("default.nix");
-    let mut arguments = vec!["--argstr", "nixpkgs", nixpkgs, file.as_str()];
-    arguments.extend(attributes.iter().flat_map(|attribute| ["-A", attribute.as_str()]));
-    let said = store.nix("nix-instantiate", &arguments)?;
-    let roots: Vec<&str> = said.lines().map(|line| line.trim().split('!').next().unwrap_or_default()).collect();
-    let show = [&["derivation", "show", "--recursive"], &roots[..]].concat();
-    let derivations = Derivations::read(&store.nix("nix", &show)?)?;
-    let wanted = derivations.wanted(&roots, &table)?;
-    let filler = Filler { store: &store, payload: &payload, checkout, nixpkgs: Utf8Path::new(nixpkgs), cache: &cache, log };
+    let attribute = format!("qemu-{}", super::PROFILE);
+    let said = store.nix("nix-instantiate", &["--argstr", "nixpkgs", nixpkgs, file.as_str(), "-A", &attribute])?;
+    let root = said.lines().last().context("nix-instantiate printed nothing")?.trim();
+    let derivations = Derivations::read(&store.nix("nix", &["derivation", "show", "--recursive", root])?)?;
+    let wanted = derivations.wanted(&[root], &table)?;
+    let filler = Filler {
+        store: &store,
+        payload: &payload,
+        checkout,
+        nixpkgs: Utf8Path::new(nixpkgs),
+        cache: &cache,
+        log,
+    };
     filler.fill(&wanted)?;
-    let realise: Vec<&str> = [&["--realise"], &roots[..]].concat();
-    let realised = store.run("nix-store", &realised_arguments(&realise))?;
+    let realised = store.run("nix-store", &["--realise", root])?;
     let built: BTreeSet<&str> = realised.lines().filter_map(|line| line.strip_prefix("building '")).collect();
-    let outputs = realised.lines().filter(|line| line.starts_with("/nix/store/")).map(str::to_owned).collect();
-    Ok(System { built: built.len(), filled: wanted.len(), outputs })
+    let (built, filled) = (built.len(), wanted.len());
+    Ok(System { store, checkout: checkout.to_owned(), nixpkgs: nixpkgs.to_owned(), cache, built, filled })
 }
 
-fn realised_arguments<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
-    arguments.to_vec()
+impl System {
+    pub(in super::super) fn told(&self) -> String {
+        format!("nix built a whole system: {} derivations built now, {} filled", self.built, self.filled)
+    }
+
+    /// The smoke suite on it, as anybody calls it, with a `nix` that has this store and this tree.
+    pub(in super::super) fn smoke(&self) -> anyhow::Result<Cmd> {
+        let bin = self.cache.join("bin");
+        fs::create_dir_all(&bin)?;
+        let nix = find_program("nix").context("nix was not found")?;
+        let program = bin.join("nix");
+        fs::write(&program, script(&nix.as_str(), &self.nixpkgs))?;
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+        let own = Utf8PathBuf::try_from(env::current_exe()?)?;
+        let (out, report) = (self.cache.join("out"), self.cache.join("report"));
+        let arguments = [
+            "smoke", "--base", "nixos", "--profile", super::PROFILE, "--format", "qemu", "--rows", ROWS, "--out",
+            out.as_str(), "--report", report.as_str(),
+        ];
+        let path = format!("{bin}:{}", env::var("PATH").unwrap_or_default());
+        Ok(self
+            .store
+            .enter(own.as_str(), &arguments, FLAKES)
+            .env("PATH", path)
+            .env("RAVE_STATE", self.cache.join("state").as_str())
+            .env("RAVE_HOME", self.checkout.as_str()))
+    }
+}
+
+/// nix, for which the flake's input is the tree at hand.
+fn script(nix: &str, nixpkgs: &str) -> String {
+    format!(
+        "#!/bin/sh\ncase $1 in\nbuild | eval | flake) exec {nix} \"$@\" --override-input nixpkgs path:{nixpkgs} ;;\n\
+         *) exec {nix} \"$@\" ;;\nesac\n"
+    )
+}
+
+/// Whether a line of the suite is shown when it ends.
+pub(in super::super) fn is_closing(line: &str) -> bool {
+    line.contains(" passed") || line.contains("FAILED") || line.starts_with("all ")
 }

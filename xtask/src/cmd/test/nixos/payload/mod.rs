@@ -15,7 +15,7 @@ use rave_image::digest::{Digest, Hasher};
 
 use archive::Archive;
 use lock::{Lock, Package};
-pub(super) use places::{LINKS, place_of};
+pub(super) use places::LINKS;
 
 /// Changes when another tree is made of the same packages.
 const REVISION: &[u8] = b"4";

@@ -10,7 +10,6 @@ pub(in super::super) const LINKS: &[(&str, &str)] = &[
     ("share", "share"),
     ("include", "include"),
     ("x86_64-linux-gnu", "lib/x86_64-linux-gnu"),
-    ("modules", "lib/modules"),
     ("ld.so", "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"),
     ("sh", "bin/bash"),
     ("bash", "bin/bash"),

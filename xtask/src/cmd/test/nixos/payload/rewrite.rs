@@ -20,8 +20,6 @@ pub(super) const NAMES: &[(&str, &str)] = &[
     // ld.so(8): its cache and its default folders, or the host's libraries come first.
     ("/lib/x86_64-linux-gnu", "/nix/x86_64-linux-gnu"),
     ("/etc/ld.so.cache", "/nix/ld.so.cache"),
-    // libkmod's.
-    ("/lib/modules", "/nix/modules"),
 ];
 
 /// Only at the start of a file: the guest's `/bin` may not be mounted yet.
@@ -47,7 +45,7 @@ pub(in super::super) fn rewrite(bytes: &mut [u8], more: &[(&str, &str)]) -> bool
     let mut at = 0;
     while let Some(found) = bytes[at..].iter().position(|byte| *byte == b'/') {
         at += found;
-        if at > 0 && continues(bytes[at - 1]) && !bytes[at..].starts_with(INTERPRETER.as_bytes()) {
+        if continues(&bytes[..at]) && !bytes[at..].starts_with(INTERPRETER.as_bytes()) {
             at += 1;
             continue;
         }
@@ -67,9 +65,10 @@ pub(in super::super) fn rewrite(bytes: &mut [u8], more: &[(&str, &str)]) -> bool
     any
 }
 
-/// A path or a word that goes on.
-fn continues(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"_.-+}/)]*".contains(&byte)
+/// Whether a path or a word goes on after these bytes. A compiler's `-I` and `-L` are none.
+fn continues(before: &[u8]) -> bool {
+    let is_option = before.ends_with(b"-I") || before.ends_with(b"-L");
+    before.last().is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_.-+}/)]*".contains(byte)) && !is_option
 }
 
 /// A letter of a longer name.
@@ -100,6 +99,7 @@ mod tests {
     #[test]
     fn whole_names_are_replaced_and_nothing_else() {
         assert_eq!(rewritten("PATH=/usr/sbin:/usr/bin"), "PATH=/nix/sbin:/nix/bin");
+        assert_eq!(rewritten("-L/usr/lib -I/usr/include"), "-L/nix/lib -I/nix/include");
         assert_eq!(rewritten("\0/usr/lib64\0/usr/lib/\0"), "\0/nix/lib64\0/nix/lib/\0");
         assert_eq!(rewritten("/lib64/ld-linux-x86-64.so.2\0"), "/nix//////////////////ld.so\0");
         assert_eq!(rewritten("\u{7f}x/lib64/ld-linux-x86-64.so.2\0"), "\u{7f}x/nix//////////////////ld.so\0");

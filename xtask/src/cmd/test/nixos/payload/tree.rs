@@ -172,7 +172,7 @@ fn canonical(layer: &Utf8Path) -> anyhow::Result<()> {
 
 /// Binds the tree to `/nix` and runs its own programs: the kernel's index of modules, and a locale.
 const GENERATE: &str = "set -e\nmount --bind \"$1\" /nix\nexport PATH=/nix/bin:/nix/sbin\nroot=$(readlink /nix/lib)\nroot=${root%/lib}\n\
-    for version in \"$root\"/lib/modules/*; do depmod \"${version##*/}\"; done\n\
+    for version in \"$root\"/lib/modules/*; do depmod --basedir \"$root\" \"${version##*/}\"; done\n\
     mkdir -p \"$root/lib/locale\"\n\
     localedef --no-archive -c -i en_US -f UTF-8 \"$root/lib/locale/en_US.utf8\" || [ -d \"$root/lib/locale/en_US.utf8\" ]\n";
 
