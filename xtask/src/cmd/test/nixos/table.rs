@@ -44,8 +44,9 @@ pub(super) enum By {
 
 pub(super) struct Table(Vec<Row>);
 
-/// What a line with a reason of its own says: it is no real thing.
-pub(super) const STUB: &str = "STUB";
+/// How a reason begins if the output is not what its name says.
+#[cfg(test)]
+const STUB: &str = "STUB";
 
 impl Table {
     pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
@@ -137,6 +138,33 @@ fn matches(name: &str, derivation: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// How many rows stand in for what they are not.
+    const MOST_STUBS: usize = 9;
+
+    #[test]
+    fn stubs_have_reasons_and_only_become_fewer() {
+        let table = Table::parse(include_str!("replacements.txt")).unwrap();
+        let wants_a_reason = |row: &Row| matches!(row.by, By::Stub(_) | By::Empty | By::Host(_));
+        for row in table.0.iter().filter(|row| wants_a_reason(row)) {
+            assert!(!row.reason.is_empty(), "{row:?}");
+        }
+        let stubs = table.0.iter().filter(|row| row.reason.starts_with(STUB)).count();
+        assert_eq!(stubs, MOST_STUBS, "lower the bound with the table");
+    }
+
+    #[test]
+    fn a_line_is_a_row_and_anything_else_is_refused() {
+        let table = Table::parse("# a\nvim:xxd debian vim xxd bin/vi=bin/vim ; why\nvim debian vim\n").unwrap();
+        let of = |output| table.of("vim-9.2", output).unwrap();
+        assert_eq!(of("xxd").by, By::Debian(vec!["vim".into(), "xxd".into()]));
+        assert_eq!((of("xxd").links.len(), of("xxd").reason.as_str()), (1, "why"));
+        assert_eq!(of("out").by, By::Debian(vec!["vim".into()]));
+        assert_eq!(table.packages(), ["vim", "xxd"]);
+        for line in ["vim", "vim apt vim", "vim debian", "vim file"] {
+            assert!(Table::parse(line).is_err(), "{line}");
+        }
+    }
 
     #[test]
     fn a_name_is_followed_by_a_version_or_nothing() {
