@@ -92,6 +92,15 @@ impl OwnStore {
         Ok(io::read_to_string(said)?)
     }
 
+    /// What nix prints on stdout in a folder, with further settings.
+    pub(super) fn nix_in(&self, folder: &Utf8Path, settings: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut said = tempfile::tempfile_in(&self.folder)?;
+        let command = self.enter("nix", arguments, settings).current_dir(folder);
+        command.stdout_file(said.try_clone()?).run(&mut |_| ())?;
+        said.rewind()?;
+        Ok(io::read_to_string(said)?)
+    }
+
     /// All that it prints.
     pub(super) fn run(&self, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
         let mut said = String::new();

@@ -27,7 +27,7 @@ const LOCK_VARIABLE: &str = "RAVE_NIXOS_PAYLOAD";
 const SUITE: &str = "forky";
 
 /// The rows of the matrix that are booted.
-const ROWS: &str = "qemu-bios,qemu-uefi";
+const ROWS: &str = "qemu-bios";
 
 /// What the suite needs of nix besides [`OwnStore`]'s settings.
 const FLAKES: &str = "experimental-features = nix-command flakes\nflake-registry =\nwarn-dirty = false\n";
@@ -36,7 +36,8 @@ const FLAKES: &str = "experimental-features = nix-command flakes\nflake-registry
 pub(in super::super) struct System {
     store: OwnStore,
     checkout: Utf8PathBuf,
-    nixpkgs: String,
+    /// The tree as an input of the flake.
+    input: String,
     cache: Utf8PathBuf,
     built: usize,
     filled: usize,
@@ -66,10 +67,11 @@ pub(in super::super) fn system(
     let dev = env::var("XTASK_NIXOS_STORE").ok();
     let store = OwnStore::kept(&cache.join(dev.unwrap_or(format!("store-{}", hasher.finish().short()))), &payload.layer, log)?;
 
-    let file = checkout.join("default.nix");
-    let attribute = format!("qemu-{}", super::PROFILE);
-    let said = store.nix("nix-instantiate", &["--argstr", "nixpkgs", nixpkgs, file.as_str(), "-A", &attribute])?;
-    let root = said.lines().last().context("nix-instantiate printed nothing")?.trim();
+    let input = input(nixpkgs);
+    let attribute = format!(".#qemu-{}", super::PROFILE);
+    let evaluate = ["path-info", "--derivation", &attribute, "--override-input", "nixpkgs", &input];
+    let said = store.nix_in(checkout, FLAKES, &evaluate)?;
+    let root = said.lines().last().context("nix printed no derivation")?.trim();
     let derivations = Derivations::read(&store.nix("nix", &["derivation", "show", "--recursive", root])?)?;
     let wanted = derivations.wanted(&[root], &table)?;
     let filler = Filler {
@@ -84,7 +86,7 @@ pub(in super::super) fn system(
     let realised = store.run("nix-store", &["--realise", root])?;
     let built: BTreeSet<&str> = realised.lines().filter_map(|line| line.strip_prefix("building '")).collect();
     let (built, filled) = (built.len(), wanted.len());
-    Ok(System { store, checkout: checkout.to_owned(), nixpkgs: nixpkgs.to_owned(), cache, built, filled })
+    Ok(System { store, checkout: checkout.to_owned(), input, cache, built, filled })
 }
 
 impl System {
@@ -98,7 +100,7 @@ impl System {
         fs::create_dir_all(&bin)?;
         let nix = find_program("nix").context("nix was not found")?;
         let program = bin.join("nix");
-        fs::write(&program, script(&nix.as_str(), &self.nixpkgs))?;
+        fs::write(&program, script(&nix.as_str(), &self.input))?;
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
         let own = Utf8PathBuf::try_from(env::current_exe()?)?;
         let (out, report) = (self.cache.join("out"), self.cache.join("report"));
@@ -116,10 +118,16 @@ impl System {
     }
 }
 
+/// With its digest, if that is known, for otherwise nix reads the whole tree each time.
+fn input(nixpkgs: &str) -> String {
+    let named = env::var("RAVE_NIXPKGS").unwrap_or_default();
+    if named.starts_with("path:") { named } else { format!("path:{nixpkgs}") }
+}
+
 /// nix, for which the flake's input is the tree at hand.
-fn script(nix: &str, nixpkgs: &str) -> String {
+fn script(nix: &str, input: &str) -> String {
     format!(
-        "#!/bin/sh\ncase $1 in\nbuild | eval | flake) exec {nix} \"$@\" --override-input nixpkgs path:{nixpkgs} ;;\n\
+        "#!/bin/sh\ncase $1 in\nbuild | eval | flake) exec {nix} \"$@\" --override-input nixpkgs '{input}' ;;\n\
          *) exec {nix} \"$@\" ;;\nesac\n"
     )
 }
