@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::bail;
 use serde::Deserialize;
 
-use super::table::{Row, Table};
 use super::replacements::{self, Replacement};
+use super::table::{Row, Table};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -53,7 +53,11 @@ pub(super) struct Filled<'a> {
 
 impl Derivations {
     /// What must be filled so that nix can build these, by a table.
-    pub(super) fn wanted<'a>(&'a self, roots: &[&'a str], table: &'a Table) -> anyhow::Result<Vec<Filled<'a>>> {
+    pub(super) fn wanted<'a>(
+        &'a self,
+        roots: &[&'a str],
+        table: &'a Table,
+    ) -> anyhow::Result<Vec<Filled<'a>>> {
         let mut wanted: BTreeMap<&str, Filled<'_>> = BTreeMap::new();
         let mut missing = BTreeSet::new();
         let (mut open, mut seen) = (roots.to_vec(), BTreeSet::new());
@@ -144,6 +148,7 @@ impl Derivations {
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::By;
     use super::*;
 
     fn derivation(name: &str, hash: &str, inputs: &[(&str, &str)]) -> String {
@@ -183,6 +188,27 @@ mod tests {
                 ("jq", vec!["/nix/store/jq-1.8", "/nix/store/jq-1.8-dev"])
             ]
         );
+    }
+
+    #[test]
+    fn outputs_that_are_used_are_filled_by_the_row_of_each() {
+        let derivations = read("bash");
+        let table = Table::parse("bash debian bash\njq:dev empty\njq debian jq").unwrap();
+        let found = derivations.wanted(&["disk"], &table).unwrap();
+        let found: Vec<_> = found
+            .iter()
+            .flat_map(|one| one.outputs.iter().map(|(name, path, row)| (*name, *path, &row.by)))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("out", "/nix/store/bash-5.3p9", &By::Debian(vec!["bash".into()])),
+                ("dev", "/nix/store/jq-1.8-dev", &By::Empty),
+                ("out", "/nix/store/jq-1.8", &By::Debian(vec!["jq".into()])),
+            ]
+        );
+        let error = read("source").wanted(&["disk"], &table).unwrap_err().to_string();
+        assert!(error.ends_with("neither: source for a.toml"), "{error}");
     }
 
     #[test]

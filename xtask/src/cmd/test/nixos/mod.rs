@@ -5,8 +5,8 @@
 
 mod derivations;
 mod fill;
-mod own_store;
 mod outputs;
+mod own_store;
 mod payload;
 mod references;
 mod replacements;

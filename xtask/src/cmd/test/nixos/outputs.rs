@@ -126,7 +126,9 @@ impl Filler<'_> {
         let mut all = self.payload.files.values().flatten();
         let (head, tail) = start.split_once('*').unwrap_or((start, ""));
         let found = all.find(|place| place.starts_with(head) && place.ends_with(tail));
-        found.map(|place| format!("{}/{place}", self.payload.path)).with_context(|| format!("the payload has no {start}"))
+        found
+            .map(|place| format!("{}/{place}", self.payload.path))
+            .with_context(|| format!("the payload has no {start}"))
     }
 
     fn link(&self, name: &str, to: &str, place: &Utf8Path) -> anyhow::Result<()> {
@@ -221,7 +223,9 @@ impl Filler<'_> {
         let inputs = of("defaultNativeBuildInputs");
         let hooks: Vec<&str> = inputs
             .split_whitespace()
-            .filter(|input| input.ends_with(".sh") && !LEFT_OUT_HOOKS.iter().any(|hook| input.ends_with(hook)))
+            .filter(|input| {
+                input.ends_with(".sh") && !LEFT_OUT_HOOKS.iter().any(|hook| input.ends_with(hook))
+            })
             .collect();
         let compiler = if inputs.contains("-musl-") {
             format!("{payload}/bin/musl-gcc -static -isystem {payload}/kernel-headers")
@@ -275,7 +279,9 @@ impl Filler<'_> {
 
     /// Calls the program beside it, and adds the payload's links.
     fn initrd_script(&self) -> String {
-        let mut script = "#!/nix/bash\nset -e\n\"${0%/bin/*}/libexec/make-initrd-ng\" \"$@\"\nmkdir -p \"$2/nix\"\n".to_owned();
+        let mut script =
+            "#!/nix/bash\nset -e\n\"${0%/bin/*}/libexec/make-initrd-ng\" \"$@\"\nmkdir -p \"$2/nix\"\n"
+                .to_owned();
         for (name, to) in LINKS {
             script += &format!("ln -sfn {}/{to} \"$2/nix/{name}\"\n", self.payload.path);
         }
@@ -290,7 +296,9 @@ impl Filler<'_> {
         for (name, to) in LINKS {
             script += &format!("    ln -sfn {}/{to} \"$files/nix/{name}\"\n", self.payload.path);
         }
-        script += &format!("    mkdir --parents \"$files/sbin\" \"$files/lib\"\n    ln -sfn /run/booted-system/kernel-modules/lib/modules \"$files/lib/modules\"\n    ln -sfn /run/current-system/sw/bin/mount.envfs \"$files/sbin/mount.envfs\"\n    arguments+=(--files \"$files\")\n    shift 2\n  else\n    arguments+=(\"$1\")\n    shift\n  fi\ndone\nexec {own} \"${{arguments[@]}}\"\n");
+        script += &format!(
+            "    mkdir --parents \"$files/sbin\" \"$files/lib\"\n    ln -sfn /run/booted-system/kernel-modules/lib/modules \"$files/lib/modules\"\n    ln -sfn /run/current-system/sw/bin/mount.envfs \"$files/sbin/mount.envfs\"\n    arguments+=(--files \"$files\")\n    shift 2\n  else\n    arguments+=(\"$1\")\n    shift\n  fi\ndone\nexec {own} \"${{arguments[@]}}\"\n"
+        );
         let program = place.join("bin/rave");
         make_parent(&program)?;
         self.program(&program, script.as_bytes())
@@ -323,7 +331,15 @@ impl Filler<'_> {
         let folder = Utf8PathBuf::try_from(guard.path().to_owned())?;
         let npm_cache = self.cache.parent().unwrap_or(self.cache).join("npm");
         Cmd::new("npm")
-            .args(["pack", "--ignore-scripts", "--cache", npm_cache.as_str(), "--pack-destination", folder.as_str(), package])
+            .args([
+                "pack",
+                "--ignore-scripts",
+                "--cache",
+                npm_cache.as_str(),
+                "--pack-destination",
+                folder.as_str(),
+                package,
+            ])
             .current_dir(&folder)
             .log_file(self.log)
             .run(&mut |_| ())?;
@@ -354,7 +370,9 @@ fn make_parent(path: &Utf8Path) -> anyhow::Result<()> {
 }
 
 fn copy(from: &Utf8Path, to: &Utf8Path) -> anyhow::Result<()> {
-    Cmd::new("cp").args(["--recursive", "--no-dereference", "--no-target-directory", from.as_str(), to.as_str()]).output()?;
+    Cmd::new("cp")
+        .args(["--recursive", "--no-dereference", "--no-target-directory", from.as_str(), to.as_str()])
+        .output()?;
     Ok(())
 }
 
@@ -365,7 +383,10 @@ mod tests {
     #[test]
     fn an_output_has_nixpkgs_layout() {
         assert_eq!(in_output("sbin/sshd").unwrap(), "bin/sshd");
-        assert_eq!(in_output("lib/x86_64-linux-gnu/security/pam_unix.so").unwrap(), "lib/security/pam_unix.so");
+        assert_eq!(
+            in_output("lib/x86_64-linux-gnu/security/pam_unix.so").unwrap(),
+            "lib/security/pam_unix.so"
+        );
         assert_eq!(in_output("vendor/lib/systemd/system/a.service").unwrap(), "lib/systemd/system/a.service");
         assert_eq!(in_output("boot/vmlinuz"), None);
     }

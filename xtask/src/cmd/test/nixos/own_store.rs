@@ -9,8 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
 
 /// Mounts the folder over `/nix` and runs a command: upper folder, work folder, program, arguments.
-const SCRIPT: &str =
-    "set -e; mount -t overlay overlay -o \"lowerdir=$3/nix,upperdir=$1,workdir=$2\" /nix\n\
+const SCRIPT: &str = "set -e; mount -t overlay overlay -o \"lowerdir=$3/nix,upperdir=$1,workdir=$2\" /nix\n\
      for path in \"${3%:}\"/store/*-debian-payload; do\n\
      [ ! -d \"$path\" ] || { mount --bind \"$path\" \"/nix/store/${path##*/}\"; mount -o remount,bind,ro \"/nix/store/${path##*/}\"; }\ndone\n\
      shift 3\nexec \"$@\"";
@@ -93,7 +92,12 @@ impl OwnStore {
     }
 
     /// What nix prints on stdout in a folder, with further settings.
-    pub(super) fn nix_in(&self, folder: &Utf8Path, settings: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    pub(super) fn nix_in(
+        &self,
+        folder: &Utf8Path,
+        settings: &str,
+        arguments: &[&str],
+    ) -> anyhow::Result<String> {
         let mut said = tempfile::tempfile_in(&self.folder)?;
         let command = self.enter("nix", arguments, settings).current_dir(folder);
         command.stdout_file(said.try_clone()?).run(&mut |_| ())?;

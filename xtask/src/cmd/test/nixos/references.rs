@@ -35,7 +35,8 @@ fn in_bytes(bytes: &[u8], found: &mut BTreeSet<String>) {
     for (at, _) in starts {
         let name = &bytes[at + STORE.len()..];
         let length = name.iter().take_while(|byte| is_of_name(**byte)).count();
-        let is_digest = |part: &[u8]| part.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let is_digest =
+            |part: &[u8]| part.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
         if length > DIGEST + 1 && is_digest(&name[..DIGEST]) && name[DIGEST] == b'-' {
             found.insert(format!("/nix/store/{}", String::from_utf8_lossy(&name[..length])));
         }
@@ -54,9 +55,14 @@ mod tests {
     #[test]
     fn whole_paths_are_found_in_any_bytes() {
         let digest = "0123456789abcdfghijklmnpqrsvwxyz";
-        let text = format!("\0x=/nix/store/{digest}-a-1.0/bin:/nix/store/{digest}-b\0/nix/store/short-c /nix/store/.links");
+        let text = format!(
+            "\0x=/nix/store/{digest}-a-1.0/bin:/nix/store/{digest}-b\0/nix/store/short-c /nix/store/.links"
+        );
         let mut found = BTreeSet::new();
         in_bytes(text.as_bytes(), &mut found);
-        assert_eq!(found.into_iter().collect::<Vec<_>>(), [format!("/nix/store/{digest}-a-1.0"), format!("/nix/store/{digest}-b")]);
+        assert_eq!(
+            found.into_iter().collect::<Vec<_>>(),
+            [format!("/nix/store/{digest}-a-1.0"), format!("/nix/store/{digest}-b")]
+        );
     }
 }

@@ -65,7 +65,11 @@ pub(in super::super) fn system(
     let mut hasher = Hasher::default();
     hasher.field("payload", payload.path.as_bytes()).field("table", text.as_bytes());
     let dev = env::var("XTASK_NIXOS_STORE").ok();
-    let store = OwnStore::kept(&cache.join(dev.unwrap_or(format!("store-{}", hasher.finish().short()))), &payload.layer, log)?;
+    let store = OwnStore::kept(
+        &cache.join(dev.unwrap_or(format!("store-{}", hasher.finish().short()))),
+        &payload.layer,
+        log,
+    )?;
 
     let input = input(nixpkgs);
     let attribute = format!(".#qemu-{}", super::PROFILE);
@@ -105,8 +109,19 @@ impl System {
         let own = Utf8PathBuf::try_from(env::current_exe()?)?;
         let (out, report) = (self.cache.join("out"), self.cache.join("report"));
         let arguments = [
-            "smoke", "--base", "nixos", "--profile", super::PROFILE, "--format", "qemu", "--rows", ROWS, "--out",
-            out.as_str(), "--report", report.as_str(),
+            "smoke",
+            "--base",
+            "nixos",
+            "--profile",
+            super::PROFILE,
+            "--format",
+            "qemu",
+            "--rows",
+            ROWS,
+            "--out",
+            out.as_str(),
+            "--report",
+            report.as_str(),
         ];
         let path = format!("{bin}:{}", env::var("PATH").unwrap_or_default());
         Ok(self
@@ -114,6 +129,8 @@ impl System {
             .enter(own.as_str(), &arguments, FLAKES)
             .env("PATH", path)
             .env("RAVE_STATE", self.cache.join("state").as_str())
+            // Its own lock: no build of the user's waits for it.
+            .env("RAVE_CACHE", self.cache.join("cache").as_str())
             .env("RAVE_HOME", self.checkout.as_str()))
     }
 }

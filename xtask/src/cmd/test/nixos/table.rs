@@ -116,7 +116,8 @@ fn row(line: &str) -> Option<Row> {
         "rave-guest" => By::RaveGuest,
         _ => return None,
     };
-    let links = links.iter().filter_map(|word| word.split_once('=')).map(|(a, b)| (a.to_owned(), b.to_owned()));
+    let links =
+        links.iter().filter_map(|word| word.split_once('=')).map(|(a, b)| (a.to_owned(), b.to_owned()));
     Some(Row { name: name.to_owned(), output, by, links: links.collect(), reason: reason.trim().to_owned() })
 }
 
@@ -155,7 +156,8 @@ mod tests {
 
     #[test]
     fn a_line_is_a_row_and_anything_else_is_refused() {
-        let table = Table::parse("# a\nvim:xxd debian vim xxd bin/vi=bin/vim ; why\nvim debian vim\n").unwrap();
+        let table =
+            Table::parse("# a\nvim:xxd debian vim xxd bin/vi=bin/vim ; why\nvim debian vim\n").unwrap();
         let of = |output| table.of("vim-9.2", output).unwrap();
         assert_eq!(of("xxd").by, By::Debian(vec!["vim".into(), "xxd".into()]));
         assert_eq!((of("xxd").links.len(), of("xxd").reason.as_str()), (1, "why"));

@@ -91,7 +91,8 @@ fn move_file(from: &Utf8Path, to: &Utf8Path) -> io::Result<()> {
 
 /// The first mirror of Debian in the host's sources.
 fn mirror() -> anyhow::Result<String> {
-    let said = Cmd::new("apt-get").args(["indextargets", "--format", "$(SITE) $(ORIGIN) $(TARGET_OF)"]).output()?;
+    let said =
+        Cmd::new("apt-get").args(["indextargets", "--format", "$(SITE) $(ORIGIN) $(TARGET_OF)"]).output()?;
     let found = said.text();
     let site = found.lines().find_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -112,7 +113,9 @@ fn mirror() -> anyhow::Result<String> {
 fn first_mirror(text: &str) -> Option<String> {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let mut words = lines.flat_map(str::split_whitespace);
-    words.find(|word| word.contains("://") && word.trim_end_matches('/').ends_with("/debian")).map(str::to_owned)
+    words
+        .find(|word| word.contains("://") && word.trim_end_matches('/').ends_with("/debian"))
+        .map(str::to_owned)
 }
 
 /// apt.conf(5).
@@ -133,8 +136,14 @@ mod tests {
     #[test]
     fn a_mirror_is_found_in_both_kinds_of_sources() {
         let found = |text| first_mirror(text);
-        assert_eq!(found("# http://old/debian\nURIs: http://m.test/debian\n").as_deref(), Some("http://m.test/debian"));
-        assert_eq!(found("deb [arch=amd64] http://m.test/debian/ trixie main").as_deref(), Some("http://m.test/debian/"));
+        assert_eq!(
+            found("# http://old/debian\nURIs: http://m.test/debian\n").as_deref(),
+            Some("http://m.test/debian")
+        );
+        assert_eq!(
+            found("deb [arch=amd64] http://m.test/debian/ trixie main").as_deref(),
+            Some("http://m.test/debian/")
+        );
         assert_eq!(found("deb http://m.test/debian-security x main"), None);
     }
 }

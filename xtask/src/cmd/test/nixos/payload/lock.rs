@@ -35,7 +35,9 @@ impl Lock {
                 [] => {}
                 [first, ..] if first.starts_with('#') => {}
                 ["suite", suite] => lock.suite = (*suite).to_owned(),
-                [name, version, architecture, size, sha256] if is_sha256(sha256) && size.parse::<u64>().is_ok() => {
+                [name, version, architecture, size, sha256]
+                    if is_sha256(sha256) && size.parse::<u64>().is_ok() =>
+                {
                     lock.packages.push(Package {
                         name: (*name).to_owned(),
                         version: (*version).to_owned(),
@@ -94,9 +96,14 @@ mod tests {
 
     #[test]
     fn what_apt_prints_is_read() {
-        let line = format!("'https://mirror.test/debian/pool/main/a/attr/attr_2.6.0-1_amd64.deb' attr_1%3a2.6.0-1_amd64.deb 40124 SHA256:{SHA256}");
+        let line = format!(
+            "'https://mirror.test/debian/pool/main/a/attr/attr_2.6.0-1_amd64.deb' attr_1%3a2.6.0-1_amd64.deb 40124 SHA256:{SHA256}"
+        );
         let package = printed(&line).unwrap();
-        assert_eq!((package.name.as_str(), package.version.as_str(), package.size), ("attr", "1:2.6.0-1", 40124));
+        assert_eq!(
+            (package.name.as_str(), package.version.as_str(), package.size),
+            ("attr", "1:2.6.0-1", 40124)
+        );
         assert_eq!(printed("Need to get 1 MB of archives."), None);
         assert_eq!(printed(&line.replace("SHA256", "MD5Sum")), None);
     }

@@ -60,12 +60,7 @@ pub(super) fn prepare(lock: &Lock, cache: &Utf8Path, log: &Utf8Path) -> anyhow::
 }
 
 /// What the archive has now of the packages.
-pub(super) fn resolve(
-    suite: &str,
-    names: &[&str],
-    cache: &Utf8Path,
-    log: &Utf8Path,
-) -> anyhow::Result<Lock> {
+pub(super) fn resolve(suite: &str, names: &[&str], cache: &Utf8Path, log: &Utf8Path) -> anyhow::Result<Lock> {
     fs::create_dir_all(cache)?;
     Archive::open(suite, cache, log)?.resolve(suite, names)
 }

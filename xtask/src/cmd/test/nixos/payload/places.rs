@@ -33,8 +33,12 @@ const VENDOR: &[&str] = &[
 ];
 
 /// Folders in which only systemd's and udev's own files stay.
-const VENDOR_OF_OTHERS: &[&str] =
-    &["lib/systemd/network/", "lib/udev/rules.d/", "lib/systemd/system-generators/", "lib/systemd/user-generators/"];
+const VENDOR_OF_OTHERS: &[&str] = &[
+    "lib/systemd/network/",
+    "lib/udev/rules.d/",
+    "lib/systemd/system-generators/",
+    "lib/systemd/user-generators/",
+];
 
 /// Documents and what only dpkg needs.
 const LEFT_OUT: &[&str] = &[
@@ -81,9 +85,15 @@ mod tests {
         assert_eq!(of("acl", "./usr/bin/setfacl"), "bin/setfacl");
         assert_eq!(of("acl", "./bin/setfacl"), "bin/setfacl");
         assert_eq!(of("libc6", "./usr/lib64/ld-linux-x86-64.so.2"), "lib/ld-linux-x86-64.so.2");
-        assert_eq!(of("dbus", "./usr/lib/systemd/system/dbus.service"), "vendor/lib/systemd/system/dbus.service");
+        assert_eq!(
+            of("dbus", "./usr/lib/systemd/system/dbus.service"),
+            "vendor/lib/systemd/system/dbus.service"
+        );
         assert_eq!(of("lvm2", "./usr/lib/udev/rules.d/69-lvm.rules"), "vendor/lib/udev/rules.d/69-lvm.rules");
-        assert_eq!(of("udev", "./usr/lib/udev/rules.d/99-systemd.rules"), "lib/udev/rules.d/99-systemd.rules");
+        assert_eq!(
+            of("udev", "./usr/lib/udev/rules.d/99-systemd.rules"),
+            "lib/udev/rules.d/99-systemd.rules"
+        );
         assert_eq!(of("acl", "./usr/share/doc/acl/README"), "");
         assert_eq!(of("acl", "./var/lib/x"), "");
     }

@@ -68,7 +68,8 @@ pub(in super::super) fn rewrite(bytes: &mut [u8], more: &[(&str, &str)]) -> bool
 /// Whether a path or a word goes on after these bytes. A compiler's `-I` and `-L` are none.
 fn continues(before: &[u8]) -> bool {
     let is_option = before.ends_with(b"-I") || before.ends_with(b"-L");
-    before.last().is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_.-+}/)]*".contains(byte)) && !is_option
+    before.last().is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_.-+}/)]*".contains(byte))
+        && !is_option
 }
 
 /// A letter of a longer name.
