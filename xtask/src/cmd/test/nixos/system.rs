@@ -64,12 +64,9 @@ pub(in super::super) fn system(
     let payload = payload::prepare(&lock, &cache, log)?;
     let mut hasher = Hasher::default();
     hasher.field("payload", payload.path.as_bytes()).field("table", text.as_bytes());
-    let dev = env::var("XTASK_NIXOS_STORE").ok();
-    let store = OwnStore::kept(
-        &cache.join(dev.unwrap_or(format!("store-{}", hasher.finish().short()))),
-        &payload.layer,
-        log,
-    )?;
+    stubs(&mut hasher, &folder.join("stubs"))?;
+    let folder = cache.join(format!("store-{}", hasher.finish().short()));
+    let store = OwnStore::kept(&folder, &payload.layer, log)?;
 
     let input = input(nixpkgs);
     let attribute = format!(".#qemu-{}", super::PROFILE);
@@ -91,6 +88,21 @@ pub(in super::super) fn system(
     let built: BTreeSet<&str> = realised.lines().filter_map(|line| line.strip_prefix("building '")).collect();
     let (built, filled) = (built.len(), wanted.len());
     Ok(System { store, checkout: checkout.to_owned(), input, cache, built, filled })
+}
+
+/// Adds what outputs are copied from.
+fn stubs(hasher: &mut Hasher, folder: &Utf8Path) -> anyhow::Result<()> {
+    let mut entries = folder.read_dir_utf8()?.collect::<std::io::Result<Vec<_>>>()?;
+    entries.sort_by(|a, b| a.path().cmp(b.path()));
+    for entry in entries {
+        hasher.field("name", entry.file_name().as_bytes());
+        if entry.file_type()?.is_dir() {
+            stubs(hasher, entry.path())?;
+        } else {
+            hasher.field("content", &fs::read(entry.path())?);
+        }
+    }
+    Ok(())
 }
 
 impl System {
