@@ -11,8 +11,10 @@ pub(super) fn target(package: &str, path: &str, target: &str, root: &str) -> Opt
     let of_tree = place_of(package, whole.as_str());
     if !target.starts_with('/') {
         let from = place_of(package, path)?;
-        let kept = normal(&Utf8Path::new("/").join(from).parent()?.join(target));
-        if of_tree.as_deref() == Some(kept.as_str().trim_start_matches('/')) {
+        // Below a folder, so that one that leads out of the tree is seen.
+        let kept = normal(&Utf8Path::new("/tree").join(from).parent()?.join(target));
+        if of_tree.as_deref().is_some_and(|place| kept.strip_prefix("/tree").is_ok_and(|kept| kept == place))
+        {
             return None;
         }
     }

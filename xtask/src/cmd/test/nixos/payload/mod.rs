@@ -18,7 +18,7 @@ use lock::{Lock, Package};
 pub(super) use places::LINKS;
 
 /// Changes when another tree is made of the same packages.
-const REVISION: &[u8] = b"4";
+const REVISION: &[u8] = b"5";
 
 /// The letters of a store path's digest (Nix's manual, "Store path").
 const LETTERS: &[u8; 32] = b"0123456789abcdfghijklmnpqrsvwxyz";
