@@ -59,7 +59,7 @@ impl Command {
 /// `cargo xtask test`
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Test {
-    /// Steps to run, always in this order [default: all except matrix, cloud, hosts, proxy and release]
+    /// Steps to run, always in this order [default: all except nixos-system, matrix, cloud, hosts, proxy and release]
     #[arg(value_name = "STEP")]
     pub(crate) steps: Vec<TestStep>,
 }
@@ -77,6 +77,8 @@ pub(crate) enum TestStep {
     Flake,
     /// Build the flake's disk with nix from a stand-in system, if nix and a nixpkgs tree are available
     Nixos,
+    /// Build a whole NixOS system from Debian's packages by nix, and smoke-test it
+    NixosSystem,
     /// Build, boot and smoke-test one real image
     Smoke,
     /// Break that image and its builds in many ways

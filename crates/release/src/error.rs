@@ -43,6 +43,12 @@ pub enum Error {
         /// What it contains.
         detail: String,
     },
+    /// An image whose packages are not those of its base.
+    #[error("{profile} was built for tests, in a store filled from a payload, and cannot be released")]
+    Payload {
+        /// The profile.
+        profile: String,
+    },
     /// Two builds produced different bytes.
     #[error("the second build of {profile} differs: {detail}")]
     NotReproducible {
@@ -187,6 +193,9 @@ impl Error {
             }
             Self::Key { remedy, .. } => Some((*remedy).to_owned()),
             Self::Occupied { .. } => Some("choose another folder with --out, or move this one away".into()),
+            Self::Payload { .. } => {
+                Some("`cargo xtask image --base nixos --rebuild` where nix has the packages of nixpkgs".into())
+            }
             Self::NotReproducible { .. } => {
                 Some("`cargo xtask image --check-reproducible` shows where two builds differ".into())
             }

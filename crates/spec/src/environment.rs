@@ -52,8 +52,16 @@ pub const VARIABLES: &[Variable] = &[
 ];
 
 /// Variables of the tool itself, which set no key.
-pub const TOOL_VARIABLES: &[&str] =
-    &["RAVE_HOME", "RAVE_STATE", "RAVE_CACHE", "RAVE_ACCEL", "RAVE_YES", "RAVE_NIXPKGS", "RAVE_OVF_SCHEMA"];
+pub const TOOL_VARIABLES: &[&str] = &[
+    "RAVE_HOME",
+    "RAVE_STATE",
+    "RAVE_CACHE",
+    "RAVE_ACCEL",
+    "RAVE_YES",
+    "RAVE_NIXPKGS",
+    "RAVE_NIXOS_PAYLOAD",
+    "RAVE_OVF_SCHEMA",
+];
 
 /// The values of keys that variables set, and errors for unknown variables.
 pub(crate) fn read(environment: &[(String, String)]) -> (BTreeMap<&'static str, Node>, Vec<Diagnostic>) {

@@ -27,6 +27,7 @@ use rave::ui::Ui;
 use rave_testing::NOT_RUN;
 
 /// The steps that are run only by name.
+const NIXOS_SYSTEM: &str = "nixos-system";
 const MATRIX: &str = "matrix";
 const CLOUD: &str = "cloud";
 const HOSTS: &str = "hosts";
@@ -51,6 +52,10 @@ pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Res
             .not_run
             .push(format!(
             "{MATRIX}, with the attacks of isolation and the forks: it takes more than an hour under software emulation; {MATRIX_COMMAND}"
+        ));
+        session.not_run.push(format!(
+            "{NIXOS_SYSTEM}: it fetches half a gigabyte and builds and boots a further system; {}",
+            nixos::SYSTEM_COMMAND
         ));
         session.not_run.push(format!("{CLOUD}: it boots a further image three times; {CLOUD_COMMAND}"));
         session.not_run.push(format!("{RELEASE}: its readers come from PyPI; cargo xtask test {RELEASE}"));
@@ -80,7 +85,14 @@ fn steps(asked: &[TestStep]) -> Vec<TestStep> {
     if asked.is_empty() {
         return all.into();
     }
-    let by_name = [TestStep::Matrix, TestStep::Cloud, TestStep::Hosts, TestStep::Proxy, TestStep::Release];
+    let by_name = [
+        TestStep::NixosSystem,
+        TestStep::Matrix,
+        TestStep::Cloud,
+        TestStep::Hosts,
+        TestStep::Proxy,
+        TestStep::Release,
+    ];
     all.into_iter().chain(by_name).filter(|step| asked.contains(step)).collect()
 }
 
@@ -91,6 +103,7 @@ fn name(step: TestStep) -> &'static str {
         TestStep::Unit => "unit",
         TestStep::Flake => "flake",
         TestStep::Nixos => "nixos",
+        TestStep::NixosSystem => NIXOS_SYSTEM,
         TestStep::Smoke => "smoke",
         TestStep::Faults => "faults",
         TestStep::Matrix => MATRIX,
@@ -113,7 +126,7 @@ fn needs(step: TestStep) -> &'static [Needs] {
         | TestStep::Release => &[],
         TestStep::Unit => &[Needs::Image, Needs::Run, Needs::Iso, Needs::Zst, Needs::Tests],
         // Other programs check each artifact, if they are installed.
-        TestStep::Smoke | TestStep::Proxy => &[Needs::Smoke, Needs::Tests],
+        TestStep::Smoke | TestStep::NixosSystem | TestStep::Proxy => &[Needs::Smoke, Needs::Tests],
         // xorriso writes a seed.
         TestStep::Cloud => &[Needs::Smoke, Needs::Iso, Needs::Tests],
         // Each format is built, and a desktop is booted.
@@ -147,6 +160,7 @@ impl Session<'_> {
             }
             TestStep::Flake => self.flake(),
             TestStep::Nixos => self.nixos(),
+            TestStep::NixosSystem => self.nixos_system(),
             TestStep::Smoke => self.smoke(),
             TestStep::Faults => {
                 self.cargo(step, &cargo::faults_arguments(find_program("cargo-nextest").is_some()))
@@ -226,6 +240,26 @@ impl Session<'_> {
             built.built, built.filled
         ));
         Ok(true)
+    }
+
+    /// nix builds a whole system from a payload, which passes the smoke suite; `false` where this host cannot.
+    fn nixos_system(&mut self) -> anyhow::Result<bool> {
+        let stage = name(TestStep::NixosSystem);
+        let tree = match nixos::tree() {
+            Ok(tree) => tree,
+            Err(reason) => {
+                self.not_run.push(format!("{stage}: {reason}; {}", nixos::SYSTEM_COMMAND));
+                return Ok(false);
+            }
+        };
+        let log = self.log(stage)?;
+        let system = nixos::system(&self.settings.root, &tree, &self.settings.cache_dir, &log)?;
+        self.ui.data(&system.told());
+        let smoke = system.smoke()?;
+        match self.logged(TestStep::NixosSystem, smoke, &nixos::is_closing)? {
+            Ok(()) => Ok(true),
+            Err(failed) => Err(failed.failure(TestStep::NixosSystem)),
+        }
     }
 
     /// Runs a command at the checkout's root; its output goes to a log, lines that are `closing` to stdout.

@@ -66,7 +66,13 @@ pub struct NixosOrigin {
     pub nix_version: String,
     /// The outputs, one for each artifact, in the same order.
     pub outputs: Vec<NixOutput>,
+    /// It was built for tests, in a store that is marked by [`PAYLOAD_MARK`]: never to be released.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub payload: bool,
 }
+
+/// The name of a file in the folder of a store whose packages are not those of nixpkgs.
+pub const PAYLOAD_MARK: &str = "rave-payload";
 
 /// A store path with artifacts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +104,11 @@ impl Origin {
             Self::Debian(debian) => Some(debian),
             Self::Nixos(_) => None,
         }
+    }
+
+    /// Whether it may only be tested.
+    pub fn is_payload(&self) -> bool {
+        self.nixos().is_some_and(|nixos| nixos.payload)
     }
 
     /// The origin, if the NixOS base built the image.

@@ -177,6 +177,7 @@ impl From<&rave_release::Error> for CommandError {
             | Error::OtherPart { .. }
             | Error::OtherBase { .. }
             | Error::NoConversion { .. }
+            | Error::Payload { .. }
             | Error::Damaged { .. } => Code::Usage,
             Error::Leaks { .. }
             | Error::NotReproducible { .. }

@@ -31,6 +31,7 @@ fn image_of_a_stranger(place: &Utf8Path) -> (Utf8PathBuf, Manifest) {
         flake_nar_hash: String::new(),
         nix_version: String::new(),
         outputs: Vec::new(),
+        payload: false,
     };
     let manifest = Manifest {
         schema: SCHEMA,

@@ -57,7 +57,11 @@ impl<W: Workshop> Building<'_, '_, W> {
         let built: Built = self.ledger.stage(
             &format!("build {name}"),
             |built: &Built| rave_image::Manifest::read(&built.out_dir).is_ok_and(|now| now == built.manifest),
-            || workshop.build(profile),
+            || {
+                let built = workshop.build(profile)?;
+                shippable(name, &built.manifest)?;
+                Ok::<_, W::Error>(built)
+            },
         )?;
         if plan.second_build {
             self.ledger.stage(
@@ -105,6 +109,14 @@ impl<W: Workshop> Building<'_, '_, W> {
         let release = ProfileRelease { bills, ..release };
         Ok((ProfileResult { release, report, searched }, built))
     }
+}
+
+/// Refuses images that were built for tests.
+fn shippable(profile: &str, manifest: &rave_image::Manifest) -> Result<(), Error> {
+    if manifest.origin.is_payload() {
+        return Err(Error::Payload { profile: profile.to_owned() });
+    }
+    Ok(())
 }
 
 /// Refuses a profile that did not pass its checks.

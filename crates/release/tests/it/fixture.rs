@@ -44,7 +44,7 @@ pub(crate) struct Fixture {
     /// Removes the folder when the fixture that created it is dropped.
     _folder: Option<tempfile::TempDir>,
     pub(crate) key: SigningKey,
-    built: Built,
+    pub(crate) built: Built,
     version: &'static str,
     /// How often each step of the workshop was called.
     pub(crate) calls: Mutex<BTreeMap<&'static str, usize>>,

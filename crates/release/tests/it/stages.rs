@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::sync::Mutex;
 
 use camino::Utf8Path;
+use rave_image::manifest::{NixosOrigin, Origin};
 use rave_process::progress::{Event, StageOutcome};
 use rave_release::cut::{self, Finished, Plan, ReleasePart, work_folder};
 use rave_release::key::SigningKey;
@@ -182,6 +183,22 @@ fn an_artifact_that_changed_since_its_build_is_not_released() {
     fs::write(&disk, bytes).unwrap();
     let error = fixture.cut(&fixture.plan("release")).unwrap_err().to_string();
     assert!(error.contains("it is not the file that was built"), "{error}");
+}
+
+#[test]
+fn an_image_of_a_payload_is_not_released() {
+    let mut fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
+    fixture.built.manifest.origin = Origin::Nixos(NixosOrigin {
+        flake_revision: None,
+        flake_nar_hash: "sha256-d".into(),
+        nix_version: "nix (Nix) 2.26.3".into(),
+        outputs: Vec::new(),
+        payload: true,
+    });
+    let plan = fixture.plan("release");
+    let error = fixture.cut(&plan).unwrap_err().to_string();
+    assert!(error.contains("built in a store of tests"), "{error}");
+    assert_eq!(fs::read_dir(&plan.out).map_or(0, Iterator::count), 0);
 }
 
 #[test]

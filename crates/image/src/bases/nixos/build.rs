@@ -54,6 +54,12 @@ pub struct FlakeBuild<'a> {
     pub options: &'a Nixos,
 }
 
+/// Whether the outputs are in a store of the tests.
+fn is_payload(built: &[BuiltOutput]) -> bool {
+    let stores = built.iter().filter_map(|output| Utf8Path::new(&output.out_path).parent()?.parent());
+    stores.map(|folder| folder.join(manifest::PAYLOAD_MARK)).any(|mark| mark.symlink_metadata().is_ok())
+}
+
 /// Builds requested artifacts that are missing.
 pub fn build(order: &FlakeBuild<'_>, sink: Sink<'_>) -> Result<BuildResult, Error> {
     let nix = Nix::find()?;
@@ -215,6 +221,7 @@ impl FlakeBuild<'_> {
                 flake_nar_hash: flake.nar_hash,
                 nix_version: nix.said.clone(),
                 outputs,
+                payload: is_payload(built),
             }),
             profile: self.profile.to_owned(),
             npm_packages: npm_tools::locked(&guest)?,

@@ -6,6 +6,7 @@ use anyhow::bail;
 use serde::Deserialize;
 
 use super::replacements::{self, Replacement};
+use super::table::{Row, Table};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -41,7 +42,58 @@ pub(super) struct Wanted<'a> {
     pub(super) environment: &'a BTreeMap<String, String>,
 }
 
+/// A derivation whose outputs are filled from a payload.
+#[derive(Debug)]
+pub(super) struct Filled<'a> {
+    pub(super) name: String,
+    /// The outputs that something is built from: name, path, row.
+    pub(super) outputs: BTreeSet<(&'a str, &'a str, &'a Row)>,
+    pub(super) environment: &'a BTreeMap<String, String>,
+}
+
 impl Derivations {
+    /// What must be filled so that nix can build these, by a table.
+    pub(super) fn wanted<'a>(
+        &'a self,
+        roots: &[&'a str],
+        table: &'a Table,
+    ) -> anyhow::Result<Vec<Filled<'a>>> {
+        let mut wanted: BTreeMap<&str, Filled<'_>> = BTreeMap::new();
+        let mut missing = BTreeSet::new();
+        let (mut open, mut seen) = (roots.to_vec(), BTreeSet::new());
+        while let Some(path) = open.pop() {
+            if !seen.insert(path) {
+                continue;
+            }
+            for (input, used) in &self.get(path)?.input_drvs {
+                let derivation = self.get(input)?;
+                let outputs = used.outputs.iter().filter_map(|name| {
+                    let path = derivation.outputs.get(name)?.path.as_deref()?;
+                    Some((name.as_str(), path, table.of(&derivation.name, name)?))
+                });
+                let outputs: Vec<_> = outputs.collect();
+                if outputs.is_empty() {
+                    if derivation.outputs.values().any(|output| output.hash.is_some()) {
+                        missing.insert(format!("{} for {}", derivation.name, self.get(path)?.name));
+                    }
+                    open.push(input);
+                    continue;
+                }
+                let entry = wanted.entry(input).or_insert_with(|| Filled {
+                    name: derivation.name.clone(),
+                    outputs: BTreeSet::new(),
+                    environment: &derivation.env,
+                });
+                entry.outputs.extend(outputs);
+            }
+        }
+        if !missing.is_empty() {
+            let all: Vec<String> = missing.into_iter().collect();
+            bail!("would be fetched, and the table of replacements has neither: {}", all.join(", "));
+        }
+        Ok(wanted.into_values().collect())
+    }
+
     pub(super) fn read(json: &str) -> anyhow::Result<Self> {
         match serde_json::from_str(json) {
             Ok(all) => Ok(Self(all)),
@@ -96,6 +148,7 @@ impl Derivations {
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::By;
     use super::*;
 
     fn derivation(name: &str, hash: &str, inputs: &[(&str, &str)]) -> String {
@@ -135,6 +188,27 @@ mod tests {
                 ("jq", vec!["/nix/store/jq-1.8", "/nix/store/jq-1.8-dev"])
             ]
         );
+    }
+
+    #[test]
+    fn outputs_that_are_used_are_filled_by_the_row_of_each() {
+        let derivations = read("bash");
+        let table = Table::parse("bash debian bash\njq:dev empty\njq debian jq").unwrap();
+        let found = derivations.wanted(&["disk"], &table).unwrap();
+        let found: Vec<_> = found
+            .iter()
+            .flat_map(|one| one.outputs.iter().map(|(name, path, row)| (*name, *path, &row.by)))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("out", "/nix/store/bash-5.3p9", &By::Debian(vec!["bash".into()])),
+                ("dev", "/nix/store/jq-1.8-dev", &By::Empty),
+                ("out", "/nix/store/jq-1.8", &By::Debian(vec!["jq".into()])),
+            ]
+        );
+        let error = read("source").wanted(&["disk"], &table).unwrap_err().to_string();
+        assert!(error.ends_with("neither: source for a.toml"), "{error}");
     }
 
     #[test]

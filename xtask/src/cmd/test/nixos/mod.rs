@@ -5,8 +5,13 @@
 
 mod derivations;
 mod fill;
+mod outputs;
 mod own_store;
+mod payload;
+mod references;
 mod replacements;
+mod system;
+mod table;
 
 use std::collections::BTreeSet;
 use std::env;
@@ -17,9 +22,11 @@ use rave_process::find_program;
 
 use derivations::Derivations;
 use own_store::OwnStore;
+pub(super) use system::{is_closing, system};
 
 /// How somebody runs it on a host that has what it needs.
 pub(super) const COMMAND: &str = "RAVE_NIXPKGS=/path/to/nixpkgs cargo xtask test nixos";
+pub(super) const SYSTEM_COMMAND: &str = "RAVE_NIXPKGS=/path/to/nixpkgs cargo xtask test nixos-system";
 
 /// The profile whose images are built.
 const PROFILE: &str = "headless";

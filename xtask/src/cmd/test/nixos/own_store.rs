@@ -1,6 +1,7 @@
 //! A store of its own: the host's `/nix` with a folder over it, in a mount namespace. Nothing that is built or registered there
 //! reaches the host's, and it goes with the step: a store with stand-ins must never be a cache for anybody.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Seek as _};
 
@@ -8,16 +9,21 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
 
 /// Mounts the folder over `/nix` and runs a command: upper folder, work folder, program, arguments.
-const SCRIPT: &str =
-    "mount -t overlay overlay -o \"lowerdir=/nix,upperdir=$1,workdir=$2\" /nix && shift 2 && exec \"$@\"";
+const SCRIPT: &str = "set -e; mount -t overlay overlay -o \"lowerdir=$3/nix,upperdir=$1,workdir=$2\" /nix\n\
+     for path in \"${3%:}\"/store/*-debian-payload; do\n\
+     [ ! -d \"$path\" ] || { mount --bind \"$path\" \"/nix/store/${path##*/}\"; mount -o remount,bind,ro \"/nix/store/${path##*/}\"; }\ndone\n\
+     shift 3\nexec \"$@\"";
 
 /// Nothing is asked for or given to anybody, and builders see the host, whose programs they run.
 const SETTINGS: &str = "sandbox = false\nbuild-users-group =\nsubstitute = false\nsubstituters =\nbuilders =\n\
                         experimental-features = nix-command\nallow-import-from-derivation = false\n";
 
 pub(super) struct OwnStore {
-    _folder: tempfile::TempDir,
+    /// Goes with it, if it is not kept.
+    _guard: Option<tempfile::TempDir>,
     folder: Utf8PathBuf,
+    /// What is laid between it and the host's.
+    layer: Option<Utf8PathBuf>,
     log: Utf8PathBuf,
 }
 
@@ -30,7 +36,22 @@ impl OwnStore {
         for name in ["upper/store", "work"] {
             fs::create_dir_all(folder.join(name))?;
         }
-        Ok(Self { _folder: guard, folder, log: log.to_owned() })
+        Ok(Self { _guard: Some(guard), folder, layer: None, log: log.to_owned() })
+    }
+
+    /// One that is kept in this folder, over a layer.
+    pub(super) fn kept(folder: &Utf8Path, layer: &Utf8Path, log: &Utf8Path) -> anyhow::Result<Self> {
+        for name in ["upper/store", "work"] {
+            fs::create_dir_all(folder.join(name))?;
+        }
+        let layer = Some(layer.to_owned());
+        Ok(Self { _guard: None, folder: folder.to_owned(), layer, log: log.to_owned() })
+    }
+
+    /// All paths that are valid in it.
+    pub(super) fn valid(&self) -> anyhow::Result<BTreeSet<String>> {
+        let said = self.nix("nix", &["path-info", "--all"])?;
+        Ok(said.lines().map(str::to_owned).collect())
     }
 
     /// Where a path of the store lies while it is not mounted.
@@ -47,19 +68,39 @@ impl OwnStore {
 
     /// A program of nix in it.
     fn command(&self, program: &str, arguments: &[&str]) -> Cmd {
+        let lower = self.layer.as_ref().map(|layer| format!("{layer}:")).unwrap_or_default();
         let (upper, work) = (self.folder.join("upper"), self.folder.join("work"));
         Cmd::new("unshare")
-            .args(["--mount", "--", "sh", "-c", SCRIPT, "sh", upper.as_str(), work.as_str(), program])
+            .args(["--mount", "--", "sh", "-c", SCRIPT, "sh", upper.as_str(), work.as_str(), &lower, program])
             .args(arguments.iter().copied())
             .env("NIX_REMOTE", "local")
             .env("NIX_CONFIG", SETTINGS)
             .log_file(&self.log)
     }
 
+    /// Any program in it, with `nix` of a folder first on its search path.
+    pub(super) fn enter(&self, program: &str, arguments: &[&str], settings: &str) -> Cmd {
+        self.command(program, arguments).env("NIX_CONFIG", format!("{SETTINGS}{settings}"))
+    }
+
     /// What it prints on stdout, which is tens of MB of a system's derivations.
     pub(super) fn nix(&self, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
         let mut said = tempfile::tempfile_in(&self.folder)?;
         self.command(program, arguments).stdout_file(said.try_clone()?).run(&mut |_| ())?;
+        said.rewind()?;
+        Ok(io::read_to_string(said)?)
+    }
+
+    /// What nix prints on stdout in a folder, with further settings.
+    pub(super) fn nix_in(
+        &self,
+        folder: &Utf8Path,
+        settings: &str,
+        arguments: &[&str],
+    ) -> anyhow::Result<String> {
+        let mut said = tempfile::tempfile_in(&self.folder)?;
+        let command = self.enter("nix", arguments, settings).current_dir(folder);
+        command.stdout_file(said.try_clone()?).run(&mut |_| ())?;
         said.rewind()?;
         Ok(io::read_to_string(said)?)
     }
@@ -81,7 +122,7 @@ impl OwnStore {
             head.into_iter().chain(references.iter().cloned())
         });
         let text = lines.flat_map(|line| [line, "\n".into()]).collect::<String>();
-        self.command("nix-store", &["--register-validity"])
+        self.command("nix-store", &["--register-validity", "--reregister"])
             .stdin_bytes(text.into_bytes())
             .run(&mut |_| ())?;
         Ok(())
