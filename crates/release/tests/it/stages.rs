@@ -197,7 +197,7 @@ fn an_image_of_a_payload_is_not_released() {
     });
     let plan = fixture.plan("release");
     let error = fixture.cut(&plan).unwrap_err().to_string();
-    assert!(error.contains("built in a store of tests"), "{error}");
+    assert!(error.contains("was built for tests"), "{error}");
     assert_eq!(fs::read_dir(&plan.out).map_or(0, Iterator::count), 0);
 }
 

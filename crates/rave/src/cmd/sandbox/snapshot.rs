@@ -112,9 +112,6 @@ pub(super) fn restore(args: &cli::Restore, ui: &Ui) -> anyhow::Result<Code> {
     snapshot::check(&place, &label)?;
     let connection = connect(&named, &lock)?;
     let ran = connection.is_some();
-    if !ran {
-        limits::check(&named.store)?;
-    }
     if !args.force {
         if ran { seen::refuse_unapplied_now(&named, ui)? } else { seen::refuse_unapplied(&named)? }
     }
