@@ -45,7 +45,7 @@ impl Archive {
             .log_file(&self.log)
     }
 
-    /// The packages, and all that they depend on, as the archive has them now.
+    /// The packages, and all that they depend on, at the archive's versions now.
     pub(super) fn resolve(&self, suite: &str, names: &[&str]) -> anyhow::Result<Lock> {
         let mut packages = Vec::new();
         self.apt(&["--print-uris", "--yes", "install"])
