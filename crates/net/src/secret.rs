@@ -212,6 +212,7 @@ mod tests {
         let secrets = Secrets::new(vec![
             secret("authorization", "place-1", told("real-secret-1")),
             secret("x-app-key", "place-2", told("real-secret-2")),
+            secret("x-acme", "place-3", told("real-secret-3")),
         ]);
         let of_host = secrets.at(&"a.example".parse().unwrap(), 443).unwrap();
         let head = Head { method: "GET", target: "/", version: "HTTP/1.1", fields: fields.to_vec() };
@@ -233,13 +234,16 @@ mod tests {
                 "accept-encoding: identity"
             ]
         );
-        assert_eq!(fill(&[("Accept-Encoding", "gzip")]).unwrap().len(), 1);
+        for name in ["Accept-Encoding", "Accept_Encoding"] {
+            assert_eq!(fill(&[(name, "gzip")]).unwrap().len(), 1);
+        }
         for fields in [
             &[("Authorization", "Bearer other")][..],
             &[("Authorization", "Bearer place-2")],
             &[("Authorization", "Bearer place-1, Bearer other")],
             &[("Authorization", "Bearer place-1"), ("authorization", "Bearer place-1")],
             &[("X_App_Key", "place-2")],
+            &[("X_Acme", "other")],
             &[("Cookie", "a=b")],
             &[("Proxy-Authorization", "Basic YTpi")],
             &[("x_api_key", "other")],

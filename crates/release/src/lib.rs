@@ -14,6 +14,7 @@ pub mod inputs;
 pub mod key;
 pub mod key_statement;
 pub mod leak;
+mod lock;
 pub mod manifest;
 pub mod names;
 pub mod notes;

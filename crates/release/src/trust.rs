@@ -13,7 +13,7 @@ use crate::dsse::Envelope;
 use crate::error::{Error, IoContext as _};
 use crate::key_statement::{KeyStatement, Said};
 use crate::signers::{self, Signer};
-use crate::strict_json;
+use crate::{lock, strict_json};
 
 /// The store's file in the state folder.
 pub const FILE: &str = "release-trust.json";
@@ -129,9 +129,7 @@ impl TrustStore {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder).at("create", folder)?;
         }
-        let path = self.path.with_extension("lock");
-        let lock = fs::File::create(&path).at("create", &path)?;
-        lock.lock().at("lock", &path)?;
+        let _lock = lock::take(&self.path.with_extension("lock"), &mut |_| ())?;
         self.stored.join(Stored::read(&self.path)?);
         let text =
             serde_json::to_vec_pretty(&self.stored).map_err(|error| Error::damaged(&self.path, error))?;

@@ -54,7 +54,7 @@ impl Tool<'_> {
     pub(super) fn memory(&self, name: &str) -> anyhow::Result<u64> {
         let about = self.command(&["inspect", name, "--json"]).output()?;
         let about: serde_json::Value = serde_json::from_slice(&about.stdout)?;
-        about["memory"].as_u64().with_context(|| format!("{name} does not run"))
+        about["memory"].as_u64().with_context(|| format!("{name} is not running"))
     }
 
     pub(super) fn run(&self, words: &[&str]) -> anyhow::Result<Duration> {

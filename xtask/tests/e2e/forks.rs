@@ -113,7 +113,7 @@ fn forks_go_on_with_the_parents_memory_as_machines_of_their_own() {
             "of the parent"
         );
     }
-    sandboxes.run(&["fork", "demo", "one"]).expect_code(2).expect_said("there is a sandbox one already");
+    sandboxes.run(&["fork", "demo", "one"]).expect_code(2).expect_said("the sandbox one already exists");
     sandboxes.run(&["fork", "demo", "a/b"]).expect_code(2).expect_said("not a name for a sandbox");
     assert!(sandboxes.left().is_empty(), "{:?}", sandboxes.left());
 

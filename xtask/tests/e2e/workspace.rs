@@ -133,7 +133,7 @@ fn a_project_goes_in_and_an_agents_work_comes_back() {
     sandbox
         .run(&["apply", NAME, "--only", ".envrc", "--only", "build.rs"])
         .expect_code(0)
-        .expect_said("does not run");
+        .expect_said("is not running");
     assert_eq!(sandbox.read(".envrc"), "evil\n");
     sandbox.run(&["rm", NAME]).expect_code(0);
 }

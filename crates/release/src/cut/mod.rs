@@ -31,7 +31,7 @@ use crate::error::{Error, IoContext as _};
 use crate::key::SigningKey;
 use crate::manifest::{Manifest, ProfileRelease};
 use crate::sbom::{self, Inventory};
-use crate::{names, sums};
+use crate::{lock, names, sums};
 use building::Building;
 use ledger::Ledger;
 pub use ledger::StageTime;
@@ -224,10 +224,7 @@ fn lock(work: &Utf8Path, sink: Sink<'_>) -> Result<FileLock, Error> {
         let text = format!("waiting for another release into the same folder (process {})", holder.pid);
         sink(Event::Note { text: &text });
     };
-    FileLock::acquire(&path, wait).map_err(|error| match error {
-        rave_process::Error::Interrupted { .. } => Error::Interrupted,
-        error => Error::io("lock", &path, std::io::Error::other(error.to_string())),
-    })
+    lock::take(&path, wait)
 }
 
 fn remove(folder: &Utf8Path) -> Result<(), Error> {

@@ -12,6 +12,7 @@ use semver::Version;
 
 use super::latest::Latest;
 use crate::error::{Error, IoContext as _};
+use crate::lock;
 
 /// The link.
 pub const LATEST: &str = "latest";
@@ -59,10 +60,7 @@ impl Tree {
             let text = format!("waiting for process {}, which publishes into the same tree", holder.pid);
             sink(Event::Note { text: &text });
         };
-        let lock = FileLock::acquire(&lock, wait).map_err(|error| match error {
-            rave_process::Error::Interrupted { .. } => Error::Interrupted,
-            error => Error::io("lock", &lock, io::Error::other(error.to_string())),
-        })?;
+        let lock = lock::take(&lock, wait)?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 

@@ -162,7 +162,7 @@ fn tell_older(digest: &str, ui: &Ui) {
 fn gone(kept: &KeptDisk) -> anyhow::Error {
     CommandError::new(
         Code::BuildFailed,
-        format!("the image that the kept disk in {} lies on is gone", kept.folder()),
+        format!("the backing image of the kept disk in {} is missing", kept.folder()),
     )
     .remedy("build that image again, or begin a new disk with --keep-base new")
     .into()

@@ -97,8 +97,8 @@ pub(super) fn connect(named: &Named, lock: &LifeLock) -> anyhow::Result<Option<C
 /// Reports if the sandbox was saved without its memory.
 pub(super) fn tell(name: &SandboxName, taken: Taken, ui: &Ui) {
     match (taken.saved, taken.stood) {
-        (Saved::Disk, _) => ui.note(&format!("{name} does not run: this is its disk alone, which boots")),
-        (Saved::Memory, Some(stood)) => ui.note(&format!("{name} stood for {} ms", stood.as_millis())),
+        (Saved::Disk, _) => ui.note(&format!("{name} is not running: only its disk is saved, which boots")),
+        (Saved::Memory, Some(stood)) => ui.note(&format!("{name} was paused for {} ms", stood.as_millis())),
         (Saved::Memory, None) => {}
     }
 }
@@ -113,7 +113,7 @@ fn claim(
     let store = &named.store;
     let mut claimed: Vec<(SandboxName, LifeLock)> = Vec::new();
     let taken = |name: &SandboxName| {
-        CommandError::usage(format!("there is a sandbox {name} already"))
+        CommandError::usage(format!("the sandbox {name} already exists"))
             .remedy(format!("use another name, or remove it first: cargo xtask rm {name}"))
     };
     // Locked in one order, so that two commands never wait for each other.

@@ -44,7 +44,7 @@ pub(super) fn stop(args: &cli::Stop, ui: &Ui) -> anyhow::Result<Code> {
             Ok(connection) => connection,
             // It is already stopped.
             Err(error) if matches!(error.downcast_ref(), Some(Error::NotRunning { .. })) => {
-                ui.note(&format!("{name} does not run"));
+                ui.note(&format!("{name} is not running"));
                 return Ok(());
             }
             Err(error) => return Err(error),

@@ -20,7 +20,7 @@ use crate::ui::Ui;
 struct Stopped {
     name: SandboxName,
     disk: u64,
-    unused: Option<Duration>,
+    /// When its disk was last written.
     written: Option<SystemTime>,
 }
 
@@ -60,7 +60,7 @@ fn sandboxes(args: &cli::Prune, yes: bool, store: &Store, ui: &Ui) -> anyhow::Re
         return Ok(Code::Ok);
     }
     let row = |one: &Stopped| {
-        let unused = one.unused.map_or("-".to_owned(), |unused| time(unused.as_secs()));
+        let unused = unused(one.written).map_or("-".to_owned(), |unused| time(unused.as_secs()));
         vec![one.name.to_string(), unused, mebibytes(one.disk)]
     };
     ui.table(&["name", "unused", "disk"], &stopped.iter().map(row).collect::<Vec<_>>());
@@ -100,8 +100,8 @@ fn stopped(store: &Store, older_than: Option<Duration>, ui: &Ui) -> anyhow::Resu
         if !matches!(look.state, State::Stopped | State::Crashed) || store.get(&name).is_err() {
             continue;
         }
-        let unused = unused(&place);
-        if older_than.is_some_and(|limit| unused.is_none_or(|unused| unused < limit)) {
+        let written = last_written(&place);
+        if older_than.is_some_and(|limit| unused(written).is_none_or(|unused| unused < limit)) {
             continue;
         }
         let named = Named { store: store.clone(), name };
@@ -109,8 +109,7 @@ fn stopped(store: &Store, older_than: Option<Duration>, ui: &Ui) -> anyhow::Resu
             Ok(()) => stopped.push(Stopped {
                 name: named.name,
                 disk: look.disk.saturating_add(look.saved_memory),
-                unused,
-                written: last_written(&place),
+                written,
             }),
             Err(error) => ui.note(&format!("{} stays: {error}", named.name)),
         }
@@ -123,8 +122,8 @@ fn last_written(place: &Place) -> Option<SystemTime> {
     std::fs::metadata(place.layers().active().ok()?).ok()?.modified().ok()
 }
 
-/// How long its disk has not been written.
-fn unused(place: &Place) -> Option<Duration> {
-    let written = last_written(place)?.duration_since(std::time::UNIX_EPOCH).ok()?;
+/// How long a disk has not been written.
+fn unused(written: Option<SystemTime>) -> Option<Duration> {
+    let written = written?.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(Duration::from_secs(now().saturating_sub(written.as_secs())))
 }

@@ -52,48 +52,6 @@ pub(super) struct Filled<'a> {
 }
 
 impl Derivations {
-    /// What must be filled so that nix can build these, by a table.
-    pub(super) fn wanted<'a>(
-        &'a self,
-        roots: &[&'a str],
-        table: &'a Table,
-    ) -> anyhow::Result<Vec<Filled<'a>>> {
-        let mut wanted: BTreeMap<&str, Filled<'_>> = BTreeMap::new();
-        let mut missing = BTreeSet::new();
-        let (mut open, mut seen) = (roots.to_vec(), BTreeSet::new());
-        while let Some(path) = open.pop() {
-            if !seen.insert(path) {
-                continue;
-            }
-            for (input, used) in &self.get(path)?.input_drvs {
-                let derivation = self.get(input)?;
-                let outputs = used.outputs.iter().filter_map(|name| {
-                    let path = derivation.outputs.get(name)?.path.as_deref()?;
-                    Some((name.as_str(), path, table.of(&derivation.name, name)?))
-                });
-                let outputs: Vec<_> = outputs.collect();
-                if outputs.is_empty() {
-                    if derivation.outputs.values().any(|output| output.hash.is_some()) {
-                        missing.insert(format!("{} for {}", derivation.name, self.get(path)?.name));
-                    }
-                    open.push(input);
-                    continue;
-                }
-                let entry = wanted.entry(input).or_insert_with(|| Filled {
-                    name: derivation.name.clone(),
-                    outputs: BTreeSet::new(),
-                    environment: &derivation.env,
-                });
-                entry.outputs.extend(outputs);
-            }
-        }
-        if !missing.is_empty() {
-            let all: Vec<String> = missing.into_iter().collect();
-            bail!("would be fetched, and the table of replacements has neither: {}", all.join(", "));
-        }
-        Ok(wanted.into_values().collect())
-    }
-
     pub(super) fn read(json: &str) -> anyhow::Result<Self> {
         match serde_json::from_str(json) {
             Ok(all) => Ok(Self(all)),
@@ -107,9 +65,59 @@ impl Derivations {
         found.map(|(path, _)| path.as_str()).ok_or_else(|| anyhow::anyhow!("no derivation is called {name}"))
     }
 
-    /// What must be filled so that nix can build these, and nothing that nix can build itself.
+    /// What must be filled so that nix can build these, by a table.
+    pub(super) fn wanted<'a>(
+        &'a self,
+        roots: &[&'a str],
+        table: &'a Table,
+    ) -> anyhow::Result<Vec<Filled<'a>>> {
+        let mut wanted: BTreeMap<&str, Filled<'_>> = BTreeMap::new();
+        self.walk(roots, &mut |path, derivation, used| {
+            let outputs = used.iter().filter_map(|name| {
+                let path = derivation.outputs.get(name)?.path.as_deref()?;
+                Some((name.as_str(), path, table.of(&derivation.name, name)?))
+            });
+            let outputs: Vec<_> = outputs.collect();
+            if outputs.is_empty() {
+                return false;
+            }
+            let entry = wanted.entry(path).or_insert_with(|| Filled {
+                name: derivation.name.clone(),
+                outputs: BTreeSet::new(),
+                environment: &derivation.env,
+            });
+            entry.outputs.extend(outputs);
+            true
+        })?;
+        Ok(wanted.into_values().collect())
+    }
+
+    /// What must be filled so that nix can build these from a stand-in system, and nothing that nix can build itself.
     pub(super) fn to_fill<'a>(&'a self, roots: &[&'a str]) -> anyhow::Result<Vec<Wanted<'a>>> {
         let mut wanted: BTreeMap<&str, Wanted<'_>> = BTreeMap::new();
+        self.walk(roots, &mut |path, derivation, used| {
+            let Some(row) = replacements::of(&derivation.name) else { return false };
+            let entry = wanted.entry(path).or_insert_with(|| Wanted {
+                row,
+                outputs: BTreeSet::new(),
+                environment: &derivation.env,
+            });
+            entry
+                .outputs
+                .extend(used.iter().filter_map(|name| derivation.outputs.get(name)?.path.as_deref()));
+            true
+        })?;
+        Ok(wanted.into_values().collect())
+    }
+
+    /// Asks `fill` about each derivation that these are built from, with the outputs that are used; those that it does not
+    /// fill are built, so theirs follow. Fails with all that would be fetched and are not filled.
+    fn walk<'a>(
+        &'a self,
+        roots: &[&'a str],
+        fill: &mut dyn FnMut(&'a str, &'a Derivation, &'a [String]) -> bool,
+    ) -> anyhow::Result<()> {
+        let mut missing = BTreeSet::new();
         let (mut open, mut seen) = (roots.to_vec(), BTreeSet::new());
         while let Some(path) = open.pop() {
             if !seen.insert(path) {
@@ -117,28 +125,20 @@ impl Derivations {
             }
             for (input, used) in &self.get(path)?.input_drvs {
                 let derivation = self.get(input)?;
-                let Some(row) = replacements::of(&derivation.name) else {
-                    if derivation.outputs.values().any(|output| output.hash.is_some()) {
-                        let by = &self.get(path)?.name;
-                        bail!(
-                            "{} would be fetched for {by}: the table of replacements has neither",
-                            derivation.name
-                        );
-                    }
-                    open.push(input);
+                if fill(input, derivation, &used.outputs) {
                     continue;
-                };
-                let entry = wanted.entry(input).or_insert_with(|| Wanted {
-                    row,
-                    outputs: BTreeSet::new(),
-                    environment: &derivation.env,
-                });
-                let paths =
-                    used.outputs.iter().filter_map(|name| derivation.outputs.get(name)?.path.as_deref());
-                entry.outputs.extend(paths);
+                }
+                if derivation.outputs.values().any(|output| output.hash.is_some()) {
+                    missing.insert(format!("{} for {}", derivation.name, self.get(path)?.name));
+                }
+                open.push(input);
             }
         }
-        Ok(wanted.into_values().collect())
+        if !missing.is_empty() {
+            let all: Vec<String> = missing.into_iter().collect();
+            bail!("would be fetched, and the table of replacements has neither: {}", all.join(", "));
+        }
+        Ok(())
     }
 
     fn get(&self, path: &str) -> anyhow::Result<&Derivation> {
@@ -214,6 +214,6 @@ mod tests {
     #[test]
     fn what_would_be_fetched_and_is_not_in_the_table_is_named() {
         let error = read("source").to_fill(&["disk"]).unwrap_err().to_string();
-        assert_eq!(error, "source would be fetched for a.toml: the table of replacements has neither");
+        assert_eq!(error, "would be fetched, and the table of replacements has neither: source for a.toml");
     }
 }

@@ -1,7 +1,6 @@
 //! Outputs filled from the payload.
 
 use std::env;
-use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
@@ -273,27 +272,21 @@ impl Filler<'_> {
 
     /// Calls the program beside it, and adds the payload's links.
     fn initrd_script(&self) -> String {
-        let mut script =
-            "#!/nix/bash\nset -e\n\"${0%/bin/*}/libexec/make-initrd-ng\" \"$@\"\nmkdir -p \"$2/nix\"\n"
-                .to_owned();
-        for (name, to) in LINKS {
-            let _ = writeln!(script, "ln -sfn {}/{to} \"$2/nix/{name}\"", self.payload.path);
-        }
-        script
+        let head =
+            "#!/nix/bash\nset -e\n\"${0%/bin/*}/libexec/make-initrd-ng\" \"$@\"\nmkdir -p \"$2/nix\"\n";
+        let links =
+            LINKS.iter().map(|(name, to)| format!("ln -sfn {}/{to} \"$2/nix/{name}\"\n", self.payload.path));
+        std::iter::once(head.to_owned()).chain(links).collect::<Vec<_>>().concat()
     }
 
     /// This very program, behind a script that adds the payload's links to the files of a disk.
     fn rave(&self, place: &Utf8Path) -> anyhow::Result<()> {
         let own = Utf8PathBuf::try_from(env::current_exe()?)?;
-        let mut script = "#!/nix/bash\nset -e\narguments=()\nwhile (($#)); do\n  if [[ $1 == --files ]]; then\n    \
-            files=$(mktemp --directory)\n    cp --recursive --no-preserve=ownership \"$2/.\" \"$files\"\n    chmod --recursive u+w \"$files\"\n    mkdir --parents \"$files/nix\"\n".to_owned();
-        for (name, to) in LINKS {
-            let _ = writeln!(script, "    ln -sfn {}/{to} \"$files/nix/{name}\"", self.payload.path);
-        }
-        let _ = write!(
-            script,
-            "    mkdir --parents \"$files/sbin\" \"$files/lib\"\n    ln -sfn /run/booted-system/kernel-modules/lib/modules \"$files/lib/modules\"\n    ln -sfn /run/current-system/sw/bin/mount.envfs \"$files/sbin/mount.envfs\"\n    arguments+=(--files \"$files\")\n    shift 2\n  else\n    arguments+=(\"$1\")\n    shift\n  fi\ndone\nexec {own} \"${{arguments[@]}}\"\n"
-        );
+        let link = |(name, to): &(&str, &str)| {
+            format!("        ln -sfn {}/{to} \"$files/nix/{name}\"\n", self.payload.path)
+        };
+        let links = LINKS.iter().map(link).collect::<Vec<_>>().concat();
+        let script = include_str!("rave.sh").replace("@links@\n", &links).replace("@rave@", own.as_str());
         let program = place.join("bin/rave");
         make_parent(&program)?;
         write_program(&program, script.as_bytes())

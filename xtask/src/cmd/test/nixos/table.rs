@@ -142,6 +142,8 @@ mod tests {
 
     /// How many rows stand in for what they are not.
     const MOST_STUBS: usize = 9;
+    /// How many units of systemd that Debian does not build, or that the payload has not, do nothing.
+    const MOST_STUB_UNITS: usize = 17;
 
     #[test]
     fn stubs_have_reasons_and_only_become_fewer() {
@@ -152,6 +154,9 @@ mod tests {
         }
         let stubs = table.0.iter().filter(|row| row.reason.starts_with(STUB)).count();
         assert_eq!(stubs, MOST_STUBS, "lower the bound with the table");
+        let units = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cmd/test/nixos/stubs/example/systemd/system");
+        let units = std::fs::read_dir(units).unwrap().count();
+        assert_eq!(units, MOST_STUB_UNITS, "lower the bound with the folder");
     }
 
     #[test]
