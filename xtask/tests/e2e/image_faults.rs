@@ -85,7 +85,7 @@ fn a_second_build_waits_and_says_for_whom() {
     let first = place.image(&[]).start_until("disk: started");
     let second = place.image(&[]).start_until("waiting for another build (process ");
     let waiting_for = place.processes();
-    assert!(waiting_for.contains(&first.id()));
+    assert!(waiting_for.contains_key(&first.id()));
     assert_eq!(first.wait().code(), Some(0));
     assert_eq!(second.wait().code(), Some(0));
 }

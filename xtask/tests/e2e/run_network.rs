@@ -1,6 +1,8 @@
 //! The network of `run` and `smoke`: attacks from inside real guests, and a machine that outlives its command.
 
+use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use rave_smoke::isolation::ATTACKS;
 
@@ -71,7 +73,7 @@ fn a_detached_machine_keeps_its_network_until_that_is_killed_and_gets_it_back() 
     let started = finish(&command);
     started.expect_code(0).expect_said("network open: the guest reaches every public address");
     let gateway = u16::try_from(number_after(&started.stdout, "gateway  http://127.0.0.1:")).unwrap();
-    let answers = || TcpStream::connect(("127.0.0.1", gateway)).is_ok();
+    let answers = || is_answered(gateway).unwrap_or(false);
     let (qemu, network) = (
         number_after(&started.stderr, "it keeps running as process "),
         number_after(&started.stderr, "its network is process "),
@@ -79,15 +81,23 @@ fn a_detached_machine_keeps_its_network_until_that_is_killed_and_gets_it_back() 
     let _guard = EndOnDrop([qemu, network]);
     assert!(answers());
     kill(network);
-    wait_until("the port is closed", || !answers());
+    wait_until("nothing answers", || !answers());
     let run_dir = started.stderr.split("serve-network ").nth(1).unwrap().lines().next().unwrap();
     let again = place.xtask(&["serve-network", run_dir]);
     let server = std::thread::spawn(move || finish(&again));
-    wait_until("the port is open again", answers);
+    wait_until("the guest answers again", answers);
     kill(qemu);
     server.join().unwrap().expect_code(0);
     assert!(!answers());
     place.expect_no_process();
+}
+
+/// Whether the guest answers on this port. The host's end of it is open before the network is attached.
+fn is_answered(port: u16) -> io::Result<bool> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    Ok(stream.read(&mut [0])? > 0)
 }
 
 /// Processes that a failed test would leave behind.

@@ -122,24 +122,17 @@ fn clones_share_no_identity_and_change_no_byte_of_their_template() {
     let up = sandboxes.up("four").start_until("");
     let mut qemu = None;
     wait_until("the clone's QEMU runs", || {
-        qemu = sandboxes.place.processes().into_iter().find(|pid| is_qemu_of("four", *pid));
+        let is_its = |line: &str| line.contains("\0-name\0rave-four\0");
+        qemu = sandboxes.place.processes().into_iter().find(|(_, line)| is_its(line));
         qemu.is_some()
     });
-    signal("KILL", qemu.unwrap());
+    signal("KILL", qemu.unwrap().0);
     assert_eq!(up.wait().code(), Some(0));
     assert_eq!(sandboxes.row("four")["status"]["origin"], "template");
 
     let cold = finish(sandboxes.up("cold").arg("--cold"));
     cold.expect_code(0);
     assert_eq!(sandboxes.row("cold")["status"]["origin"], "disk");
-}
-
-/// Whether a process is QEMU, with files in the folder of this sandbox.
-fn is_qemu_of(name: &str, pid: u32) -> bool {
-    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let command = String::from_utf8_lossy(&command).into_owned();
-    command.split('\0').next().is_some_and(|program| program.contains("qemu-system"))
-        && command.contains(&format!("/sandboxes/{name}/"))
 }
 
 fn digests(template: &std::path::Path) -> BTreeMap<String, String> {

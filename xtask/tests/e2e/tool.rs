@@ -1,5 +1,6 @@
 //! The built xtask as a user runs it, with a separate cache and output folder.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -119,14 +120,19 @@ impl Place {
         found
     }
 
-    /// Processes started by this place's runs, found by their environment.
-    pub(crate) fn processes(&self) -> Vec<u32> {
+    /// Processes started by this place's runs, with their command lines. Most have its environment; a supervisor starts
+    /// QEMU without one, and QEMU names its files.
+    pub(crate) fn processes(&self) -> BTreeMap<u32, String> {
         let mark = format!("RAVE_CACHE={}", self.path("cache").display()).into_bytes();
+        let folder = format!("{}/", self.folder.path().display());
         let pids = fs::read_dir("/proc").unwrap().flatten();
-        pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .filter(|pid: &u32| {
-                let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-                environment.split(|byte| *byte == 0).any(|entry| entry == mark)
+        let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let read = |pid, file| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let lines = pids.map(|pid| (pid, String::from_utf8_lossy(&read(pid, "cmdline")).into_owned()));
+        lines
+            .filter(|(pid, line)| {
+                line.contains(&folder)
+                    || read(*pid, "environ").split(|byte| *byte == 0).any(|entry| entry == mark)
             })
             .collect()
     }

@@ -96,9 +96,9 @@ fn a_host_that_sends_more_than_its_credit_loses_the_program_alone() {
 /// The end of a stream whose guest sends frames that nobody takes.
 fn end_of_flood(kind: Kind, payload: &[u8], count: u32) -> Ended {
     let (host, guest) = std::os::unix::net::UnixStream::pair().unwrap();
-    let (sent, is_sent) = std::sync::mpsc::channel();
     let payload = payload.to_vec();
     let evil = std::thread::spawn(move || {
+        let mut count = count;
         let mut decoder = Decoder::default();
         let mut buffer = [0; 16_384];
         loop {
@@ -117,11 +117,10 @@ fn end_of_flood(kind: Kind, payload: &[u8], count: u32) -> Ended {
                     }
                     Kind::Request => {
                         let one = Frame::new(kind, frame.stream, frame.nonce, payload.clone()).to_bytes();
-                        (0..count).for_each(|_| (&guest).write_all(&one).unwrap());
+                        (0..std::mem::take(&mut count)).for_each(|_| (&guest).write_all(&one).unwrap());
                         let last = to_json(&Ended { code: Some(0), ..Ended::default() });
                         let last = Frame::new(Kind::Ended, frame.stream, frame.nonce, last);
                         (&guest).write_all(&last.to_bytes()).unwrap();
-                        sent.send(()).unwrap();
                     }
                     _ => {}
                 }
@@ -130,7 +129,8 @@ fn end_of_flood(kind: Kind, payload: &[u8], count: u32) -> Ended {
     });
     let (client, _) = Client::begin(host, 3, LIMIT).unwrap();
     let mut stream = client.open(&to_json(&Request::Exec(Exec::default()))).unwrap();
-    is_sent.recv_timeout(LIMIT).unwrap();
+    // The end of a later stream comes after all frames of the flood.
+    client.ask(&Request::Exec(Exec::default()), LIMIT).unwrap();
     let last = std::iter::from_fn(|| stream.next()).find(|frame| frame.kind == Kind::Ended).unwrap();
     client.close();
     evil.join().unwrap();

@@ -69,7 +69,7 @@ pub fn serve(run_dir: &Utf8Path) -> Result<(), Error> {
     let text = fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
     let Handover { policy, mut forwards } =
         serde_json::from_slice(&text).map_err(|e| Error::io("read", &path, e.into()))?;
-    let ended = || Error::io("serve the network in", run_dir, std::io::Error::other("its machine has ended"));
+    let ended = || ended(run_dir);
     let record = InstanceRecord::running(run_dir).ok_or_else(ended)?;
     let qemu = i32::try_from(record.pid).ok().and_then(Pid::from_raw).ok_or_else(ended)?;
     let qemu = pidfd_open(qemu, PidfdFlags::empty()).map_err(|_| ended())?;
@@ -95,13 +95,20 @@ pub fn serve(run_dir: &Utf8Path) -> Result<(), Error> {
 fn wait_attached(network: &Network, run_dir: &Utf8Path) -> Result<(), Error> {
     let deadline = Instant::now() + ATTACH;
     while !network.is_attached() {
-        if InstanceRecord::running(run_dir).is_none() || Instant::now() >= deadline {
+        if InstanceRecord::running(run_dir).is_none() {
+            return Err(ended(run_dir));
+        }
+        if Instant::now() >= deadline {
             let why = std::io::Error::other("QEMU does not answer");
             return Err(Error::io("connect the network in", run_dir, why));
         }
         interrupt::pause(PAUSE)?;
     }
     Ok(())
+}
+
+fn ended(run_dir: &Utf8Path) -> Error {
+    Error::io("serve the network in", run_dir, std::io::Error::other("its machine has ended"))
 }
 
 fn write(path: &Utf8Path, value: &impl Serialize) -> Result<(), Error> {

@@ -163,7 +163,8 @@ impl Stand {
     /// The process of a sandbox.
     fn process(&self, of: &str, victim: Victim) -> Option<u32> {
         let folder = self.root().join(of);
-        self.processes()
+        self.place
+            .processes()
             .into_iter()
             .find(|(_, line)| match victim {
                 Victim::Supervisor => {
@@ -174,19 +175,6 @@ impl Stand {
             .map(|(pid, _)| pid)
     }
 
-    /// Processes of this state folder, with their command lines.
-    fn processes(&self) -> BTreeMap<u32, String> {
-        let folder = self.place.path("state").display().to_string();
-        let entries = fs::read_dir("/proc").unwrap().flatten();
-        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        let own = self.place.processes();
-        let lines = pids.map(|pid| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            (pid, String::from_utf8_lossy(&line).into_owned())
-        });
-        lines.filter(|(pid, line)| line.contains(&folder) || own.contains(pid) && !line.is_empty()).collect()
-    }
-
     /// The running processes match `ps`.
     fn agrees(&mut self) {
         let case = self.case.clone();
@@ -194,7 +182,7 @@ impl Stand {
             let rows = self.rows();
             let pids = rows.values().flat_map(|row| [&row["qemu"], &row["status"]["supervisor"]]);
             let shown: BTreeSet<u64> = pids.filter_map(Value::as_u64).collect();
-            let runs: BTreeSet<u64> = self.processes().into_keys().map(u64::from).collect();
+            let runs: BTreeSet<u64> = self.place.processes().into_keys().map(u64::from).collect();
             shown == runs
         });
         for (name, row) in self.rows() {
@@ -252,7 +240,7 @@ impl Drop for Stand {
         for row in rows.as_array().into_iter().flatten() {
             self.run(&["rm", "--force", row["name"].as_str().unwrap_or_default()]);
         }
-        for pid in self.processes().into_keys() {
+        for pid in self.place.processes().into_keys() {
             send("KILL", pid);
         }
     }

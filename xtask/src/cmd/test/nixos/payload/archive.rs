@@ -1,7 +1,6 @@
 //! The archive, asked by apt in a root of its own, with the host's mirror.
 
 use std::fs;
-use std::io;
 
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -68,7 +67,7 @@ impl Archive {
             let entry = entry?;
             if entry.path().extension() == Some("deb") {
                 let digest = Digest::of_file(entry.path())?;
-                move_file(entry.path(), &into.join(file_name(&digest.to_string())))?;
+                fs::rename(entry.path(), into.join(file_name(&digest.to_string())))?;
             }
         }
         for package in packages {
@@ -83,10 +82,6 @@ impl Archive {
 /// The name of a package's file.
 pub(super) fn file_name(sha256: &str) -> String {
     format!("{sha256}.deb")
-}
-
-fn move_file(from: &Utf8Path, to: &Utf8Path) -> io::Result<()> {
-    fs::rename(from, to)
 }
 
 /// The first mirror of Debian in the host's sources.
