@@ -87,8 +87,9 @@ fn wrap(folder: &Path, root: &Path) {
     let bin = folder.join("bin");
     fs::create_dir_all(&bin).unwrap();
     let (libraries, root) = (root.join("usr/lib/x86_64-linux-gnu"), root.display());
-    // Before the merged /usr came into the package itself.
-    let loader = ["usr/lib64", "lib64"].map(|place| format!("{root}/{place}/ld-linux-x86-64.so.2"));
+    // Older packages have no merged /usr, and their lib64 links to the loader of the host, which needs its own libc.
+    let loader =
+        ["usr/lib", "lib"].map(|place| format!("{root}/{place}/x86_64-linux-gnu/ld-linux-x86-64.so.2"));
     let loader = loader.into_iter().find(|path| Path::new(path).exists()).expect("libc6 has a loader");
     // Where older ones have their libc, and their own libraries.
     let own = format!("{root}/lib/x86_64-linux-gnu:{root}/usr/lib/nix");
