@@ -8,8 +8,9 @@ use camino::Utf8Path;
 use rave_vm::qmp::Client;
 use serde_json::{Value, json};
 
-use crate::command::{Command, signal};
-use crate::tool::{DEADLINE, Finished, HEADLESS, Place, finish, shared_cache, shared_out, wait_until};
+use crate::command::signal;
+use crate::named_sandboxes::Sandboxes;
+use crate::tool::{DEADLINE, finish, wait_until};
 
 /// Counts in the guest's memory until it is killed.
 const COUNT: &str = "rm -f /dev/shm/count; (n=0; while :; do n=$((n+1)); echo $n > /dev/shm/count.new; \
@@ -18,76 +19,35 @@ const COUNT: &str = "rm -f /dev/shm/count; (n=0; while :; do n=$((n+1)); echo $n
 /// The machine's identity, one line each.
 const OWN: &str = "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub";
 
-struct Sandboxes {
-    place: Place,
+/// Restores a sandbox to a snapshot with memory. If it boots instead, it says why: that is a different fault than
+/// losing the memory's content.
+fn restore(sandboxes: &Sandboxes, name: &str, label: &str) {
+    let done = sandboxes.run(&["restore", name, label]);
+    done.expect_code(0).expect_said(&format!("{name} continues from {label}"));
+    assert_eq!(sandboxes.origin(name), "moment");
 }
 
-impl Sandboxes {
-    fn run(&self, arguments: &[&str]) -> Finished {
-        finish(&self.place.xtask(arguments))
-    }
-
-    fn up(&self, name: &str) -> Command {
-        let mut up = self.place.xtask(&["up", name, "--base", "debian", "--no-build", "--json", "--out"]);
-        up.arg(shared_out(HEADLESS));
-        up
-    }
-
-    /// Runs as root, whose programs are paused like others.
-    fn text(&self, name: &str, script: &str) -> String {
-        let done = self.run(&["exec", name, "--", "sudo", "-n", "sh", "-c", script]);
-        done.expect_code(0).stdout.trim().to_owned()
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.run(arguments).expect_code(0).stdout).unwrap()
-    }
-
-    fn row(&self, name: &str) -> Value {
-        self.json(&["inspect", name, "--json"])
-    }
-
-    /// Restores a sandbox to a snapshot with memory. If it boots instead, it says why: that is a different fault than
-    /// losing the memory's content.
-    fn restore(&self, name: &str, label: &str) {
-        let done = self.run(&["restore", name, label]);
-        done.expect_code(0).expect_said(&format!("{name} continues from {label}"));
-        assert_eq!(self.row(name)["status"]["origin"], "moment");
-    }
-
-    fn count(&self, name: &str) -> u64 {
-        self.text(name, "cat /dev/shm/count").parse().unwrap()
-    }
-
-    fn kill(&self, name: &str, of: &str) {
-        let row = self.row(name);
-        let pid = if of == "qemu" { &row["qemu"] } else { &row["status"][of] };
-        signal("KILL", u32::try_from(pid.as_u64().unwrap()).unwrap());
-    }
-
-    /// Entries of the sandboxes' folder that are not sandboxes.
-    fn left(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.place.path("state/sandboxes")).unwrap().flatten();
-        let paths = entries.map(|entry| entry.path());
-        paths.filter(|path| !path.join("record.json").exists()).collect()
-    }
+fn count(sandboxes: &Sandboxes, name: &str) -> u64 {
+    sandboxes.text(name, "cat /dev/shm/count").parse().unwrap()
 }
 
-impl Drop for Sandboxes {
-    fn drop(&mut self) {
-        let rows = self.run(&["ps", "--all", "--json"]);
-        let rows: Value = serde_json::from_str(&rows.stdout).unwrap_or_default();
-        for row in rows.as_array().into_iter().flatten() {
-            self.run(&["rm", "--force", row["name"].as_str().unwrap_or_default()]);
-        }
-    }
+fn kill(sandboxes: &Sandboxes, name: &str, of: &str) {
+    let row = sandboxes.row(name);
+    let pid = if of == "qemu" { &row["qemu"] } else { &row["status"][of] };
+    signal("KILL", u32::try_from(pid.as_u64().unwrap()).unwrap());
+}
+
+/// Entries of the sandboxes' folder that are not sandboxes.
+fn left(sandboxes: &Sandboxes) -> Vec<PathBuf> {
+    let entries = fs::read_dir(sandboxes.place.path("state/sandboxes")).unwrap().flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths.filter(|path| !path.join("record.json").exists()).collect()
 }
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
 fn forks_go_on_with_the_parents_memory_as_machines_of_their_own() {
-    shared_cache(HEADLESS);
-    let sandboxes = Sandboxes { place: Place::new() };
+    let sandboxes = &Sandboxes::new();
     finish(&sandboxes.up("demo")).expect_code(0);
     sandboxes.text("demo", &format!("echo of the parent > /home/agent/file; {COUNT}"));
 
@@ -97,14 +57,14 @@ fn forks_go_on_with_the_parents_memory_as_machines_of_their_own() {
     assert_eq!(origins, ["moment", "moment"], "{made}");
     for name in ["one", "two"] {
         assert_eq!(sandboxes.text(name, "cat /home/agent/file"), "of the parent");
-        assert_eq!(sandboxes.row(name)["status"]["origin"], "moment");
+        assert_eq!(sandboxes.origin(name), "moment");
         assert_eq!(sandboxes.row(name)["record"]["parent"]["name"], "demo");
     }
     for name in ["demo", "one", "two"] {
-        let before = sandboxes.count(name);
-        wait_until("it counts on", || sandboxes.count(name) > before);
+        let before = count(sandboxes, name);
+        wait_until("it counts on", || count(sandboxes, name) > before);
     }
-    differ(&sandboxes);
+    differ(sandboxes);
 
     sandboxes.text("one", "echo of one > /home/agent/file; echo memory > /dev/shm/mine");
     for name in ["demo", "two"] {
@@ -115,19 +75,19 @@ fn forks_go_on_with_the_parents_memory_as_machines_of_their_own() {
     }
     sandboxes.run(&["fork", "demo", "one"]).expect_code(2).expect_said("the sandbox one already exists");
     sandboxes.run(&["fork", "demo", "a/b"]).expect_code(2).expect_said("not a name for a sandbox");
-    assert!(sandboxes.left().is_empty(), "{:?}", sandboxes.left());
+    assert!(left(sandboxes).is_empty(), "{:?}", left(sandboxes));
 
-    snapshots(&sandboxes);
-    fenced(&sandboxes);
+    snapshots(sandboxes);
+    fenced(sandboxes);
     // The fork does not depend on the parent.
     sandboxes.run(&["rm", "--force", "demo"]).expect_code(0);
     assert_eq!(sandboxes.text("two", "cat /home/agent/file"), "of the parent");
     let own = sandboxes.text("two", OWN);
     sandboxes.run(&["stop", "two"]).expect_code(0);
-    disk_alone(&sandboxes, &own);
+    disk_alone(sandboxes, &own);
     sandboxes.run(&["start", "two"]).expect_code(0);
     assert_eq!(sandboxes.text("two", "cat /home/agent/file; hostname"), "of the parent\ntwo");
-    killed(&sandboxes);
+    killed(sandboxes);
 }
 
 /// Forks share their processes' memory, but none of this.
@@ -165,12 +125,12 @@ fn snapshots(sandboxes: &Sandboxes) {
     sandboxes.run(&["snapshot", "one", "good"]).expect_said("already has a snapshot good");
     let listed = sandboxes.json(&["snapshot", "one", "--list", "--json"]);
     assert_eq!((&listed[0]["label"], &listed[0]["saved"]), (&Value::from("good"), &Value::from("memory")));
-    let count = sandboxes.count("one");
+    let before = count(sandboxes, "one");
     sandboxes.text("one", "echo changed > /home/agent/file; rm /dev/shm/mine; pkill -f 'count[.]new'; true");
     sandboxes.run(&["restore", "one", "none"]).expect_said("has no snapshot none");
-    sandboxes.restore("one", "good");
+    restore(sandboxes, "one", "good");
     assert_eq!(sandboxes.text("one", "cat /home/agent/file /dev/shm/mine; hostname"), "of one\nmemory\none");
-    wait_until("what was killed counts on", || sandboxes.count("one") > count);
+    wait_until("what was killed counts on", || count(sandboxes, "one") > before);
 
     // Damage is reported before anything is lost.
     let memory = sandboxes.place.path("state/sandboxes/one/snapshots/good/memory");
@@ -202,7 +162,7 @@ fn fenced(sandboxes: &Sandboxes) {
             );
         }
         // QEMU serves one client at a time.
-        sandboxes.kill(name, "supervisor");
+        kill(sandboxes, name, "supervisor");
         let folder = sandboxes.place.path("state/sandboxes").join(name);
         let socket = folder.join("run/qmp.sock");
         let mut qemu = Client::connect(Utf8Path::from_path(&socket).unwrap(), DEADLINE).unwrap();
@@ -229,7 +189,7 @@ fn fenced(sandboxes: &Sandboxes) {
     // A new supervisor knows the disk; a program waits for the session with the guest, a snapshot does not.
     sandboxes.text("demo", "true");
     sandboxes.run(&["snapshot", "demo", "third"]).expect_code(0);
-    sandboxes.restore("one", "first");
+    restore(sandboxes, "one", "first");
     assert_eq!(sandboxes.text("one", "cat /home/agent/file"), "of one");
 }
 
@@ -264,7 +224,7 @@ fn killed(sandboxes: &Sandboxes) {
     sandboxes.text("two", &format!("echo kept > /home/agent/file; sync; {COUNT}"));
     // The command: its supervisor finishes what it began.
     let fork = sandboxes.place.xtask(&["fork", "two", "four"]).start_until("");
-    wait_until("it is being saved", || sandboxes.left().iter().any(|path| path.join("memory").exists()));
+    wait_until("it is being saved", || left(sandboxes).iter().any(|path| path.join("memory").exists()));
     fork.signal("KILL");
     fork.wait();
     wait_until("the parent runs programs", || {
@@ -273,15 +233,15 @@ fn killed(sandboxes: &Sandboxes) {
     sandboxes.run(&["rm", "--force", "four"]);
     // The supervisor.
     let fork = sandboxes.place.xtask(&["fork", "two", "five"]).start_until("");
-    wait_until("it is being saved", || sandboxes.left().iter().any(|path| path.join("memory").exists()));
-    sandboxes.kill("two", "supervisor");
+    wait_until("it is being saved", || left(sandboxes).iter().any(|path| path.join("memory").exists()));
+    kill(sandboxes, "two", "supervisor");
     fork.wait();
-    let before = sandboxes.count("two");
-    wait_until("the parent counts on", || sandboxes.count("two") > before);
+    let before = count(sandboxes, "two");
+    wait_until("the parent counts on", || count(sandboxes, "two") > before);
     // QEMU.
     let fork = sandboxes.place.xtask(&["fork", "two", "six"]).start_until("");
-    wait_until("it is being saved", || sandboxes.left().iter().any(|path| path.join("memory").exists()));
-    sandboxes.kill("two", "qemu");
+    wait_until("it is being saved", || left(sandboxes).iter().any(|path| path.join("memory").exists()));
+    kill(sandboxes, "two", "qemu");
     fork.wait();
     sandboxes.run(&["start", "two"]).expect_code(0);
     assert_eq!(sandboxes.text("two", "cat /home/agent/file"), "kept");

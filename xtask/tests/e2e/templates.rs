@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::command::{Command, signal};
-use crate::tool::{Finished, HEADLESS, Place, finish, shared_cache, shared_out, wait_until};
+use crate::named_sandboxes::Sandboxes;
+use crate::tool::{Place, finish, wait_until};
 
 /// Programs that may survive from the template: systemd's own early services, and `rave-guest`. None of them has
 /// generated a key.
@@ -39,67 +40,31 @@ done
 true
 "#;
 
-struct Sandboxes {
-    place: Place,
-    names: Vec<&'static str>,
-}
-
-impl Sandboxes {
-    fn up(&mut self, name: &'static str) -> Command {
-        self.names.push(name);
-        let mut up = self.place.xtask(&["up", name, "--base", "debian", "--no-build", "--json", "--out"]);
-        up.arg(shared_out(HEADLESS));
-        up
-    }
-
-    fn exec(&self, name: &str, script: &str) -> Finished {
-        finish(&self.place.xtask(&["exec", name, "--", "sudo", "-n", "sh", "-c", script]))
-    }
-
-    fn text(&self, name: &str, script: &str) -> String {
-        self.exec(name, script).expect_code(0).stdout.trim().to_owned()
-    }
-
-    fn row(&self, name: &str) -> serde_json::Value {
-        let about = finish(&self.place.xtask(&["inspect", name, "--json"]));
-        serde_json::from_str(&about.expect_code(0).stdout).unwrap()
-    }
-
-    /// The folders of templates that look complete.
-    fn templates(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.place.path("state/templates")).into_iter().flatten().flatten();
-        let folders = entries.map(|entry| entry.path()).filter(|path| path.is_dir());
-        folders.filter(|path| !path.file_name().unwrap().to_string_lossy().starts_with('.')).collect()
-    }
-}
-
-impl Drop for Sandboxes {
-    fn drop(&mut self) {
-        for name in &self.names {
-            finish(&self.place.xtask(&["rm", "--force", name]));
-        }
-    }
+/// The folders of templates that look complete.
+fn templates(place: &Place) -> Vec<PathBuf> {
+    let entries = fs::read_dir(place.path("state/templates")).into_iter().flatten().flatten();
+    let folders = entries.map(|entry| entry.path()).filter(|path| path.is_dir());
+    folders.filter(|path| !path.file_name().unwrap().to_string_lossy().starts_with('.')).collect()
 }
 
 #[test]
 fn clones_share_no_identity_and_change_no_byte_of_their_template() {
-    shared_cache(HEADLESS);
-    let mut sandboxes = Sandboxes { place: Place::new(), names: Vec::new() };
+    let sandboxes = Sandboxes::new();
 
     // A killed maker leaves nothing that looks complete.
     let killed = sandboxes.up("killed").start_until("boot: kernel");
     killed.signal("KILL");
     sandboxes.place.expect_no_process();
-    assert_eq!(sandboxes.templates(), Vec::<PathBuf>::new());
+    assert_eq!(templates(&sandboxes.place), Vec::<PathBuf>::new());
 
     finish(&sandboxes.up("one")).expect_code(0).expect_said("kept as a template");
-    let [template] = sandboxes.templates().try_into().unwrap();
+    let [template] = templates(&sandboxes.place).try_into().unwrap();
     let saved = digests(&template);
     let mode = fs::metadata(template.join("memory")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o400);
     finish(&sandboxes.up("two")).expect_code(0);
     for name in ["one", "two"] {
-        assert_eq!(sandboxes.row(name)["status"]["origin"], "template", "{name}");
+        assert_eq!(sandboxes.origin(name), "template", "{name}");
     }
 
     differ(&sandboxes);
@@ -114,7 +79,7 @@ fn clones_share_no_identity_and_change_no_byte_of_their_template() {
     fs::remove_file(template.join("memory")).unwrap();
     fs::write(template.join("memory"), "short").unwrap();
     finish(&sandboxes.up("three")).expect_code(0).expect_said("damaged and is made again");
-    assert_eq!(sandboxes.row("three")["status"]["origin"], "template");
+    assert_eq!(sandboxes.origin("three"), "template");
     let digest = |name: &str| sandboxes.text(name, "cat /etc/machine-id");
     assert_ne!(digest("three"), digest("two"));
 
@@ -122,17 +87,16 @@ fn clones_share_no_identity_and_change_no_byte_of_their_template() {
     let up = sandboxes.up("four").start_until("");
     let mut qemu = None;
     wait_until("the clone's QEMU runs", || {
-        let is_its = |line: &str| line.contains("\0-name\0rave-four\0");
-        qemu = sandboxes.place.processes().into_iter().find(|(_, line)| is_its(line));
+        qemu = sandboxes.qemu_of("four");
         qemu.is_some()
     });
-    signal("KILL", qemu.unwrap().0);
+    signal("KILL", qemu.unwrap());
     assert_eq!(up.wait().code(), Some(0));
-    assert_eq!(sandboxes.row("four")["status"]["origin"], "template");
+    assert_eq!(sandboxes.origin("four"), "template");
 
     let cold = finish(sandboxes.up("cold").arg("--cold"));
     cold.expect_code(0);
-    assert_eq!(sandboxes.row("cold")["status"]["origin"], "disk");
+    assert_eq!(sandboxes.origin("cold"), "disk");
 }
 
 fn digests(template: &std::path::Path) -> BTreeMap<String, String> {
@@ -196,6 +160,6 @@ fn restarts(sandboxes: &Sandboxes) {
     let id = sandboxes.text("one", "cat /etc/machine-id");
     finish(&sandboxes.place.xtask(&["stop", "one"])).expect_code(0);
     finish(&sandboxes.place.xtask(&["start", "one"])).expect_code(0);
-    assert_eq!(sandboxes.row("one")["status"]["origin"], "disk");
+    assert_eq!(sandboxes.origin("one"), "disk");
     assert_eq!(sandboxes.text("one", "cat /etc/machine-id; hostname"), format!("{id}\none"));
 }

@@ -239,7 +239,7 @@ pub(crate) fn copy_checkout(folder: &Path) {
     }
 }
 
-fn link_all(from: &Path, to: &Path) {
+pub(crate) fn link_all(from: &Path, to: &Path) {
     if to.exists() {
         return;
     }
