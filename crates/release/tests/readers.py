@@ -1,4 +1,4 @@
-"""Readers that others wrote take a release: signatures of DSSE, in-toto statements, bills of materials."""
+"""Third-party readers accept a release: DSSE signatures, in-toto statements, bills of materials."""
 
 import json
 import pathlib
@@ -18,7 +18,7 @@ def statements():
     key = SSlibKey(fingerprint, "ed25519", "ed25519", {"public": public})
     count = 0
     for line in (folder / "provenance.intoto.jsonl").read_text().splitlines():
-        # In a DSSE file a signature is called `sig`, as here.
+        # Envelope expects the field names of the DSSE file format, such as `sig`.
         envelope = Envelope.from_dict(json.loads(line))
         assert envelope.verify([key], 1), "not verified"
         message = json_format.Parse(envelope.payload.decode(), statement_pb2.Statement())
@@ -29,7 +29,7 @@ def statements():
         except VerificationError:
             count += 1
         else:
-            raise AssertionError("a changed payload was taken")
+            raise AssertionError("a changed payload was accepted")
     print(f"statements: {count}")
 
 

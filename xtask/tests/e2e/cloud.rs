@@ -125,7 +125,7 @@ fn a_config_drive_gives_key_name_and_users_and_may_forbid_growth() {
     assert_eq!(said(&ssh, "hostname; id -un").trim(), "drive-1\nagent");
     let other = by_own_key(&instance, &ready, &key, "other");
     assert_eq!(said(&other, "id -un").trim(), "other");
-    assert!(!other.exec("sudo -n true", COMMAND).unwrap().success(), "nobody gave it rights");
+    assert!(!other.exec("sudo -n true", COMMAND).unwrap().success(), "it has no privileges");
     assert!(root_mib(&ssh) < 7000, "{}", root_mib(&ssh));
     assert!(said(&ssh, "ip -4 -oneline address").contains("10.0.2.15"));
     assert_eq!(said(&ssh, "cloud-init status --wait").trim(), "status: done");

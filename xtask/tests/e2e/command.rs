@@ -103,7 +103,7 @@ impl Command {
             match lines.next() {
                 Some(Ok(line)) if line.starts_with(beginning) => break,
                 Some(Ok(line)) => said.push(line),
-                _ => panic!("it ended before it said {beginning:?}:\n{}", said.join("\n")),
+                _ => panic!("it ended before it printed {beginning:?}:\n{}", said.join("\n")),
             }
         }
         let rest = std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));

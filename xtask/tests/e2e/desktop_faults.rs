@@ -47,7 +47,7 @@ fn with_little_memory_a_dead_service_a_killed_browser_and_a_full_disk_it_comes_u
     said(&ssh, open);
     wait_until("a page is open", || ssh.exec(pages, DEADLINE).unwrap().success());
     said(&ssh, "pkill -KILL chromium");
-    wait_until("no page is left", || !ssh.exec(pages, DEADLINE).unwrap().success());
+    wait_until("every page is closed", || !ssh.exec(pages, DEADLINE).unwrap().success());
     expect(&run(&mut guest, &DESKTOP), &[]);
 
     // A new session, without space for its writes.

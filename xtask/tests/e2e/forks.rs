@@ -1,4 +1,4 @@
-//! Forks and snapshots of a sandbox with the real headless image: they continue with its memory, as machines of their own.
+//! Forks and snapshots of a sandbox with the real headless image: they resume with its memory, as independent machines.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -110,7 +110,7 @@ fn differ(sandboxes: &Sandboxes) {
             sandboxes.row(name)["identity"]["machine_id"],
             sandboxes.text(name, "cat /etc/machine-id")
         );
-        wait_until("it is reached by SSH, with its own keys", || {
+        wait_until("it accepts SSH with its own keys", || {
             sandboxes.run(&["ssh", name, "hostname"]).stdout.trim() == name
         });
     }

@@ -19,8 +19,8 @@ up() { "$RAVE" up "$@" --base debian --no-build --out "$RAVE_STATE/out"; }
 fill() { cat /dev/zero > "$RAVE_STATE/filler" 2> /dev/null || true; }
 free() { rm "$RAVE_STATE/filler"; }
 refused() {
-    if "$@" > "$RAVE_STATE/../said" 2>&1; then echo "a full disk took: $*"; exit 9; fi
-    grep -iE 'space|full' "$RAVE_STATE/../said" || { echo "no word of the disk: $*"; cat "$RAVE_STATE/../said"; exit 9; }
+    if "$@" > "$RAVE_STATE/../said" 2>&1; then echo "succeeded on a full disk: $*"; exit 9; fi
+    grep -iE 'space|full' "$RAVE_STATE/../said" || { echo "no message about the disk: $*"; cat "$RAVE_STATE/../said"; exit 9; }
 }
 names() { "$RAVE" ps --all | awk 'NR > 1 { print $1 }' | xargs; }
 guest() { "$RAVE" exec demo -- sh -ec "$1"; }
@@ -71,7 +71,7 @@ fn a_full_disk_is_told_by_each_command_and_a_guest_that_writes_waits_for_space()
     shell.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]);
     let mut can_mount = shell.clone();
     if finish(can_mount.arg("test -e /dev/loop-control")).status.code() != Some(0) {
-        rave_testing::skip!("only root with loop devices can mount a file system of a file");
+        rave_testing::skip!("only root with loop devices can mount a file as a file system");
     }
     place.own(shell.arg(SCRIPT).current_dir(checkout()));
     shell

@@ -164,7 +164,7 @@ fn a_power_cut_starts_over_and_a_damaged_medium_writes_nothing() {
     let mut cut = fixture.boot();
     console(&mut cut, " 25 %  ");
     cut.kill().unwrap();
-    assert!(head().starts_with(MARK), "it is known as unfinished, and boots nothing");
+    assert!(head().starts_with(MARK), "it is marked as unfinished and not bootable");
 
     let damaged = damaged(&iso, &folder);
     fixture.sandbox.machine.disk.as_mut().unwrap().path = damaged;

@@ -14,7 +14,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(600);
 
 /// The checkout.
 pub(crate) fn checkout() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the checkout")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the checkout")
 }
 
 /// The folders of one test.
@@ -165,7 +165,7 @@ pub(crate) fn wait_until(what: &str, holds: impl FnMut() -> bool) {
 pub(crate) fn poll(what: &str, every: Duration, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < DEADLINE, "waited in vain until {what}");
+        assert!(started.elapsed() < DEADLINE, "timed out waiting until {what}");
         std::thread::sleep(every);
     }
 }

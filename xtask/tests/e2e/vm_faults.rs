@@ -63,7 +63,7 @@ fn a_wrong_clock_does_no_harm_and_a_full_disk_is_survived() {
     };
     assert_eq!(ssh.exec("systemctl is-active vibe-kanban", COMMAND).unwrap().text().trim(), kanban);
     // The boot ends with the first failed service: others may still be starting.
-    wait_until("what need not write is there", || {
+    wait_until("services that need not write are running", || {
         let states = ssh.exec("systemctl is-active nginx ssh claude-code-router", COMMAND).unwrap();
         states.text().trim() == "active\nactive\nactive"
     });
@@ -71,7 +71,7 @@ fn a_wrong_clock_does_no_harm_and_a_full_disk_is_survived() {
         &ssh,
         "sudo -n rm /filler /filler2; sudo -n systemctl reset-failed; sudo -n systemctl start vibe-kanban",
     );
-    wait_until("every service is well again", || {
+    wait_until("every service has recovered", || {
         ssh.exec("sudo -n /usr/lib/rave/rave-guest health", COMMAND).unwrap().success()
     });
     instance.kill().unwrap();

@@ -6,7 +6,7 @@ use rave_process::Cmd;
 
 /// The checkout's folder.
 pub(crate) fn root() -> &'static Utf8Path {
-    Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
+    Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace")
 }
 
 /// The files that git tracks or would add, relative to [`root`], whose names end in `end`.

@@ -175,7 +175,10 @@ fn dependencies_go_down_the_table_of_the_architecture() {
         for dependency in package["dependencies"].as_array().expect("dependencies") {
             let dependency = dependency["name"].as_str().expect("a name");
             if let Some(below) = place(dependency) {
-                assert!(place(name) < Some(below), "{name} depends on {dependency}, which stands above it");
+                assert!(
+                    place(name) < Some(below),
+                    "{name} depends on {dependency}, which is above it in the table"
+                );
             }
         }
     }

@@ -120,7 +120,7 @@ const MAX_README: usize = 150;
 #[test]
 fn the_readme_is_short() {
     let lines = read("README.md".into()).lines().count();
-    assert!(lines <= MAX_README, "README.md has {lines} lines; move what is too much to a page below docs");
+    assert!(lines <= MAX_README, "README.md has {lines} lines; move the excess to a page below docs");
 }
 
 #[test]

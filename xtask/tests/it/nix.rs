@@ -78,7 +78,7 @@ fn each_check_has_a_script_for_the_flakes_machines_and_each_feature_a_module() {
     assert!(lacking.is_empty(), "nix/checks/scripts.nix lacks {lacking:?}");
     for feature in Feature::ALL {
         let module = Utf8PathBuf::from(format!("nix/features/{feature}.nix"));
-        assert!(root().join(&module).is_file(), "there is no {module}");
+        assert!(root().join(&module).is_file(), "{module} does not exist");
     }
 }
 

@@ -52,7 +52,7 @@ fn other_spawners_stay_where_adr_004_lets_them() {
         let text = read(&file);
         let (product, _) = text.split_once("[dev-dependencies]").unwrap_or((&text, ""));
         let spawner = product.lines().find(|line| line.starts_with("duct") || line.starts_with("xshell"));
-        assert_eq!(spawner, None, "{file}: the product spawns by rave-process alone");
+        assert_eq!(spawner, None, "{file}: the product spawns only through rave-process");
     }
 }
 
@@ -117,7 +117,7 @@ fn dependencies_go_one_way() {
     for file in files("Cargo.toml").into_iter().filter(|file| file.starts_with("crates")) {
         let name = file.parent().and_then(|folder| folder.file_name()).unwrap_or_default();
         let allowed = MAY_DEPEND_ON.iter().find(|(known, _)| *known == name);
-        let (_, allowed) = allowed.unwrap_or_else(|| panic!("{file}: say in MAY_DEPEND_ON what it may use"));
+        let (_, allowed) = allowed.unwrap_or_else(|| panic!("{file}: list what it may use in MAY_DEPEND_ON"));
         for line in read(&file).lines() {
             let key = line.split(['.', ' ', '=']).next().unwrap_or_default();
             assert!(key != "xtask", "{file} depends on xtask");
@@ -171,7 +171,7 @@ fn a_test_that_is_not_run_says_so() {
     });
     none("use rave_testing::skip! or or_skip!", &early.collect::<Vec<_>>());
 
-    // In pieces, so that this file keeps the rule too.
+    // In pieces, so that this file obeys the rule too.
     let words = concat!("\"NOT", " RUN: ");
     let places = files(".rs").into_iter().filter(|file| read(file).contains(words));
     assert_eq!(places.collect::<Vec<_>>(), ["crates/testing/src/lib.rs"]);
@@ -179,7 +179,7 @@ fn a_test_that_is_not_run_says_so() {
 
 #[test]
 fn nothing_is_left_to_do_and_no_host_or_path_is_written_down() {
-    // In pieces, so that this file keeps the rule too.
+    // In pieces, so that this file obeys the rule too.
     let forbidden = [
         concat!("TO", "DO"),
         concat!("FIX", "ME"),
@@ -196,7 +196,7 @@ fn nothing_is_left_to_do_and_no_host_or_path_is_written_down() {
             text.lines().enumerate().filter(|(_, line)| forbidden.iter().any(|word| line.contains(word)));
         hits.map(|(number, line)| format!("{file}:{}: {}", number + 1, line.trim())).collect::<Vec<_>>()
     });
-    none("take these out", &hits.collect::<Vec<_>>());
+    none("remove these", &hits.collect::<Vec<_>>());
 }
 
 #[test]
@@ -214,5 +214,5 @@ fn every_decision_has_its_number() {
         numbers.push(number.parse::<usize>().unwrap_or_default());
     }
     let expected: Vec<usize> = (1..=numbers.len()).collect();
-    assert_eq!(numbers, expected, "numbers are used once and without a gap");
+    assert_eq!(numbers, expected, "numbers are unique and have no gaps");
 }

@@ -210,7 +210,7 @@ fn a_draft_gets_each_file_once_and_never_another_content() {
         fs::write(&asset, "another").unwrap();
         let said = place.draft(variables);
         assert!(
-            said.code == Some(1) && said.stderr.contains("with another content: sha256:"),
+            said.code == Some(1) && said.stderr.contains("with different content: sha256:"),
             "{}",
             said.stderr
         );
@@ -221,7 +221,7 @@ fn a_draft_gets_each_file_once_and_never_another_content() {
     fs::write(place.path.join("assets.draft"), "false\n").unwrap();
     let said = place.draft(&[]);
     assert!(
-        said.code == Some(1) && said.stderr.contains("is published, and lacks 1 files"),
+        said.code == Some(1) && said.stderr.contains("is published and lacks 1 files"),
         "{}",
         said.stderr
     );

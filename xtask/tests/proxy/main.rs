@@ -88,7 +88,7 @@ fn said(output: &Output) -> String {
 fn an_image_is_built_behind_a_proxy_that_looks_into_tls() {
     let own = ["https_proxy", "HTTPS_PROXY"].iter().find(|name| std::env::var_os(name).is_some());
     if let Some(name) = own {
-        skip!("this host's own network is left by a proxy ({name}), behind which no other is put");
+        skip!("this host uses a proxy itself ({name}), and the test's proxy cannot be chained to it");
     }
     let place = Place::new();
     let image = ["image", "--base", "debian"];

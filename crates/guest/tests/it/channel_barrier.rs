@@ -34,7 +34,7 @@ impl Barrier for Recorder {
     fn renew(&mut self, identity: &Identity) -> Result<Receipt, String> {
         self.told.lock().unwrap().push("renew");
         if self.is_broken {
-            return Err("there is no generator".into());
+            return Err("no generator was found".into());
         }
         Ok(Receipt {
             renewed: vec!["random".into()],
@@ -123,7 +123,7 @@ fn programs_run_only_after_the_barrier_was_opened() {
     let receipt = guest.client.ask(&renew(), LIMIT).unwrap().unwrap();
     let receipt: Receipt = parse(&receipt).unwrap();
     assert_eq!((receipt.host_name.as_str(), receipt.clock_behind_ms), ("demo", 7));
-    assert!(guest.program().is_some(), "the host has not said that the receipt is in");
+    assert!(guest.program().is_some(), "the host has not confirmed the receipt");
     guest.client.ask(&Request::Open, LIMIT).unwrap();
     assert_eq!(guest.program(), None);
     assert_eq!(guest.told(), ["hold", "renew", "open"]);
@@ -138,13 +138,13 @@ fn a_guest_that_runs_is_held_and_goes_on_as_itself_or_as_another() {
     for _ in 0..2 {
         let held = guest.client.hold(LIMIT).unwrap();
         drop(held);
-        assert!(guest.program().is_some(), "it is held");
+        assert!(guest.program().is_some(), "the guest is held");
         guest.client.ask(&Request::Open, LIMIT).unwrap();
         assert_eq!(guest.program(), None);
     }
     guest.client.ask(&Request::Hold, LIMIT).unwrap();
     guest.client.ask(&renew(), LIMIT).unwrap();
-    assert!(guest.program().is_some(), "the host has not said that the receipt is in");
+    assert!(guest.program().is_some(), "the host has not confirmed the receipt");
     guest.client.ask(&Request::Open, LIMIT).unwrap();
     assert_eq!(guest.program(), None);
     assert_eq!(guest.told(), ["hold", "open", "hold", "open", "hold", "renew", "open"]);
@@ -152,7 +152,7 @@ fn a_guest_that_runs_is_held_and_goes_on_as_itself_or_as_another() {
 
 #[test]
 fn a_guest_that_is_too_old_to_be_held_is_told_from_one_that_refuses() {
-    for (why, is_too_old) in [("this machine has an identity", true), ("a group does not stand", false)] {
+    for (why, is_too_old) in [("this machine has an identity", true), ("a group does not stop", false)] {
         let (host, mut guest) = UnixStream::pair().unwrap();
         let peer = thread::spawn(move || {
             let mut decoder = Decoder::default();
@@ -198,7 +198,7 @@ fn while_a_guest_is_held_nothing_is_sent_to_it() {
 fn a_guest_that_cannot_renew_itself_says_why_and_stays() {
     let guest = Guest::new(true);
     let error = guest.client.ask(&renew(), LIMIT).unwrap_err();
-    assert_eq!(error.to_string(), "there is no generator");
+    assert_eq!(error.to_string(), "no generator was found");
     assert!(guest.program().is_some());
     assert_eq!(guest.told(), ["renew"]);
 }

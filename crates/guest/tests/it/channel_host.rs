@@ -137,7 +137,7 @@ pub(crate) fn read_until(stream: &mut Stream, text: &str) -> String {
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let started = std::time::Instant::now();
     while !holds() {
-        assert!(started.elapsed() < LIMIT, "waited in vain until {what}");
+        assert!(started.elapsed() < LIMIT, "timed out waiting until {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }

@@ -2,7 +2,6 @@
 //! npm tools themselves.
 //!
 //! A test whose program is missing on this host says so on standard error and is skipped, by [`host::has`].
-//! A program that this host lacks cannot be tried; the test then says so on standard error, by [`host::lacks`].
 
 mod channel;
 mod channel_barrier;

@@ -188,7 +188,7 @@ fn can_have_worktrees() -> Result<(), String> {
     let folder = Path::new("/var/tmp/vibe-kanban/worktrees");
     match fs::create_dir_all(folder).and_then(|()| tempfile::tempdir_in(folder)) {
         Ok(_) => Ok(()),
-        Err(error) => Err(format!("{} is another user's: {error}", folder.display())),
+        Err(error) => Err(format!("{} belongs to another user: {error}", folder.display())),
     }
 }
 

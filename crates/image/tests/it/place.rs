@@ -87,7 +87,7 @@ impl Place {
         self.convert_as(file, Links::Refuse, false)
     }
 
-    /// Converts to raw; gives what came of it.
+    /// Converts to raw; returns the result.
     pub(crate) fn convert_as(&self, file: &Utf8Path, links: Links, is_raw: bool) -> Result<Content, Error> {
         let out = self.path.join("out");
         let _ = fs::remove_dir_all(&out);
@@ -117,12 +117,12 @@ impl Place {
         std::mem::take(&mut *self.warnings.lock().unwrap())
     }
 
-    /// What refuses a file; nothing is left of the attempt, and nothing of the host is in it.
+    /// The error that refuses a file; the attempt leaves nothing behind.
     pub(crate) fn refusal(&self, file: &Utf8Path) -> String {
         let error = self.convert(file).expect_err("it must be refused");
         assert!(error.remedy().is_none_or(|remedy| !remedy.contains("cargo xtask image")), "{error}");
         let made = fs::read_dir(self.path.join("out")).map_or(0, Iterator::count);
-        assert_eq!(made, 0, "something was made of {file}");
+        assert_eq!(made, 0, "something was made from {file}");
         error.to_string()
     }
 
@@ -140,7 +140,7 @@ pub(crate) fn appliance() -> Appliance {
     Appliance { name: "a".into(), memory_mib: 1024, cpus: 1, desktop: false, forwards: Vec::new() }
 }
 
-/// The disk's bytes, and nothing but zeros behind them: some formats round sizes up.
+/// Whether the content is the disk's, followed only by zeros: some formats round sizes up.
 pub(crate) fn same(content: &Content, disk: &Utf8Path) -> bool {
     let content = &content.0;
     let expected = fs::read(disk).unwrap();

@@ -86,7 +86,7 @@ fn a_name_that_leads_to_the_host_is_closed_unless_it_may_be_private() {
         } else if address == "169.254.169.254" {
             let (_site, mut guest) = Site::new(allowed, names(), vec![]);
             let synthetic = guest.address("a.example");
-            assert_eq!(guest.connect(synthetic, 7), Outcome::Refused, "no name means a metadata service");
+            assert_eq!(guest.connect(synthetic, 7), Outcome::Refused, "no name leads to a metadata service");
         }
     }
 }

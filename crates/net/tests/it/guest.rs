@@ -149,7 +149,7 @@ impl Guest {
             rest = &rest[count..];
             (rest.is_empty() || !socket.may_send()).then_some(())
         })
-        .expect("the connection takes bytes");
+        .expect("the connection accepts bytes");
         self.poll();
     }
 

@@ -168,7 +168,11 @@ fn events_are_passed_on_as_they_come() {
     SEEN.store(true, SeqCst);
     let rest = String::from_utf8(guest.read_all(handle)).unwrap();
     assert!(rest.contains("\"output_tokens\":9") && !rest.ends_with("0\r\n\r\n"), "{rest}");
-    assert_eq!(site.network.usage().unwrap().output_tokens, 9, "what was said of a cut stream counts");
+    assert_eq!(
+        site.network.usage().unwrap().output_tokens,
+        9,
+        "the usage that a truncated stream reported counts"
+    );
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn site(world: &World, rules: &[&str], serve: fn(Stream)) -> (Site, Guest) {
 }
 
 fn connect(site: &Site, guest: &mut Guest) -> Client {
-    let pem = site.network.authority().expect("it opens something");
+    let pem = site.network.authority().expect("a rule opens TLS");
     Client::connect(guest, "api.example", 443, &pem).unwrap()
 }
 
@@ -28,7 +28,7 @@ fn requests_of_a_connection_are_passed_on_one_after_the_other() {
     let world = World::new();
     let (site, mut guest) = site(&world, OPENED, mirror);
     let mut client = connect(&site, &mut guest);
-    assert_eq!(client.protocol(), Some(&b"http/1.1"[..]), "h2 is offered and not taken");
+    assert_eq!(client.protocol(), Some(&b"http/1.1"[..]), "h2 is offered but not accepted");
     for number in 0..3 {
         let body = format!("body {number}");
         let request = format!(

@@ -119,7 +119,7 @@ fn rebinding_foreign_pages_and_what_is_no_http_are_refused_and_noted() {
             .guest
             .until(LIMIT, |guest| (!guest.socket(handle).is_active()).then_some(()))
             .expect("its end");
-        assert!(!server.guest.socket(handle).can_recv(), "nothing of it came to the guest");
+        assert!(!server.guest.socket(handle).can_recv(), "none of it reached the guest");
     }
 }
 

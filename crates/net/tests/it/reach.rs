@@ -47,7 +47,7 @@ fn an_allowed_port_is_reached_with_any_bytes_in_both_directions() {
             }
             (!socket.may_recv() && sent == bytes.len()).then_some(())
         })
-        .expect("all is moved");
+        .expect("all bytes are echoed");
     assert!(got == bytes, "{} of {} bytes", got.len(), bytes.len());
     assert!(site.network.log().denials.is_empty());
     // Another port of the same name is not covered by the rule.

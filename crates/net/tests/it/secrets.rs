@@ -39,7 +39,7 @@ struct Served {
 /// A host with a secret that is served by `serve`.
 fn served(header: &str, source: Source, policy: Policy, serve: fn(Stream)) -> Served {
     let world = World::new();
-    let plain = server(|_| panic!("nothing gets there"));
+    let plain = server(|_| panic!("no connection gets here"));
     let names = Names::from([
         (("api.example", 443), world.server("api.example", serve)),
         (("api.example", 80), plain),
@@ -57,7 +57,7 @@ fn allowed() -> Policy {
 
 impl Served {
     fn connect(&mut self) -> Client {
-        let pem = self.site.network.authority().expect("a host with a secret is opened");
+        let pem = self.site.network.authority().expect("the TLS of a host with a secret is opened");
         Client::connect(&mut self.guest, "api.example", 443, &pem).unwrap()
     }
 
@@ -215,7 +215,7 @@ fn a_secret_that_cannot_be_read_is_told_and_its_host_stays_guarded() {
 #[test]
 fn a_secret_reaches_no_host_that_is_not_allowed_and_no_more_of_one_that_is() {
     let closed = served("authorization", real(), Policy::default(), mirror);
-    assert_eq!(closed.site.network.authority(), None, "its name is told to nobody");
+    assert_eq!(closed.site.network.authority(), None, "its name is not disclosed");
     let mut group = policy(Mode::Restricted, &["npm"], &[]);
     group.groups.set(Group::Npm, [Origin::of_url("https://api.example/", true).unwrap()]);
     let mut reads = served("authorization", real(), group, mirror);

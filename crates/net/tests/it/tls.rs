@@ -190,7 +190,7 @@ impl Client {
             let mut rest = &out[..];
             while !rest.is_empty() && socket.may_send() {
                 let count = socket.send_slice(rest).unwrap();
-                assert!(count > 0, "tests write little");
+                assert!(count > 0, "the little that tests write fits into the buffer");
                 rest = &rest[count..];
             }
             let is_over = !socket.may_recv() && !socket.can_recv();
@@ -198,7 +198,7 @@ impl Client {
         });
         match failed {
             Some(error) => Err(error),
-            None => Ok(result.expect("it happens in time").expect("it did not fail")),
+            None => Ok(result.expect("it happens in time").expect("no error occurred")),
         }
     }
 }

@@ -80,10 +80,10 @@ fn nothing_moves_while_it_is_not_recorded() {
     let limit = Duration::from_secs(10);
     guest
         .until(limit, |guest| (!guest.socket(handle).is_open()).then_some(()))
-        .expect("what was open has ended");
+        .expect("open connections have ended");
     let mut client = TcpStream::connect(port).unwrap();
     let ended = std::thread::spawn(move || client.read(&mut [0]));
-    guest.until(limit, |_| ended.is_finished().then_some(())).expect("a forwarded port ends at once");
+    guest.until(limit, |_| ended.is_finished().then_some(())).expect("forwarded connections end at once");
     assert!(matches!(ended.join().unwrap(), Ok(0) | Err(_)));
     notes.fails.store(false, Ordering::Relaxed);
     let address = guest.address("a.example");

@@ -21,7 +21,7 @@ fn started(state: &State, name: &str) -> serde_json::Value {
     wait_until("it starts", || state.state_of(name) == "starting");
     start.kill();
     let row = state.row(name);
-    assert_eq!(row["state"], "starting", "the end of the command ends nothing");
+    assert_eq!(row["state"], "starting", "the sandbox outlives the command");
     row
 }
 
@@ -32,14 +32,14 @@ fn whoever_is_killed_ps_says_what_is_and_the_next_command_goes_on() {
     let row = started(&state, "demo");
     let (port, qemu) = (port_of(&row), pid(&row["qemu"]));
     assert_eq!(row["ports"][0]["state"], "starting", "{row}");
-    assert!(is_refused(port) && !is_free(port), "it is the sandbox's, and leads nowhere yet");
+    assert!(is_refused(port) && !is_free(port), "the sandbox has the port, which refuses so far");
 
     kill("KILL", pid(&row["status"]["supervisor"]));
     wait_until("nobody attends", || state.state_of("demo") == "unattended");
     wait_until("its port is free", || is_free(port));
     assert_eq!(state.row("demo")["ports"][0]["state"], "closed");
     let again = started_again(&state);
-    assert_eq!((pid(&again["qemu"]), port_of(&again)), (qemu, port), "the same machine, by the same port");
+    assert_eq!((pid(&again["qemu"]), port_of(&again)), (qemu, port), "the same machine on the same port");
 
     kill("KILL", qemu);
     wait_until("it crashed", || state.state_of("demo") == "crashed");
@@ -48,7 +48,7 @@ fn whoever_is_killed_ps_says_what_is_and_the_next_command_goes_on() {
 
     // Both at once, as after a power failure.
     let row = started(&state, "demo");
-    assert_eq!(port_of(&row), port, "whoever noted the port finds it again");
+    assert_eq!(port_of(&row), port, "the port stays the same");
     kill("KILL", pid(&row["status"]["supervisor"]));
     kill("KILL", pid(&row["qemu"]));
     wait_until("it crashed", || state.state_of("demo") == "crashed");
@@ -60,7 +60,7 @@ fn whoever_is_killed_ps_says_what_is_and_the_next_command_goes_on() {
 /// A command that needs the supervisor starts a new one, and keeps waiting for the guest.
 fn started_again(state: &State) -> serde_json::Value {
     let start = state.start(&["start", "demo"]);
-    wait_until("it is attended", || state.state_of("demo") == "starting");
+    wait_until("a supervisor attends it", || state.state_of("demo") == "starting");
     start.kill();
     state.row("demo")
 }
@@ -262,7 +262,7 @@ const ROOM: &str = "mount -t tmpfs -o mode=700,size=2m none \"$RAVE_STATE/room\"
 pub(crate) fn in_room(state: &State, script: &str) -> Result<crate::sandbox::Done, &'static str> {
     let spaces = ["unshare", "--user", "--map-root-user", "--mount"];
     if state.shell(&spaces, "true").code != Some(0) {
-        return Err("this host lets nobody make a namespace");
+        return Err("this host allows no user namespaces");
     }
     fs::create_dir_all(state.path().join("room")).unwrap();
     Ok(state.shell(&spaces, &format!("set -e; {ROOM}{script}")))
@@ -277,8 +277,8 @@ fn a_full_disk_is_told_and_what_was_there_stays() {
         "$RAVE" net demo allow one.example
         before=$(sha256sum "$sandbox"/*.json)
         cat /dev/zero > "$RAVE_STATE/filler" 2>/dev/null || true
-        if "$RAVE" net demo allow two.example; then echo "a full disk took a rule"; exit 9; fi
-        if "$RAVE" start demo; then echo "a full disk took a start"; exit 9; fi
+        if "$RAVE" net demo allow two.example; then echo "a rule was added on a full disk"; exit 9; fi
+        if "$RAVE" start demo; then echo "a sandbox started on a full disk"; exit 9; fi
         test "$before" = "$(sha256sum "$sandbox"/[!f]*.json)"
         "$RAVE" ps --all | grep -E 'demo +(stopped|crashed)'
         rm "$RAVE_STATE/filler"
@@ -301,7 +301,7 @@ fn a_state_folder_that_is_read_only_can_be_looked_at() {
         "$RAVE" ps --all | grep -E 'demo +stopped'
         "$RAVE" inspect demo | grep headless
         for command in "start demo" "rm demo" "net demo allow one.example"; do
-            if "$RAVE" $command; then echo "$command went well"; exit 9; fi
+            if "$RAVE" $command; then echo "$command succeeded"; exit 9; fi
         done
     "#;
     let done = rave_testing::or_skip!(in_room(&state, script));
@@ -328,7 +328,7 @@ fn an_apply_on_a_full_disk_leaves_each_file_whole_and_the_next_one_goes_on() {
         project=${RAVE_STATE%/room}/project
         mkdir "$RAVE_STATE/small" && mount -t tmpfs -o size=64k none "$RAVE_STATE/small"
         cp -a "$project/." "$RAVE_STATE/small/" && mount --bind "$RAVE_STATE/small" "$project"
-        if "$RAVE" apply demo; then echo "a full disk took a change"; exit 9; fi
+        if "$RAVE" apply demo; then echo "changes were applied on a full disk"; exit 9; fi
         test "$(cat "$project/b")" = b
         grep -qxE 'a|of the guest' "$project/a"
         test "$(ls -A "$project" | wc -l)" = 2

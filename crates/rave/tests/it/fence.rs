@@ -148,7 +148,7 @@ impl Drop for Victim {
     }
 }
 
-/// Tries each thing and prints `NAME 1` or `NAME 0`. Numbers of calls are x86-64's.
+/// Tries each action and prints `NAME 1` or `NAME 0`. System call numbers are x86-64's.
 const ATTEMPTS: &str = r#"
 use Socket;
 my ($pid, $other, $port, $unix, $dgram) = @ARGV;
@@ -173,7 +173,7 @@ attempt("namespace", syscall(272, 0x10000000) == 0);
 #[test]
 fn a_fenced_program_does_nothing_to_other_processes_and_sandboxes() {
     let Some(perl) = find_program("perl").filter(|_| cfg!(target_arch = "x86_64")) else {
-        skip!("perl is not there, or calls have other numbers");
+        skip!("perl is missing, or system calls have other numbers");
     };
     let fencer = or_skip!(whole());
     let (_scratch, other) = scratch();
@@ -205,7 +205,7 @@ fn a_fenced_program_does_nothing_to_other_processes_and_sandboxes() {
     let fence = ["fence", file.as_str(), "--", perl.as_str()];
     let behind = cmd(env!("CARGO_BIN_EXE_rave"), fence.into_iter().chain(words)).env("SECRET", "key").read();
     let tried = results(&behind.expect("it ran"));
-    assert!(victim.0.try_wait().expect("a state").is_none(), "the other process is still there");
+    assert!(victim.0.try_wait().expect("a state").is_none(), "the other process is still running");
     assert_eq!(tried.len(), control.len(), "{tried:?}");
     assert!(tried.values().all(|worked| !worked), "behind the fence: {tried:?}");
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use duct::cmd;
 
 fn checkout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the checkout is there")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the checkout exists")
 }
 
 pub(crate) struct Said {

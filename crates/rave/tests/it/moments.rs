@@ -80,7 +80,7 @@ fn a_restore_that_is_killed_is_none_or_whole() {
             assert!(!place.folder().join(left).exists(), "at {moment} ms: {left}");
         }
     }
-    assert!(restored < MOMENTS.len(), "one was killed before anything had happened");
+    assert!(restored < MOMENTS.len(), "at least one was killed before it changed anything");
     state.run(&["restore", "--force", "demo", "one"]).expect(0);
     assert_eq!(what(&place), one);
     state.nothing_runs();
@@ -113,8 +113,8 @@ fn a_full_disk_takes_neither_a_snapshot_nor_a_restore_and_loses_nothing() {
         state() { (cd "$sandbox"; find disk workspace snapshots identity*.json -type f | sort | xargs sha256sum); }
         before=$(state)
         cat /dev/zero > "$RAVE_STATE/filler" 2>/dev/null || true
-        if "$RAVE" snapshot demo three; then echo "a full disk took a snapshot"; exit 9; fi
-        if "$RAVE" restore --force demo one; then echo "a full disk took a restore"; exit 9; fi
+        if "$RAVE" snapshot demo three; then echo "a snapshot was taken on a full disk"; exit 9; fi
+        if "$RAVE" restore --force demo one; then echo "a snapshot was restored on a full disk"; exit 9; fi
         test "$before" = "$(state)"
         test ! -e "$sandbox/disk.new" && test ! -e "$sandbox/snapshots/.new"
         rm "$RAVE_STATE/filler"

@@ -210,7 +210,7 @@ pub(crate) fn kill(signal: &str, pid: u32) {
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < LIMIT, "waited in vain until {what}");
+        assert!(started.elapsed() < LIMIT, "timed out waiting until {what}");
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -78,7 +78,7 @@ fn a_secret_stays_with_the_supervisor_and_a_workspace_names_none() {
     }
     state.run(&["net", "demo", "forget", "git.example"]).expect(0);
     let show = state.run(&["net", "demo", "show"]);
-    assert!(!show.expect(0).stdout.contains("forge"), "it is of no use where its host is not reached");
+    assert!(!show.expect(0).stdout.contains("forge"), "it is useless while its host is closed");
     state.run(&["stop", "demo", "--timeout", "1s"]).expect(0);
     let record = state.run(&["audit", "demo"]);
     assert!(!record.expect(0).stdout.contains(REAL));

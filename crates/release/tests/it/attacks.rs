@@ -255,7 +255,7 @@ fn who_signed_it_must_be_trusted_and_still_be() {
     // And back to before a release that was already seen.
     verify_by(&release, vec![fixture.signer()], &state, NOW);
     assert_eq!(TrustStore::open(&state).unwrap().latest(), NOW);
-    // What two processes learn at the same time is all kept.
+    // Of two processes that save at the same time, neither overwrites what the other learned.
     let (mut one, mut other) = (TrustStore::open(&state).unwrap(), TrustStore::open(&state).unwrap());
     one.saw(NOW + 2);
     other.saw(NOW + 1);

@@ -35,7 +35,7 @@ const STAGES: [&str; 13] = [
     "verification",
 ];
 
-/// Not a test of its own: what the test below starts and kills.
+/// Not a test by itself: the test below starts and kills it.
 #[test]
 fn child_that_is_killed() {
     if let Ok(stage) = std::env::var(STOP) {
@@ -47,11 +47,11 @@ fn child(stage: &str) {
     let fixture = Fixture::at(Utf8Path::new(&std::env::var("RAVE_TEST_FIXTURE").unwrap()));
     let stop = |event: Event<'_>| {
         if matches!(event, Event::StageStarted { stage: name } if name == stage) {
-            // What a killed copy leaves: half of a file under a name that says so.
+            // The leftover of a killed copy: half of a file under a temporary name.
             let half = work_folder(&fixture.path("release")).join("folder/half.qcow2.partial");
             fs::write(half, "half").unwrap();
             eprintln!("stopped in {stage}");
-            // Until it is killed; the end of its input would be the end of the test that started it.
+            // Waits until it is killed, or until the end of its input, when the test that started it has ended.
             let mut line = String::new();
             let _ = std::io::stdin().read_line(&mut line);
             std::process::exit(1);
@@ -88,7 +88,7 @@ fn a_kill_in_any_stage_leaves_nothing_that_looks_finished_and_the_next_run_goes_
         assert_eq!(stopped, Some(format!("stopped in {stage}")));
         assert!(!plan.out.exists(), "killed in {stage}");
 
-        // What was done before is kept, and only that.
+        // Finished stages are kept, and only those.
         let seen = Mutex::new(Vec::new());
         let note = |event: Event<'_>| {
             if let Event::StageFinished { stage, outcome, .. } = event {
@@ -205,10 +205,10 @@ fn an_image_of_a_payload_is_not_released() {
 fn a_full_disk_is_told_and_the_release_goes_on_when_there_is_space() {
     let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu]));
     let said = or_skip!(small_disk::run(&fixture, "small", "stages::child_on_a_small_disk"));
-    assert!(said.contains("went on after the disk was full"), "{said}");
+    assert!(said.contains("resumed after the disk was full"), "{said}");
 }
 
-/// Not a test of its own: what the test above runs on a small file system.
+/// Not a test by itself: the test above runs it on a small file system.
 #[test]
 fn child_on_a_small_disk() {
     small_disk::in_child(on_a_small_disk);
@@ -220,11 +220,11 @@ fn on_a_small_disk(place: &Utf8Path) {
     let error = fixture.cut(&plan).unwrap_err();
     assert!(error.remedy().unwrap().starts_with("free some space on the file system of "), "{error}");
     assert!(!plan.out.exists());
-    // With a source, so that mount(8) adds no options of today: a user's namespace does not know their numbers.
+    // With a source, so that mount(8) adds no newer options, which fail in a user namespace.
     let more = ["-o", "remount,size=64m", "none", place.join("small").as_str()].map(str::to_owned);
     duct::cmd("mount", more).run().unwrap();
     let finished = fixture.cut(&plan).unwrap();
     assert!(finished.stages[0].reused, "{finished:?}");
     assert_eq!(fixture.verify(&plan.out).problems, []);
-    eprintln!("went on after the disk was full");
+    eprintln!("resumed after the disk was full");
 }

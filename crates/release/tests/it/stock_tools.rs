@@ -33,7 +33,7 @@ fn ssh_keygen_and_sha256sum_take_the_release_and_refuse_a_changed_one() {
             .output()
     };
     assert!(sums().unwrap().text().lines().all(|line| line.ends_with(": OK")));
-    // Signed by ssh-keygen itself, it is taken too.
+    // A signature by ssh-keygen itself is accepted too.
     let path = folder.join("SHA256SUMS");
     let key = fixture.path("key");
     fs::remove_file(folder.join("SHA256SUMS.sig")).unwrap();

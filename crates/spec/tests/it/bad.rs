@@ -23,7 +23,7 @@ fn cases() -> Vec<Case> {
             (None, Some(edits)) => {
                 list(edits.get_ref()).iter().fold(GOOD.to_owned(), |text, edit| edited(&name, &text, edit))
             }
-            _ => panic!("{name}: neither text nor edits, or both"),
+            _ => panic!("{name}: needs either text or edits"),
         };
         Case { text, expect: list(case.get("expect").unwrap().get_ref()).iter().map(string).collect(), name }
     };
@@ -38,12 +38,12 @@ fn edited(case: &str, text: &str, edit: &DeValue<'_>) -> String {
 }
 
 fn list<'t>(value: &DeValue<'t>) -> Vec<DeValue<'t>> {
-    let DeValue::Array(items) = value else { panic!("{value:?} is no list") };
+    let DeValue::Array(items) = value else { panic!("{value:?} is not a list") };
     items.iter().map(|item| item.get_ref().clone()).collect()
 }
 
 fn string(value: &DeValue<'_>) -> String {
-    let DeValue::String(text) = value else { panic!("{value:?} is no string") };
+    let DeValue::String(text) = value else { panic!("{value:?} is not a string") };
     text.clone().into_owned()
 }
 

@@ -128,7 +128,7 @@ fn opens(window: Display, name: &str) {
     wait_painted(&instance);
     wait("the window shows it", || x.count(PAINTED) >= PAINTED_PIXELS);
     instance.kill().unwrap();
-    wait("the window goes", || x.count(PAINTED) == 0);
+    wait("the window closes", || x.count(PAINTED) == 0);
 }
 
 #[test]

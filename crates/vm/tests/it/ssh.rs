@@ -154,7 +154,7 @@ fn commands_on_one_connection_have_their_own_statuses_and_streams() {
     statuses_are_exact(&exec);
     streams_are_exact(&exec);
     assert_eq!(exec(SERVER).text(), at_first, "another login");
-    assert_ne!(server.ssh.exec(SERVER, PATIENCE).unwrap().text(), at_first, "no login of its own");
+    assert_ne!(server.ssh.exec(SERVER, PATIENCE).unwrap().text(), at_first, "a separate login");
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn commands_run_side_by_side_on_one_connection() {
         let writes = scope.spawn(|| exec(&format!("echo met > '{meeting}'; echo met; {SERVER}")).text());
         [reads.join().unwrap(), writes.join().unwrap()]
     });
-    assert_eq!(both[0], both[1], "each printed that they met, and the process that serves it");
+    assert_eq!(both[0], both[1], "both met, and printed the same serving process");
     assert!(both[0].starts_with("met\n"), "{both:?}");
 }
 

@@ -110,7 +110,7 @@ fn changes_of_both_sides_are_merged_and_conflicts_marked_as_git_does() {
     assert!(outcomes.values().all(|outcome| matches!(outcome, Outcome::Conflict(_))), "{outcomes:?}");
     assert_eq!(bench.read("folder/a"), "<<<<<<< the host\nours\n=======\ntheirs\n>>>>>>> the sandbox\n");
     assert_eq!((bench.read("gone"), bench.read("tool")), ("ours\n".into(), "#!/bin/bash\n".into()));
-    assert_eq!(bench.changed(), [""; 0], "what is in the files is the user's to finish");
+    assert_eq!(bench.changed(), [""; 0], "the rest is up to the user, in the files");
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn refused(bench: &Bench, liar: &Liar) -> String {
     let before = tree(&bench.sandbox(), &["contents"]);
     let error = pull(&bench.place, &mut bench.record(), liar).unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
-    assert_eq!(tree(&bench.sandbox(), &["contents"]), before, "nothing of it was noted");
+    assert_eq!(tree(&bench.sandbox(), &["contents"]), before, "none of it was recorded");
     error.to_string()
 }
 

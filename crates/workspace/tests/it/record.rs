@@ -55,7 +55,10 @@ fn what_is_in_use_is_not_copied_and_whoever_waits_gets_the_folder_that_is_there(
         fs::rename(other.join("workspace"), bench.sandbox().join("workspace")).unwrap();
         drop(held);
         let _lock = waits.join().unwrap();
-        assert!(matches!(bench.place.try_lock(SOON), Err(Error::Busy)), "it is the lock of what is there");
+        assert!(
+            matches!(bench.place.try_lock(SOON), Err(Error::Busy)),
+            "the lock is that of the current folder"
+        );
     });
 }
 

@@ -1,4 +1,4 @@
-//! What is built, where it goes, and what is not built again.
+//! What is built, where it goes, and what is reused.
 
 use rave_testing::or_skip;
 use std::fs;
@@ -55,14 +55,14 @@ fn what_the_garbage_collector_may_take_is_what_no_output_folder_links_to() {
     assert_eq!(project.roots().len(), 2);
     project.nix(&["store", "gc"]).expect_code(0);
     let disk = project.out("headless").join("nixos.qcow2");
-    assert!(fs::metadata(&disk).is_ok(), "the garbage collector took {}", disk.display());
+    assert!(fs::metadata(&disk).is_ok(), "the garbage collector deleted {}", disk.display());
 
     fs::remove_dir_all(project.out("headless")).unwrap();
     let store = fs::read_link(&project.roots()[0]).unwrap();
-    // Whichever build comes next lets go of it.
+    // The next build of any profile removes its root.
     project.image(&["--profile", "simple", "--format", "raw"]).expect_code(4);
     project.nix(&["store", "gc"]).expect_code(0);
-    assert!(!store.exists(), "{} is still there", store.display());
+    assert!(!store.exists(), "{} still exists", store.display());
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn formats_of_the_same_flake_stay_and_others_go() {
     assert_eq!(formats(&manifest_now), ["raw", "iso"]);
     assert_eq!(manifest_now["flake_revision"], commit.as_str());
 
-    // Another flake whose raw disk nobody has asked for: what lies there is of the one before.
+    // The flake has changed, and this build does not include the raw disk: the existing one is from the previous flake.
     let flake = project.checkout().join("flake.nix");
     let text = fs::read_to_string(&flake).unwrap().replace("is made of", "is made now of");
     fs::write(&flake, text).unwrap();

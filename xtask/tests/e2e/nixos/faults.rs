@@ -1,4 +1,4 @@
-//! What goes wrong, and what is said of it.
+//! Failing builds and unusable versions of nix, and how they are reported.
 
 use super::project::Project;
 use super::test_nix;
@@ -58,7 +58,7 @@ fn an_interrupted_build_leaves_no_process_and_nothing_that_looks_finished() {
         wait_until("every process is gone", || project.processes().is_empty());
         assert!(!project.out("full").join("manifest.json").exists(), "{signal}");
     }
-    // The next build needs no cleaning by hand.
+    // The next build needs no manual cleanup.
     project.image(&["--profile", "headless", "--format", "iso"]).expect_code(0);
 }
 

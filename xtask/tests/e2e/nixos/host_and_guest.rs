@@ -1,4 +1,4 @@
-//! What `doctor` says of a nix that is there, and that what nix built is booted and checked like any other image.
+//! What `doctor` reports of an installed nix; and an image built by nix is booted and checked like any other.
 
 use rave_testing::or_skip;
 use std::fs;
@@ -21,16 +21,16 @@ fn doctor_tells_of_the_nix_that_is_there() {
     let store = row("nix store")["found"].as_str().unwrap();
     assert!(store.contains("MiB in ") && store.ends_with("/nix/store"), "{store}");
     assert!(!row("nix builders")["found"].as_str().unwrap().is_empty());
-    // A store that this user writes to itself trusts this user.
+    // In single-user mode the store trusts its owner.
     assert_eq!(row("nix user")["found"], "trusted");
-    assert!(rows.iter().all(|row| row["name"] != "mmdebstrap"), "that is the other base's");
+    assert!(rows.iter().all(|row| row["name"] != "mmdebstrap"), "only the Debian base needs it");
 }
 
 #[test]
 fn what_nix_built_is_booted_and_checked() {
     let project = or_skip!(Project::new());
     shared_cache(HEADLESS);
-    // The fixture's disk is empty; one that boots takes its place, from where no sandbox hides it.
+    // The fixture's disk is empty, so a bootable one replaces it; builds are not sandboxed here and can read its path.
     let disk = shared_out(HEADLESS).join("rave-debian-headless.qcow2");
     let flake = project.checkout().join("flake.nix");
     let text = fs::read_to_string(&flake).unwrap();
@@ -41,7 +41,7 @@ fn what_nix_built_is_booted_and_checked() {
     let other = text.replace(r#"qemu-headless = of "qemu" "nixos.qcow2";"#, &bootable);
     assert_ne!(other, text);
     fs::write(&flake, other).unwrap();
-    // The flake does not see it, so the image has another.
+    // The flake does not see this file, so the image has a different password.
     fs::write(project.checkout().join("rave.local.toml"), "[guest]\npassword = \"of-no-image\"\n").unwrap();
     let checks = "ssh-key,ssh-password,clean-shutdown";
     let smoked =

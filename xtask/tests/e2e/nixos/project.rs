@@ -1,4 +1,4 @@
-//! A checkout whose flake is small enough to be built here, and a store of its own for it.
+//! A checkout whose flake is small enough to be built here, with its own store.
 
 use crate::command::Command;
 use std::ffi::OsStr;
@@ -17,7 +17,7 @@ pub(crate) struct Project {
 }
 
 impl Project {
-    /// An error where there can be no nix for it.
+    /// An error if this host cannot get a nix for it.
     pub(crate) fn new() -> Result<Self, String> {
         Self::with_nix_of(test_nix::NEW)
     }
@@ -43,7 +43,7 @@ impl Project {
         self.make_disks();
         let config = self.place.path("nix-conf");
         fs::create_dir_all(&config).unwrap();
-        // Nothing of the host: no sandbox and no build users, so that everybody may build; no network.
+        // Independent of the host: no sandbox and no build users, so that every user may build; no network.
         let settings = "experimental-features = nix-command flakes\nsandbox = false\nbuild-users-group =\nbuilders =\n\
                         build-hook =\nsubstituters =\nflake-registry =\nmax-jobs = 2\n";
         fs::write(config.join("nix.conf"), settings).unwrap();
@@ -51,12 +51,12 @@ impl Project {
         self.commit();
     }
 
-    /// A disk of 12 MiB and what `convert` makes of it, as the flake's own derivations do.
+    /// A disk of 12 MiB and its conversions, as made by RAVE's own flake.
     fn make_disks(&self) {
         let disks = self.checkout().join("disks");
         let raw = fs::File::create(disks.join("nixos.img")).unwrap();
         raw.set_len(12 << 20).unwrap();
-        // What every disk that boots has at the end of its first sector.
+        // The boot signature at the end of the first sector.
         raw.write_all_at(&[0x55, 0xaa], 510).unwrap();
         let mut convert = self.xtask(&["convert", "disks/nixos.img", "--format", "qemu,virtualbox,vmware"]);
         convert.env("SOURCE_DATE_EPOCH", "1");
@@ -68,7 +68,7 @@ impl Project {
         self.place.path("check out")
     }
 
-    /// A folder of the output.
+    /// The output folder of a profile.
     pub(crate) fn out(&self, profile: &str) -> PathBuf {
         self.checkout().join("out").join(format!("nixos-{profile}"))
     }
@@ -131,7 +131,7 @@ impl Project {
         command.env("NIX_REMOTE", "local").env_remove("NIX_CONFIG").env_remove("NIX_USER_CONF_FILES");
     }
 
-    /// Where a link of a format's root is.
+    /// The links of all garbage collector roots.
     pub(crate) fn roots(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.place.path("state/nix-roots")).into_iter().flatten().flatten();
         let mut links: Vec<PathBuf> = entries
@@ -143,7 +143,7 @@ impl Project {
         links
     }
 
-    /// Whether a derivation of this name is built right now: the log is written at the end.
+    /// Whether a derivation of this name is being built: the log is only written at the end.
     pub(crate) fn is_built_now(&self, name: &str) -> bool {
         let builds = |pid: &u32| {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
@@ -156,7 +156,7 @@ impl Project {
         fs::read_to_string(self.place.path("state/logs/nixos.log")).unwrap()
     }
 
-    /// Processes that have this place in their environment: nix, and what it builds.
+    /// Processes that have this place in their environment: nix and its builders.
     pub(crate) fn processes(&self) -> Vec<u32> {
         let mark = self.place.path("").into_os_string().into_encoded_bytes();
         let mark = mark.strip_suffix(b"/").unwrap_or(&mark).to_owned();
@@ -171,7 +171,7 @@ impl Project {
 }
 
 impl Drop for Project {
-    /// Folders of a store are read-only, and an ordinary user cannot remove what is in them.
+    /// Folders of a store are read-only, so an ordinary user could not remove their contents.
     fn drop(&mut self) {
         writable(&self.place.path("nix/store"));
     }

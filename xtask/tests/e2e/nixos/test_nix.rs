@@ -1,4 +1,4 @@
-//! A real `nix` for the tests, kept in the cache: Debian's own package, unpacked and run with its own loader and libraries.
+//! A real `nix` for the tests, kept in the cache: Debian's package, unpacked and run with its own loader and libraries.
 //! Nothing is installed.
 
 use crate::command::Command;
@@ -10,9 +10,9 @@ use rave_process::FileLock;
 
 use crate::tool::user_cache;
 
-/// The release whose nix is new enough.
+/// The Debian release whose nix is new enough.
 pub(crate) const NEW: &str = "trixie";
-/// The one whose nix, 2.8, is too old.
+/// The Debian release whose nix, 2.8, is too old.
 pub(crate) const OLD: &str = "bookworm";
 
 /// The folder with `nix` of a Debian release, or why this host cannot have it.
@@ -23,8 +23,8 @@ pub(crate) fn of_release(suite: &str) -> Result<PathBuf, String> {
     let _lock = FileLock::acquire(&lock, &mut |_| ()).unwrap();
     let bin = folder.join("bin");
     if !works(&bin) {
-        fetch(suite, &folder).map_err(|reason| format!("no nix of {suite}: {reason}"))?;
-        assert!(works(&bin), "nix of {suite} was fetched and does not run");
+        fetch(suite, &folder).map_err(|reason| format!("no nix from {suite}: {reason}"))?;
+        assert!(works(&bin), "nix from {suite} was fetched but does not run");
     }
     Ok(bin)
 }
@@ -81,7 +81,7 @@ fn fetch(suite: &str, folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// `nix` and its other names as scripts; the programs that it runs see nothing of its libraries.
+/// `nix` and its other names as scripts, so that the programs that it starts do not see its libraries.
 fn wrap(folder: &Path, root: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     let bin = folder.join("bin");
@@ -91,7 +91,7 @@ fn wrap(folder: &Path, root: &Path) {
     let loader =
         ["usr/lib", "lib"].map(|place| format!("{root}/{place}/x86_64-linux-gnu/ld-linux-x86-64.so.2"));
     let loader = loader.into_iter().find(|path| Path::new(path).exists()).expect("libc6 has a loader");
-    // Where older ones have their libc, and their own libraries.
+    // The location of libc in older packages, and nix's own libraries.
     let own = format!("{root}/lib/x86_64-linux-gnu:{root}/usr/lib/nix");
     let script = format!(
         "#!/bin/sh\nexport NIX_BIN_DIR='{}'\nexec '{loader}' --library-path '{}:{own}' --argv0 \"${{0##*/}}\" '{root}/usr/bin/nix' \"$@\"\n",
@@ -113,7 +113,7 @@ fn run(command: &mut Command) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(format!("{command:?} failed: {}", said.trim())) }
 }
 
-/// The address of Debian's own archive, as this machine's apt has it.
+/// The address of Debian's own archive in this machine's apt sources.
 fn archive() -> Option<String> {
     let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
     files.extend(

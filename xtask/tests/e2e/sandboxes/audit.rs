@@ -32,7 +32,7 @@ pub(super) fn whole(sandbox: &Sandbox) {
     assert!(said.expect_code(0).stdout.contains("as they were written"), "{}", said.stdout);
 }
 
-/// After it was removed.
+/// After it was removed: its record still exists.
 pub(super) fn the_record_outlives_it(sandbox: &Sandbox) {
     let record = sandbox.run(&["audit", NAME]);
     let text = &record.expect_code(0).stdout;

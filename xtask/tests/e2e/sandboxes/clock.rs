@@ -30,7 +30,7 @@ pub(super) fn it_is_right_after_the_machine_stood(sandbox: &Sandbox) {
     order("qmp_capabilities");
     order("stop");
     let stands = SystemTime::now();
-    poll("the machine has stood", STANDS, || stands.elapsed().unwrap() >= STANDS);
+    poll("the machine was paused long enough", STANDS, || stands.elapsed().unwrap() >= STANDS);
     order("cont");
     drop((qmp, answers));
 

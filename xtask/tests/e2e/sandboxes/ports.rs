@@ -24,7 +24,7 @@ fn state_of(sandbox: &Sandbox, name: &str) -> String {
 
 /// Ports that are reported as open are open, and every other port refuses.
 pub(super) fn a_service_is_let_through_once_it_answers(sandbox: &Sandbox) {
-    wait_until("every service is let through", || {
+    wait_until("every service accepts connections", || {
         let mut is_all = true;
         for (service, port, state) in ports(sandbox) {
             let is_let_in = TcpStream::connect(("127.0.0.1", port)).is_ok();
@@ -37,7 +37,7 @@ pub(super) fn a_service_is_let_through_once_it_answers(sandbox: &Sandbox) {
     });
 }
 
-/// A new supervisor knows it too.
+/// A new supervisor knows the open ports too.
 pub(super) fn all_are_open(sandbox: &Sandbox) {
     for (service, port, state) in ports(sandbox) {
         assert_eq!(state, "open", "{service}");

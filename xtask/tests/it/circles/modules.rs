@@ -58,7 +58,7 @@ fn add_file(
     sources: &Sources,
     modules: &mut BTreeMap<ModulePath, Module>,
 ) {
-    let text = sources.get(file).unwrap_or_else(|| panic!("{file} is not there"));
+    let text = sources.get(file).unwrap_or_else(|| panic!("{file} does not exist"));
     let parsed = syn::parse_file(text).unwrap_or_else(|error| panic!("{file} cannot be parsed: {error}"));
     add_items(path, &parsed.items, file, folder, sources, modules);
 }
