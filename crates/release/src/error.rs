@@ -86,7 +86,7 @@ pub enum Error {
         detail: String,
     },
     /// A part from another host belongs to something else.
-    #[error("the part {path} is of another {what}: {part}, not {wanted}")]
+    #[error("the part {path} has a different {what}: {part}, not {wanted}")]
     OtherPart {
         /// Its folder.
         path: Utf8PathBuf,
@@ -107,7 +107,7 @@ pub enum Error {
     },
     /// A version is already published with different content.
     #[error(
-        "{path} is published already with another content: the SHA-256 of its {file} is {published}, that of the release is {offered}"
+        "{path} is already published with different content: the SHA-256 of its {file} is {published}, that of the release is {offered}"
     )]
     OtherContent {
         /// Its published folder.

@@ -99,7 +99,7 @@ impl Notes<'_> {
             let [with, without] = diff::licensed(&bytes).map_err(|why| Error::damaged(&path, why))?;
             let _ = writeln!(
                 text,
-                "- `{}`: the bills of materials tell the licences of {with} packages; {without} are `NOASSERTION`",
+                "- `{}`: the bills of materials give the licences of {with} packages; {without} are `NOASSERTION`",
                 profile.profile
             );
         }

@@ -39,7 +39,7 @@ impl Signature {
             bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect()
         };
         if letters(written.as_bytes()) != letters(bytes) {
-            return Err("it is not an OpenSSH signature: it is written in another way".into());
+            return Err("it is not an OpenSSH signature: its encoding is not canonical".into());
         }
         if signature.namespace() != NAMESPACE {
             let namespace = signature.namespace();

@@ -78,7 +78,7 @@ fn clones_share_no_identity_and_change_no_byte_of_their_template() {
     // Damage is reported and repaired. Running clones keep the file open.
     fs::remove_file(template.join("memory")).unwrap();
     fs::write(template.join("memory"), "short").unwrap();
-    finish(&sandboxes.up("three")).expect_code(0).expect_said("damaged and is made again");
+    finish(&sandboxes.up("three")).expect_code(0).expect_said("damaged and is rebuilt");
     assert_eq!(sandboxes.origin("three"), "template");
     let digest = |name: &str| sandboxes.text(name, "cat /etc/machine-id");
     assert_ne!(digest("three"), digest("two"));

@@ -158,7 +158,7 @@ fn a_kept_disk_goes_on_beside_a_newer_image() {
     let mut again = keep(&["--no-build", "--exec", ask]);
     again.env("RAVE_DISK", "20480");
     let again = finish(&again);
-    again.expect_code(0).expect_said("on the image that it began with").expect_said("--keep-base new");
+    again.expect_code(0).expect_said("on its original image").expect_said("--keep-base new");
     assert_eq!(again.stdout, "work\nrave\ngrown\n");
     place.expect_no_process();
 }

@@ -180,7 +180,7 @@ fn parts_are_signed_by_the_key_of_the_environment_which_leaves_nothing() {
     fs::write(&path, text).unwrap();
     let said = place.sign();
     assert_eq!(said.code, Some(2), "{}", said.stderr);
-    assert!(said.stderr.contains("part-debian-headless is of another date: 2, not 1"), "{}", said.stderr);
+    assert!(said.stderr.contains("part-debian-headless has a different date: 2, not 1"), "{}", said.stderr);
 }
 
 #[test]

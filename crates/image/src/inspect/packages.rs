@@ -21,7 +21,7 @@ pub(super) fn facts(file: &mut File, package: &Package, remarks: &mut Remarks) -
     if let Some(boot) = &boot {
         remarks
             .notes
-            .extend(boot.left_out.iter().map(|name| format!("{name} is not looked at: it does not boot")));
+            .extend(boot.left_out.iter().map(|name| format!("{name} is not inspected: it does not boot")));
     }
     let members = package.members.iter().map(|member| member.name.clone()).collect();
     OvaFacts {

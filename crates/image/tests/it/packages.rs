@@ -66,7 +66,7 @@ fn the_disk_that_boots_is_that_of_the_first_place() {
     let found = place.inspect(&ova);
     assert_eq!(
         (found.problems, found.notes),
-        (Vec::new(), vec!["data.vmdk is not looked at: it does not boot".to_owned()])
+        (Vec::new(), vec!["data.vmdk is not inspected: it does not boot".to_owned()])
     );
     let ImageKind::Ova(facts) = found.kind else { panic!("an OVA") };
     assert_eq!(facts.boot_disk.as_deref(), Some("boot.vmdk"));

@@ -32,7 +32,7 @@ impl Trust {
     /// Saves what was learned. A read-only state folder is only a warning: it does not make a valid release invalid.
     pub(super) fn keep(&mut self, ui: &Ui) {
         if let Err(error) = self.store.save() {
-            ui.warn(&format!("later calls will not know what this one learned of keys and dates: {error}"));
+            ui.warn(&format!("what was learned of keys and dates could not be saved: {error}"));
         }
     }
 }

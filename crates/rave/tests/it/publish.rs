@@ -29,7 +29,7 @@ fn a_release_is_published_once_and_no_other_takes_its_name() {
     let said = place.rave(&["publish", "release", "--to", "site", "--key", "next.allowed_signers"]);
     assert_eq!(said.code, Some(1), "{}", said.stderr);
     let first =
-        "error: site/1.2.0 is published already with another content: the SHA-256 of its SHA256SUMS is ";
+        "error: site/1.2.0 is already published with different content: the SHA-256 of its SHA256SUMS is ";
     assert!(said.stderr.contains(first) && said.stderr.contains("\nremedy: "), "{}", said.stderr);
 }
 
@@ -64,7 +64,7 @@ fn a_state_folder_that_cannot_be_written_to_is_a_warning_unless_trust_needs_it()
     let said = in_proc(&["verify", "release", "--key", "key.allowed_signers"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert!(
-        said.stderr.contains("warning: later calls will not know what this one learned"),
+        said.stderr.contains("warning: what was learned of keys and dates could not be saved"),
         "{}",
         said.stderr
     );

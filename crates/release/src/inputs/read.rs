@@ -38,7 +38,7 @@ pub fn read(
         while hashed.read(&mut rest).map_err(|error| format!("{path}: {error}"))? > 0 {}
         let sha256: Digest = hashed.hasher.finish();
         if sha256 != entry.sha256 {
-            return Err(format!("{path} has not the SHA-256 that the index says"));
+            return Err(format!("{path} does not have the SHA-256 in the index"));
         }
     }
     match members.next() {

@@ -78,7 +78,7 @@ pub fn gate(gate: Gate<'_>, sink: Sink<'_>) -> Result<Report, Error> {
     search.report.notes.extend((more > 0).then(|| format!("{more} more files could not be unpacked whole")));
     let stale = search.allowed.stale().map(|entry| {
         format!(
-            "{} {} is allowed ({}), and nothing needs that any longer",
+            "{} {} is allowed ({}), but nothing needs this exception",
             entry.rule, entry.path, entry.reason
         )
     });

@@ -165,7 +165,7 @@ impl Read for Unpacked<'_> {
         if self.left == 0 {
             // Distinguishes a file that ends exactly at the limit from a longer one.
             if self.from.read(&mut [0]).is_ok_and(|count| count > 0) {
-                self.why = Some("it unpacks to more than is looked at".into());
+                self.why = Some("it unpacks to more than is searched".into());
             }
             return Ok(0);
         }

@@ -134,11 +134,11 @@ fn is_about(provenance: &Statement, manifest: &Manifest) -> Result<(), String> {
     }
     let version = provenance.predicate.pointer("/buildDefinition/externalParameters/version");
     if version.and_then(serde_json::Value::as_str) != Some(manifest.version.to_string().as_str()) {
-        return Err("its provenance is of another version than the manifest".into());
+        return Err("the version in its provenance differs from the manifest".into());
     }
     let commit = provenance.predicate.pointer("/buildDefinition/resolvedDependencies/0/digest/gitCommit");
     if commit.and_then(serde_json::Value::as_str) != Some(manifest.commit.as_str()) {
-        return Err("its provenance is of another commit than the manifest".into());
+        return Err("the commit in its provenance differs from the manifest".into());
     }
     Ok(())
 }

@@ -95,7 +95,7 @@ fn notes_tell_what_changed_what_was_not_done_and_how_to_verify() {
         "has the password of the sources",
         "It was built once",
         "- Something new.",
-        "- `headless`: the bills of materials tell the licences of ",
+        "- `headless`: the bills of materials give the licences of ",
         "## Packages of `headless` since 1.2.0",
         "- deb/debian/bash 5.2.36-1 -> 5.2.37-2+b10",
         "Added: 1\n\n- deb/debian/bsdutils 1:2.41.5-0+deb13u1",

@@ -103,7 +103,7 @@ fn members_that_are_swapped_missing_added_or_lead_elsewhere_are_named() {
     let swapped = of(&|members| members.swap(2, 3));
     assert_eq!(swapped, "\"debs/0a.stanza\" is where debs/0a.deb should be");
     let contents = of(&|members| members[2].1 = b"a pancake".to_vec());
-    assert_eq!(contents, "debs/0a.deb has not the SHA-256 that the index says");
+    assert_eq!(contents, "debs/0a.deb does not have the SHA-256 in the index");
     let longer = of(&|members| members[2].1.push(b'!'));
     assert_eq!(longer, "debs/0a.deb has 10 bytes, the index says 9");
     let missing = of(&|members| drop(members.remove(2)));

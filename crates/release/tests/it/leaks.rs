@@ -337,7 +337,7 @@ fn a_file_that_unpacks_to_more_than_anything_is_told_and_takes_no_memory() {
     assert!(bomb.len() < 1 << 20);
     let report = place.gate(&[place.image_with("usr/lib/bomb.zst", &bomb)]);
     assert_eq!(report.findings, []);
-    assert_eq!(report.notes, ["packed.img: /usr/lib/bomb.zst: it unpacks to more than is looked at"]);
+    assert_eq!(report.notes, ["packed.img: /usr/lib/bomb.zst: it unpacks to more than is searched"]);
 }
 
 #[test]
@@ -403,7 +403,7 @@ fn a_line_that_allows_what_is_not_there_is_told() {
     let list = "private-key opt/key: an example of the test\ntoken opt/gone: it was there once\n";
     let report = place.gate_but(&[disk], list);
     assert_eq!((report.findings.len(), report.allowed), (0, 1));
-    let told = "token opt/gone is allowed (it was there once), and nothing needs that any longer";
+    let told = "token opt/gone is allowed (it was there once), but nothing needs this exception";
     assert_eq!(report.notes, [told]);
 }
 

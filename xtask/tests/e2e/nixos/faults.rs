@@ -69,7 +69,7 @@ fn a_nix_without_flakes_is_not_ready() {
         let mut command = project.xtask(&["image", "--base", "nixos", "--format", "iso"]);
         command.env("NIX_CONFIG", format!("experimental-features = {features}"));
         let refused = finish(&command);
-        refused.expect_code(3).expect_said("error: nix has flakes switched off\n");
+        refused.expect_code(3).expect_said("error: flakes are disabled in nix\n");
         refused.expect_said("experimental-features = nix-command flakes");
     }
 }
@@ -93,6 +93,6 @@ fn without_a_base_nixos_is_taken_where_nix_works_and_debian_elsewhere() {
     let chosen = finish(&command);
     chosen
         .expect_code(4)
-        .expect_said("using the debian base: nix has flakes switched off; to use nixos: put this line");
+        .expect_said("using the debian base: flakes are disabled in nix; to use nixos: put this line");
     chosen.expect_said("out/debian-headless");
 }

@@ -23,7 +23,7 @@ pub enum Error {
         found: NixVersion,
     },
     /// Its settings do not allow flakes.
-    #[error("nix has flakes switched off")]
+    #[error("flakes are disabled in nix")]
     FlakesOff,
     /// It is installed but does not work.
     #[error("nix does not work here: {reason}")]

@@ -153,7 +153,7 @@ fn base(kept: &KeptDisk) -> anyhow::Result<Utf8PathBuf> {
 fn tell_older(digest: &str, ui: &Ui) {
     let short = digest.get(..12).unwrap_or(digest);
     ui.note(&format!(
-        "booting the kept disk on the image that it began with (SHA-256 {short}...), not on the newer one; --keep-base old \
+        "booting the kept disk on its original image (SHA-256 {short}...), not on the newer one; --keep-base old \
          says so, --keep-base new begins a new disk and moves this one aside. To take files out first: \
          run --keep --keep-base old --no-build --exec 'tar -C /home -cf - .' > home.tar"
     ));

@@ -97,7 +97,7 @@ pub(super) fn find_or_make(
         templates.lock(&key.id(), &mut || ui.note("another command makes the template; waiting for it"))?;
     match templates.find(&key, &lock) {
         Found::Whole(template) => return Ok(Some((template, lock))),
-        Found::Damaged(damage) => ui.warn(&format!("the template is damaged and is made again: {damage}")),
+        Found::Damaged(damage) => ui.warn(&format!("the template is damaged and is rebuilt: {damage}")),
         Found::Nothing => {
             ui.note(
                 "a machine is booted once and kept as a template: sandboxes of its kind start as clones of it",
