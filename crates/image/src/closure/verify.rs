@@ -21,7 +21,7 @@ pub(crate) fn differences(
     tree.entries(limits, &mut |path, attributes, entry| check.entry(path, attributes, entry))?;
     check.finish();
     let absent = registration.paths().iter().filter(|path| !check.seen.contains(path.path.base()));
-    let absent: Vec<String> = absent.map(|path| format!("{} is not there", path.path.as_str())).collect();
+    let absent: Vec<String> = absent.map(|path| format!("{} is missing", path.path.as_str())).collect();
     check.found.extend(absent);
     Ok(check.found)
 }

@@ -192,7 +192,7 @@ fn parts_of_another_commit_or_of_one_profile_twice_are_refused() {
     let other = Plan { commit: "f".repeat(40), ..fixture.plan("other") };
     cut::part(&other, &fixture, &|_| ()).unwrap();
     let error = join(&fixture, &[&other.out]).unwrap_err();
-    assert!(error.to_string().contains("is of another commit: ffff"), "{error}");
+    assert!(error.to_string().contains("has a different commit: ffff"), "{error}");
     assert!(error.remedy().unwrap().contains("the same commit"));
     assert!(!fixture.path("release").exists());
 }

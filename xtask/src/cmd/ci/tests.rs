@@ -354,7 +354,7 @@ fn programs_of_ci_that_are_called_exist() {
         for word in
             step.run.iter().flat_map(|run| run.split_whitespace()).filter(|word| word.starts_with("ci/"))
         {
-            assert!(root().join(word).is_file(), "{place}: {word} is not there");
+            assert!(root().join(word).is_file(), "{place}: {word} is missing");
         }
     }
 }

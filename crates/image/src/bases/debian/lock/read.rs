@@ -127,7 +127,7 @@ pub(super) fn validate(lines: &[Line]) -> Result<Lock, LockError> {
     for (package, profiles) in lock.packages.values() {
         if let Some(unknown) = profiles.iter().find(|profile| !lock.profiles.contains_key(*profile)) {
             return Err(whole(format!(
-                "package {} names the profile {unknown}, which is not there",
+                "package {} names the profile {unknown}, which does not exist",
                 package.name
             )));
         }

@@ -42,7 +42,7 @@ fn what_does_not_fit_together_is_refused_with_the_reason() {
     assert!(refused("suite trixie\n", "").ends_with("there is no suite"));
     assert!(refused("2026-11-14", "2026-02-30").starts_with("line 4: \"2026-02-30T"));
     assert!(refused("package less", "package git").ends_with("package git is listed twice"));
-    assert!(refused(" full\n", " tiny\n").ends_with("names the profile tiny, which is not there"));
+    assert!(refused(" full\n", " tiny\n").ends_with("names the profile tiny, which does not exist"));
     assert!(
         refused("profile headless git", "profile headless git,vim")
             .ends_with("asks for vim, which is not locked for it")
