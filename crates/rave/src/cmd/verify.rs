@@ -15,6 +15,8 @@ use crate::ui::Ui;
 /// Runs the command. What could not be checked counts as not verified.
 pub fn run(args: &cli::Verify, ui: &Ui) -> Code {
     match verified(args, ui) {
+        // The document on stdout says it all.
+        Ok(Some(verdict)) if args.json && verdict.problems.is_empty() => Code::Ok,
         Ok(verdict) => verdict.map_or(Code::Ok, |verdict| end(&verdict, ui)),
         Err(error) => {
             ui.error(&lines_of(&error));

@@ -212,6 +212,11 @@ fn a_release_is_trusted_by_a_given_or_a_pinned_key_and_by_nothing_else() {
     let said = place.rave(&["verify", "release", "--not-older-than", "1.3.0"]);
     assert_eq!(said.code, Some(1), "{}", said.stdout);
     assert!(said.stderr.contains("version: it is 1.2.0, which is older than 1.3.0"), "{}", said.stderr);
+    let said = place.rave(&["verify", "release", "--json"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let found: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(found["holds"], true);
+    assert_eq!(found["version"], "1.2.0");
     fs::write(release.join("rave-1.2.0-headless-x86_64.qcow2"), "A disk").unwrap();
     let said = place.rave(&["verify", "release", "--json"]);
     assert_eq!(said.code, Some(1), "{}", said.stderr);
