@@ -185,18 +185,19 @@ impl Trusted {
         Err(why)
     }
 
-    /// Accepts the valid statements of a release or a file. Returns the problems of the others.
-    pub fn learn(&mut self, envelopes: &[Envelope], store: &mut TrustStore) -> Vec<String> {
+    /// Accepts the valid statements of a release or a file at `now` (seconds since 1970). Returns the problems of the
+    /// others.
+    pub fn learn(&mut self, envelopes: &[Envelope], now: i64, store: &mut TrustStore) -> Vec<String> {
         let mut wrong = Vec::new();
         for envelope in envelopes {
-            if let Err(why) = self.learn_one(envelope, store) {
+            if let Err(why) = self.learn_one(envelope, now, store) {
                 wrong.push(why);
             }
         }
         wrong
     }
 
-    fn learn_one(&mut self, envelope: &Envelope, store: &mut TrustStore) -> Result<(), String> {
+    fn learn_one(&mut self, envelope: &Envelope, now: i64, store: &mut TrustStore) -> Result<(), String> {
         let statement = KeyStatement::of(envelope)?;
         let text = envelope.to_json();
         // Already known, even if signed again: Ed25519 signatures are deterministic.
@@ -206,6 +207,15 @@ impl Trusted {
         let name = statement.fingerprint();
         // If only the successor is trusted, statements about its predecessors are irrelevant.
         if !self.signers.iter().any(|signer| signer.key.key_data() == statement.key.key_data()) {
+            return Ok(());
+        }
+        if let Said::Rotate { successor, .. } = &statement.said
+            && !self.may_sign(&statement.key, now)
+        {
+            // A statement has no date: an expired key could name a successor that never expires. What that successor
+            // says of the key still counts.
+            statement.check(envelope, &[]).map_err(|why| format!("a statement about {name}: {why}"))?;
+            self.successors.push((statement.key.clone(), successor.clone()));
             return Ok(());
         }
         let highest = store.stored.serials.get(&name).copied().unwrap_or_default();
@@ -220,6 +230,12 @@ impl Trusted {
         store.stored.serials.insert(name, statement.serial);
         store.is_changed = true;
         Ok(())
+    }
+
+    /// Whether the list of keys lets this one sign at `now`.
+    fn may_sign(&self, key: &PublicKey, now: i64) -> bool {
+        let mut of_key = self.signers.iter().filter(|signer| signer.key.key_data() == key.key_data());
+        of_key.any(|signer| signer.may_sign(now).is_ok())
     }
 
     fn apply(&mut self, envelope: &Envelope, statement: &KeyStatement) -> Result<(), String> {

@@ -235,7 +235,8 @@ impl Check<'_> {
         if trusted.is_empty() {
             return;
         }
-        let wrong = trusted.learn(self.request.statements, store);
+        let now = self.now(store);
+        let wrong = trusted.learn(self.request.statements, now, store);
         for why in wrong {
             self.problems.add("the given statements", why);
         }
@@ -246,7 +247,7 @@ impl Check<'_> {
             Ok(bytes) => match key_statement::parse_file(&bytes) {
                 Err(why) => self.problems.add(path.as_str(), why),
                 Ok(envelopes) => {
-                    let wrong = trusted.learn(&envelopes, store);
+                    let wrong = trusted.learn(&envelopes, now, store);
                     for why in wrong {
                         self.problems.add(path.as_str(), why);
                     }

@@ -5,7 +5,7 @@ use std::fs;
 use rave_release::dsse::Envelope;
 use rave_release::key::SigningKey;
 use rave_release::key_statement::{KeyStatement, Said};
-use rave_release::signers::Signer;
+use rave_release::signers::{self, Signer};
 use rave_release::trust::{TrustStore, Trusted};
 
 struct Keys {
@@ -48,11 +48,11 @@ fn a_successor_is_trusted_once_both_keys_signed_so() {
     assert!(trusted.signer(keys.new.public(), 0).is_err());
     for signing in [[&keys.old, &keys.old], [&keys.new, &keys.new]] {
         let envelope = keys.rotate(1).sign(&signing).unwrap();
-        let wrong = trusted.learn(&[envelope], &mut store);
+        let wrong = trusted.learn(&[envelope], 0, &mut store);
         assert!(wrong[0].contains("was not signed by"), "{wrong:?}");
     }
     let envelope = keys.rotate(1).sign(&[&keys.old, &keys.new]).unwrap();
-    assert_eq!(trusted.learn(&[envelope], &mut store), [""; 0]);
+    assert_eq!(trusted.learn(&[envelope], 0, &mut store), [""; 0]);
     assert_eq!(trusted.signer(keys.new.public(), 0).unwrap().principal, "new");
     trusted.signer(keys.old.public(), 0).unwrap();
     store.save().unwrap();
@@ -67,11 +67,11 @@ fn a_revocation_stays_and_its_successor_may_sign_it() {
     let mut store = keys.store();
     let mut trusted = keys.trusted(&store);
     // It is not a successor yet.
-    let wrong = trusted.learn(&[keys.revoke(2, &keys.new)], &mut store);
+    let wrong = trusted.learn(&[keys.revoke(2, &keys.new)], 0, &mut store);
     assert!(wrong[0].contains("was not signed by"), "{wrong:?}");
     let rotation = keys.rotate(1).sign(&[&keys.old, &keys.new]).unwrap();
     let revocation = keys.revoke(2, &keys.new);
-    assert_eq!(trusted.learn(&[rotation.clone(), revocation], &mut store), [""; 0]);
+    assert_eq!(trusted.learn(&[rotation.clone(), revocation], 0, &mut store), [""; 0]);
     let said = trusted.signer(keys.old.public(), 0).unwrap_err();
     assert!(said.ends_with("was revoked: it was stolen"), "{said}");
     trusted.signer(keys.new.public(), 0).unwrap();
@@ -80,17 +80,34 @@ fn a_revocation_stays_and_its_successor_may_sign_it() {
     // A release with only the older statement does not undo it.
     let mut store = keys.store();
     let mut trusted = keys.trusted(&store);
-    assert_eq!(trusted.learn(&[rotation], &mut store), [""; 0]);
+    assert_eq!(trusted.learn(&[rotation], 0, &mut store), [""; 0]);
     assert!(trusted.signer(keys.old.public(), 0).is_err());
     // Neither does a thief's statement with a later number, nor one with a number that was already seen.
     let thief = SigningKey::in_memory("thief").unwrap();
     let said = Said::Rotate { successor: thief.public().clone(), principal: "thief".into() };
     for (serial, why) in [(3, "can have no successor"), (2, "was seen already"), (1, "was seen already")] {
         let statement = KeyStatement { key: keys.old.public().clone(), serial, said: said.clone() };
-        let wrong = trusted.learn(&[statement.sign(&[&keys.old, &thief]).unwrap()], &mut store);
+        let wrong = trusted.learn(&[statement.sign(&[&keys.old, &thief]).unwrap()], 0, &mut store);
         assert!(wrong[0].contains(why), "{wrong:?}");
     }
     assert!(trusted.signer(thief.public(), 0).is_err());
+}
+
+#[test]
+fn an_expired_key_names_no_successor() {
+    const END: i64 = 1_767_225_600;
+    let keys = Keys::new();
+    let line = signers::line("old", keys.old.public());
+    let line = line.replace("namespaces=\"rave-release\"", "valid-before=\"20260101\"");
+    let trusted = || Trusted::new(signers::parse(&line).unwrap(), &keys.store());
+    let rotation = keys.rotate(1).sign(&[&keys.old, &keys.new]).unwrap();
+    // Neither statement is refused: another trusted key may have signed a release that contains them.
+    let (mut late, mut store) = (trusted(), keys.store());
+    assert_eq!(late.learn(&[rotation.clone(), keys.revoke(2, &keys.new)], END, &mut store), [""; 0]);
+    assert!(late.signer(keys.new.public(), END).unwrap_err().ends_with("is not trusted"));
+    let (mut early, mut store) = (trusted(), keys.store());
+    assert_eq!(early.learn(&[rotation], END - 1, &mut store), [""; 0]);
+    early.signer(keys.new.public(), END).unwrap();
 }
 
 #[test]
@@ -100,7 +117,7 @@ fn a_statement_about_a_key_of_strangers_changes_nothing() {
     let stranger = SigningKey::in_memory("stranger").unwrap();
     let mut trusted = Trusted::new(vec![Signer::new("stranger", stranger.public().clone())], &store);
     let envelope = keys.rotate(1).sign(&[&keys.old, &keys.new]).unwrap();
-    assert_eq!(trusted.learn(&[envelope], &mut store), [""; 0]);
+    assert_eq!(trusted.learn(&[envelope], 0, &mut store), [""; 0]);
     assert!(trusted.signer(keys.new.public(), 0).is_err());
     store.save().unwrap();
     assert!(!keys.folder.path().join("release-trust.json").exists());
@@ -110,7 +127,7 @@ fn a_statement_about_a_key_of_strangers_changes_nothing() {
 fn pinned_keys_are_kept_and_a_damaged_store_is_an_error() {
     let keys = Keys::new();
     let mut store = keys.store();
-    let line = rave_release::signers::line("old", keys.old.public());
+    let line = signers::line("old", keys.old.public());
     assert_eq!(store.pin(&format!("# ours\n{line}\n")).unwrap().len(), 1);
     assert_eq!(store.pin(&line).unwrap().len(), 0);
     store.save().unwrap();
