@@ -219,7 +219,9 @@ impl Trusted {
             return Ok(());
         }
         let highest = store.stored.serials.get(&name).copied().unwrap_or_default();
-        if statement.serial <= highest {
+        // A revocation is final, and needs no order: a thief could have used up the numbers.
+        let is_final = matches!(statement.said, Said::Revoke { .. });
+        if statement.serial <= highest && !is_final {
             return Err(format!(
                 "a statement about {name} has the serial number {}, and {highest} was seen already",
                 statement.serial
@@ -227,7 +229,7 @@ impl Trusted {
         }
         self.apply(envelope, &statement)?;
         store.stored.statements.push(text);
-        store.stored.serials.insert(name, statement.serial);
+        store.stored.serials.insert(name, statement.serial.max(highest));
         store.is_changed = true;
         Ok(())
     }

@@ -111,6 +111,21 @@ fn an_expired_key_names_no_successor() {
 }
 
 #[test]
+fn a_thief_who_used_up_the_numbers_does_not_prevent_the_revocation() {
+    let keys = Keys::new();
+    let mut store = keys.store();
+    let mut trusted = keys.trusted(&store);
+    let last = keys.rotate(u64::MAX).sign(&[&keys.old, &keys.new]).unwrap();
+    assert_eq!(trusted.learn(&[last, keys.revoke(2, &keys.old)], 0, &mut store), [""; 0]);
+    assert!(trusted.signer(keys.old.public(), 0).is_err());
+    store.save().unwrap();
+    assert!(keys.trusted(&keys.store()).signer(keys.old.public(), 0).is_err());
+    // The highest number stays.
+    let wrong = trusted.learn(&[keys.rotate(3).sign(&[&keys.old, &keys.new]).unwrap()], 0, &mut store);
+    assert!(wrong[0].ends_with(&format!("{} was seen already", u64::MAX)), "{wrong:?}");
+}
+
+#[test]
 fn a_statement_about_a_key_of_strangers_changes_nothing() {
     let keys = Keys::new();
     let mut store = keys.store();
