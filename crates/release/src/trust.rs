@@ -252,6 +252,9 @@ impl Trusted {
             Said::Rotate { .. } if self.revoked.iter().any(|(key, _)| is(key)) => {
                 Err(format!("a statement about {name}: it was revoked, and can have no successor"))
             }
+            Said::Rotate { successor, .. } if self.has_successor_besides(&statement.key, successor) => {
+                Err(format!("a statement about {name}: it has another successor already"))
+            }
             Said::Rotate { successor, principal } => {
                 let signer = Signer { principal: principal.clone(), key: successor.clone(), ..known };
                 self.signers.push(signer.without_times());
@@ -263,6 +266,14 @@ impl Trusted {
                 Ok(())
             }
         }
+    }
+
+    /// Whether another key is the direct successor: a thief of the old key could name a second one.
+    fn has_successor_besides(&self, key: &PublicKey, successor: &PublicKey) -> bool {
+        let is_other = |(from, to): &(PublicKey, PublicKey)| {
+            from.key_data() == key.key_data() && to.key_data() != successor.key_data()
+        };
+        self.successors.iter().any(is_other)
     }
 
     /// All direct and indirect successors of a key.

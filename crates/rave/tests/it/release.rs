@@ -243,6 +243,10 @@ fn a_key_is_rotated_and_revoked_and_receivers_follow() {
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let said = place.rave(&rotate);
     assert!(said.code == Some(2) && said.stderr.contains("give --serial 2"), "{}", said.stderr);
+    place.keygen("other");
+    let other = ["release", "rotate", "--key", "key", "--to", "other", "--to-passphrase-file", "passphrase"];
+    let said = place.rave(&[&other[..], &with, &["--serial", "2"]].concat());
+    assert!(said.code == Some(2) && said.stderr.contains("another successor"), "{}", said.stderr);
     place.release("next");
     // Only the first key is trusted.
     let verify = ["verify", "release", "--key", "key.allowed_signers"];

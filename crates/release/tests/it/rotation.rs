@@ -111,6 +111,22 @@ fn an_expired_key_names_no_successor() {
 }
 
 #[test]
+fn a_key_has_one_successor() {
+    let keys = Keys::new();
+    let mut store = keys.store();
+    let mut trusted = keys.trusted(&store);
+    let thief = SigningKey::in_memory("thief").unwrap();
+    let said = Said::Rotate { successor: thief.public().clone(), principal: "thief".into() };
+    let second = KeyStatement { key: keys.old.public().clone(), serial: 2, said };
+    let second = second.sign(&[&keys.old, &thief]).unwrap();
+    let first = keys.rotate(1).sign(&[&keys.old, &keys.new]).unwrap();
+    let wrong = trusted.learn(&[first, second], 0, &mut store);
+    assert!(wrong.len() == 1 && wrong[0].ends_with("it has another successor already"), "{wrong:?}");
+    assert!(trusted.signer(thief.public(), 0).is_err());
+    trusted.signer(keys.new.public(), 0).unwrap();
+}
+
+#[test]
 fn a_thief_who_used_up_the_numbers_does_not_prevent_the_revocation() {
     let keys = Keys::new();
     let mut store = keys.store();

@@ -70,8 +70,17 @@ fn add(path: &Utf8Path, statement: &KeyStatement, envelope: &Envelope, ui: &Ui) 
                 "{path} has a statement about this key with the serial number {}",
                 earlier.serial
             ))
-            .remedy(format!("give --serial {} or a larger one", earlier.serial + 1))
+            .remedy(format!("give --serial {} or a larger one", earlier.serial.saturating_add(1)))
             .into());
+        }
+        if let (Said::Rotate { successor: first, .. }, Said::Rotate { successor: second, .. }) =
+            (&earlier.said, &statement.said)
+            && earlier.fingerprint() == statement.fingerprint()
+            && first.key_data() != second.key_data()
+        {
+            return Err(CommandError::usage(format!("{path} names another successor of this key"))
+                .remedy("rotate that successor, or let receivers trust the new key with `verify --trust`")
+                .into());
         }
     }
     if !bytes.is_empty() && !bytes.ends_with(b"\n") {
