@@ -96,6 +96,13 @@ impl<'a> Ledger<'a> {
         self.sink
     }
 
+    /// Makes the following stages depend on bytes that no stage produced.
+    pub(super) fn depend_on(&mut self, name: &str, bytes: &[u8]) {
+        let mut chain = Hasher::default();
+        chain.field("before", self.chain.bytes()).field(name, bytes);
+        self.chain = chain.finish();
+    }
+
     /// Ends the ledger: all stages are done.
     pub(super) fn finish(self) -> Vec<StageTime> {
         let (elapsed, outcome) = (self.clock.elapsed(), StageOutcome::Built);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use rave_smoke::report::Report;
 
 use super::leaks::Searched;
@@ -69,6 +69,7 @@ impl Sealing<'_, '_> {
     fn patches(&mut self, manifest: &Manifest) -> Result<Vec<PatchRow>, Error> {
         let (plan, folder, sink) = (self.plan, self.folder.clone(), self.ledger.sink());
         let Some(earlier) = &plan.patch_from else { return Ok(Vec::new()) };
+        self.ledger.depend_on("patch from", &manifest_of(earlier)?);
         let make = || patches::patches(plan, manifest, &folder, earlier, sink);
         self.ledger.stage("patches", |_| true, make)
     }
@@ -107,6 +108,9 @@ impl Sealing<'_, '_> {
         patches: &[PatchRow],
     ) -> Result<(), Error> {
         let (plan, folder, sink) = (self.plan, self.folder.clone(), self.ledger.sink());
+        if let Some(previous) = &plan.previous {
+            self.ledger.depend_on("previous", &manifest_of(previous)?);
+        }
         self.ledger.stage(
             "notes",
             |()| true,
@@ -133,15 +137,17 @@ impl Sealing<'_, '_> {
 
     /// Writes the checksums of all files, and their signature.
     fn sign(&mut self) -> Result<(), Error> {
-        let (plan, key, folder) = (self.plan, self.key, self.folder.clone());
+        let (key, folder) = (self.key, self.folder.clone());
+        let keys = self.plan.keys.as_deref().map(statements_about_keys).transpose()?;
+        if let Some(keys) = &keys {
+            self.ledger.depend_on("keys", keys);
+        }
         self.ledger.stage(
             "checksums",
             |()| true,
             || {
-                if let Some(keys) = &plan.keys {
-                    let text = fs::read(keys).at("read", keys)?;
-                    key_statement::parse_file(&text).map_err(|why| Error::damaged(keys, why))?;
-                    write_whole(&folder.join(key_statement::FILE), &text)?;
+                if let Some(keys) = &keys {
+                    write_whole(&folder.join(key_statement::FILE), keys)?;
                 }
                 seal::checksums(&folder)
             },
@@ -183,4 +189,16 @@ impl Sealing<'_, '_> {
             },
         )
     }
+}
+
+/// The description of an earlier release, which determines its other files.
+fn manifest_of(earlier: &Utf8Path) -> Result<Vec<u8>, Error> {
+    let path = earlier.join(names::MANIFEST);
+    fs::read(&path).at("read", &path)
+}
+
+fn statements_about_keys(path: &Utf8Path) -> Result<Vec<u8>, Error> {
+    let text = fs::read(path).at("read", path)?;
+    key_statement::parse_file(&text).map_err(|why| Error::damaged(path, why))?;
+    Ok(text)
 }

@@ -9,6 +9,7 @@ use rave_image::manifest::{NixosOrigin, Origin};
 use rave_process::progress::{Event, StageOutcome};
 use rave_release::cut::{self, Finished, Plan, ReleasePart, work_folder};
 use rave_release::key::SigningKey;
+use rave_release::key_statement::{KeyStatement, Said};
 use rave_spec::Format;
 use rave_testing::or_skip;
 
@@ -172,6 +173,34 @@ fn an_unfinished_release_of_another_plan_or_key_is_begun_again() {
     let finished = cut::cut(&plan, &fixture, &other, &|_| ()).unwrap();
     assert!(finished.stages.iter().all(|stage| !stage.reused), "{finished:?}");
     assert!(fixture.verify(&plan.out).problems[0].cause.ends_with("is not trusted"));
+}
+
+#[test]
+fn a_revocation_that_came_after_a_killed_run_is_in_the_release() {
+    let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
+    let keys = fixture.path("keys.jsonl");
+    let plan = Plan { keys: Some(keys.clone()), ..fixture.plan("release") };
+    let lost = SigningKey::in_memory("lost").unwrap();
+    let add = |serial| {
+        let said = Said::Revoke { reason: "lost".into() };
+        let statement = KeyStatement { key: lost.public().clone(), serial, said };
+        let line = statement.sign(&[&lost]).unwrap().to_json() + "\n";
+        fs::write(&keys, fs::read_to_string(&keys).unwrap_or_default() + &line).unwrap();
+    };
+    add(1);
+    let stop = |event: Event<'_>| {
+        if matches!(event, Event::StageStarted { stage: "verification" }) {
+            panic!("stopped");
+        }
+    };
+    let stopped = || cut::cut(&plan, &fixture, &fixture.key, &stop);
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(stopped()))).unwrap_err();
+    add(2);
+    let finished = fixture.cut(&plan).unwrap();
+    let reused = |name: &str| finished.stages.iter().any(|stage| stage.name == name && stage.reused);
+    assert!(reused("notes") && !reused("checksums") && !reused("sign"), "{finished:?}");
+    assert_eq!(fs::read(plan.out.join("keys.jsonl")).unwrap(), fs::read(&keys).unwrap());
+    assert_eq!(fixture.verify(&plan.out).problems, []);
 }
 
 #[test]
