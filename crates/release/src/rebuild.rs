@@ -7,6 +7,7 @@ mod place;
 pub use differences::{Difference, What, differences};
 pub use place::first_file;
 
+use rave_image::digest::Digest;
 use rave_spec::Base;
 
 use crate::cut::{Plan, ProfilePlan};
@@ -31,6 +32,7 @@ pub fn plan(manifest: &Manifest, out: camino::Utf8PathBuf) -> Plan {
         second_build: false,
         part_limit: part_limit.unwrap_or(u64::MAX),
         changelog: String::new(),
+        settings: Digest::of_bytes(b""),
         sources: Vec::new(),
         inputs: manifest.inputs.is_some(),
         keys: None,

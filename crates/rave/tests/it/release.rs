@@ -82,6 +82,7 @@ impl Place {
             second_build: false,
             part_limit: 1 << 20,
             changelog: "- New.".into(),
+            settings: Digest::of_bytes(b"settings"),
             sources: Vec::new(),
             inputs: false,
             keys: Some(self.path("keys.jsonl")).filter(|path| path.exists()),

@@ -29,6 +29,9 @@ pub struct Plan {
     pub part_limit: u64,
     /// The changelog's entry for this version.
     pub changelog: String,
+    /// The digest of the effective settings. They may differ from those of the commit, and secrets are in them: it only
+    /// says that they changed, and is not published.
+    pub settings: Digest,
     /// Files that determine what is built, with their digests.
     pub sources: Vec<Source>,
     /// Whether the release has an archive of its inputs.

@@ -110,6 +110,7 @@ impl Fixture {
             second_build: true,
             part_limit: parts::LIMIT,
             changelog: "- Something new.".into(),
+            settings: Digest::of_bytes(b"settings"),
             sources: vec![Source { name: "debian.lock".into(), sha256: Digest::of_bytes(b"lock") }],
             inputs: true,
             keys: None,

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::sync::Mutex;
 
 use camino::Utf8Path;
+use rave_image::digest::Digest;
 use rave_image::manifest::{NixosOrigin, Origin};
 use rave_process::progress::{Event, StageOutcome};
 use rave_release::cut::{self, Finished, Plan, ReleasePart, work_folder};
@@ -173,6 +174,12 @@ fn an_unfinished_release_of_another_plan_or_key_is_begun_again() {
     let finished = cut::cut(&plan, &fixture, &other, &|_| ()).unwrap();
     assert!(finished.stages.iter().all(|stage| !stage.reused), "{finished:?}");
     assert!(fixture.verify(&plan.out).problems[0].cause.ends_with("is not trusted"));
+    // Such as another password in rave.local.toml, which no commit has.
+    fs::remove_dir_all(&plan.out).unwrap();
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(cut(&stop)))).unwrap_err();
+    let other = Plan { settings: Digest::of_bytes(b"other settings"), ..plan.clone() };
+    let finished = fixture.cut(&other).unwrap();
+    assert!(finished.stages.iter().all(|stage| !stage.reused), "{finished:?}");
 }
 
 #[test]

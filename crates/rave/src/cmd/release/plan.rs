@@ -4,7 +4,7 @@ use std::fs;
 use std::time::SystemTime;
 
 use camino::Utf8Path;
-use rave_image::digest::Digest;
+use rave_image::digest::{Digest, Hasher};
 use rave_release::cut::{Plan, ProfilePlan, Source};
 use rave_release::names;
 use rave_spec::{Base, Format};
@@ -97,6 +97,7 @@ pub(super) fn plan(args: &Order<'_>, settings: &Settings, scope: Scope) -> anyho
         second_build: scope.second_build,
         part_limit: scope.part_limit,
         changelog: changelog(&settings.root, args.version).unwrap_or_default(),
+        settings: of_settings(settings),
         sources: SOURCES.iter().map(|name| source(name)).collect::<anyhow::Result<_>>()?,
         inputs: scope.inputs && !args.no_inputs && settings.base == Base::Debian,
         keys: args.keys.clone(),
@@ -104,6 +105,17 @@ pub(super) fn plan(args: &Order<'_>, settings: &Settings, scope: Scope) -> anyho
         patch_from: args.patch_from.clone(),
         out: out.ok_or_else(|| CommandError::usage("--out is not UTF-8"))?,
     })
+}
+
+/// The digest of everything that is set: by rave.toml, the user, rave.local.toml and the environment.
+fn of_settings(settings: &Settings) -> Digest {
+    let mut hasher = Hasher::default();
+    for one in rave_spec::effective(&settings.spec) {
+        hasher.field(&one.key, one.value.as_bytes());
+    }
+    // It is masked above.
+    hasher.field("password", settings.spec.spec.guest.password.as_bytes());
+    hasher.finish()
 }
 
 /// Prints the stages, with the sizes and times of the last run.
