@@ -71,43 +71,39 @@ pub fn cut<W: Workshop>(
     key: &SigningKey,
     sink: Sink<'_>,
 ) -> Result<Finished, W::Error> {
-    if let Some(manifest) = finished(plan)? {
-        return Ok(Finished::before(plan, manifest.profiles, sink)?);
-    }
+    let already = || finished(plan);
     let (digest, count) =
         (plan.digest(Some(key.public())), Building::<W>::count(plan) + Sealing::count(plan));
-    let (profiles, stages) =
-        in_work_folder(plan, (digest, count), workshop.now(), sink, |folder, ledger| {
-            let mut building = Building { plan, workshop, folder: folder.clone(), ledger };
-            let results = building.results(inputs::pack)?;
-            let (started, now) = (ledger.started(), &|| workshop.now());
-            Ok::<_, W::Error>(Sealing { plan, key, folder, ledger, started, now }.seal(&results)?.profiles)
-        })?;
-    Ok(Finished { profiles, stages })
+    in_work_folder(plan, (digest, count), workshop.now(), sink, &already, |folder, ledger| {
+        let mut building = Building { plan, workshop, folder: folder.clone(), ledger };
+        let results = building.results(inputs::pack)?;
+        let (started, now) = (ledger.started(), &|| workshop.now());
+        Ok::<_, W::Error>(Sealing { plan, key, folder, ledger, started, now }.seal(&results)?.profiles)
+    })
 }
 
 /// Makes a part of a release in `plan.out`: everything that needs no key, for [`join`] on the host with the key.
 pub fn part<W: Workshop>(plan: &Plan, workshop: &W, sink: Sink<'_>) -> Result<Finished, W::Error> {
-    if plan.out.join(part::FILE).exists() {
+    let already = || {
+        if !plan.out.join(part::FILE).exists() {
+            return empty(&plan.out).map(|()| None);
+        }
         let part = ReleasePart::read(&plan.out)?;
         if !part.is_made_by(plan) {
             let detail = "it has a part of another release in it, or of other profiles".into();
-            return Err(Error::Occupied { path: plan.out.clone(), detail }.into());
+            return Err(Error::Occupied { path: plan.out.clone(), detail });
         }
-        return Ok(Finished::before(plan, part.releases(), sink)?);
-    }
-    empty(&plan.out)?;
-    let count = Building::<W>::count(plan) + 1;
-    let (profiles, stages) =
-        in_work_folder(plan, (plan.digest(None), count), workshop.now(), sink, |folder, ledger| {
-            let mut building = Building { plan, workshop, folder: folder.clone(), ledger };
-            // The list of sources covers the whole release.
-            let results = building.results(inputs::archive)?;
-            let started = ledger.started();
-            ledger.stage("describe", |()| false, || part::describe(plan, &results, started, &folder))?;
-            Ok::<_, W::Error>(results.profiles.into_iter().map(|result| result.release).collect())
-        })?;
-    Ok(Finished { profiles, stages })
+        Ok(Some(part.releases()))
+    };
+    let (digest, count) = (plan.digest(None), Building::<W>::count(plan) + 1);
+    in_work_folder(plan, (digest, count), workshop.now(), sink, &already, |folder, ledger| {
+        let mut building = Building { plan, workshop, folder: folder.clone(), ledger };
+        // The list of sources covers the whole release.
+        let results = building.results(inputs::archive)?;
+        let started = ledger.started();
+        ledger.stage("describe", |()| false, || part::describe(plan, &results, started, &folder))?;
+        Ok::<_, W::Error>(results.profiles.into_iter().map(|result| result.release).collect())
+    })
 }
 
 /// Makes a release in `plan.out` from parts that other hosts built. `now` returns seconds since 1970.
@@ -125,61 +121,65 @@ pub fn join(
     {
         return Err(Error::damaged(&plan.out, format!("two parts have the profile {twice}")));
     }
-    if let Some(manifest) = finished(plan)? {
-        return Finished::before(plan, manifest.profiles, sink);
-    }
     let count = plan.profiles.len() as u64 + u64::from(plan.inputs) + Sealing::count(plan);
     let mut digest = Hasher::default();
     digest.field("plan", plan.digest(Some(key.public())).bytes());
     for part in parts {
         digest.field("part", part.digest().bytes());
     }
-    let (profiles, stages) =
-        in_work_folder(plan, (digest.finish(), count), now(), sink, |folder, ledger| {
-            let mut profiles = Vec::new();
-            for part in parts {
-                for (number, profile) in part.profiles().enumerate() {
-                    let name = format!("take {}", profile.profile);
-                    let release = ledger.stage(&name, |_| true, || part.take(number, &folder))?;
-                    let report = part::report(&release, &folder)?;
-                    profiles.push(ProfileResult { release, report, searched: part.searched(number) });
-                }
+    let already = || finished(plan);
+    in_work_folder(plan, (digest.finish(), count), now(), sink, &already, |folder, ledger| {
+        let mut profiles = Vec::new();
+        for part in parts {
+            for (number, profile) in part.profiles().enumerate() {
+                let name = format!("take {}", profile.profile);
+                let release = ledger.stage(&name, |_| true, || part.take(number, &folder))?;
+                let report = part::report(&release, &folder)?;
+                profiles.push(ProfileResult { release, report, searched: part.searched(number) });
             }
-            let inputs = if plan.inputs {
-                Some(ledger.stage("inputs", |_| true, || joining::join(plan, parts, &folder))?)
-            } else {
-                None
-            };
-            let results = Results { profiles, inputs };
-            let started = parts.iter().map(ReleasePart::started).min().unwrap_or_else(|| ledger.started());
-            Ok::<_, Error>(Sealing { plan, key, folder, ledger, started, now }.seal(&results)?.profiles)
-        })?;
-    Ok(Finished { profiles, stages })
+        }
+        let inputs = if plan.inputs {
+            Some(ledger.stage("inputs", |_| true, || joining::join(plan, parts, &folder))?)
+        } else {
+            None
+        };
+        let results = Results { profiles, inputs };
+        let started = parts.iter().map(ReleasePart::started).min().unwrap_or_else(|| ledger.started());
+        Ok::<_, Error>(Sealing { plan, key, folder, ledger, started, now }.seal(&results)?.profiles)
+    })
 }
 
 /// Lets `make` fill a work folder in `count` stages, and renames it to `plan.out` when it is complete. Finished stages
-/// are kept until then.
-fn in_work_folder<T, E: From<Error>>(
+/// are kept until then. `already` returns what is complete.
+fn in_work_folder<E: From<Error>>(
     plan: &Plan,
     (digest, count): (Digest, u64),
     now: i64,
     sink: Sink<'_>,
-    make: impl FnOnce(Utf8PathBuf, &mut Ledger<'_>) -> Result<T, E>,
-) -> Result<(T, Vec<StageTime>), E> {
+    already: &dyn Fn() -> Result<Option<Vec<ProfileRelease>>, Error>,
+    make: impl FnOnce(Utf8PathBuf, &mut Ledger<'_>) -> Result<Vec<ProfileRelease>, E>,
+) -> Result<Finished, E> {
+    if let Some(profiles) = already()? {
+        return Ok(Finished::before(plan, profiles, sink)?);
+    }
     let work = work_folder(&plan.out);
     fs::create_dir_all(&work).at("create", &work)?;
     let lock = lock(&work, sink)?;
+    // The process that was waited for may have completed it, and has removed the work folder then.
+    if let Some(profiles) = already()? {
+        return Ok(Finished::before(plan, profiles, sink)?);
+    }
     let mut ledger = Ledger::open(&work, digest, count, now, sink)?;
     let folder = work.join("folder");
     fs::create_dir_all(&folder).at("create", &folder)?;
-    let result = make(folder.clone(), &mut ledger)?;
+    let profiles = make(folder.clone(), &mut ledger)?;
     if let Some(parent) = plan.out.parent() {
         fs::create_dir_all(parent).at("create", parent)?;
     }
     fs::rename(&folder, &plan.out).at("rename into", &plan.out)?;
     remove(&work)?;
     drop(lock);
-    Ok((result, ledger.finish()))
+    Ok(Finished { profiles, stages: ledger.finish() })
 }
 
 /// Refuses a folder that is not empty.
@@ -193,8 +193,8 @@ fn empty(out: &Utf8Path) -> Result<(), Error> {
     if is_empty { Ok(()) } else { Err(occupied()) }
 }
 
-/// The existing release if it is the same; an error if something else is in the way.
-fn finished(plan: &Plan) -> Result<Option<Manifest>, Error> {
+/// The profiles of the existing release if it is the same; an error if something else is in the way.
+fn finished(plan: &Plan) -> Result<Option<Vec<ProfileRelease>>, Error> {
     let out = &plan.out;
     let occupied = |detail: String| Err(Error::Occupied { path: out.clone(), detail });
     let mut entries = match fs::read_dir(out) {
@@ -209,7 +209,9 @@ fn finished(plan: &Plan) -> Result<Option<Manifest>, Error> {
         return occupied("it is not empty, and has no release in it".into());
     };
     match Manifest::parse(&bytes) {
-        Ok(manifest) if plan.made(&manifest) && out.join(sums::SIGNATURE).exists() => Ok(Some(manifest)),
+        Ok(manifest) if plan.made(&manifest) && out.join(sums::SIGNATURE).exists() => {
+            Ok(Some(manifest.profiles))
+        }
         Ok(manifest) => occupied(format!(
             "it has release {} of commit {} in it, with other contents than asked for",
             manifest.version, manifest.commit

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::sync::Mutex;
+use std::sync::{Barrier, Mutex};
 
 use camino::Utf8Path;
 use rave_image::digest::Digest;
@@ -132,6 +132,34 @@ fn a_finished_release_is_not_redone_and_another_is_not_put_into_its_folder() {
     assert!(error.ends_with("it is not empty, and has no release in it"), "{error}");
     fs::remove_file(other.out.join("mine.txt")).unwrap();
     fixture.cut(&other).unwrap();
+}
+
+#[test]
+fn a_second_process_waits_and_does_not_redo_what_was_finished_meanwhile() {
+    let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
+    let plan = fixture.plan("release");
+    let [holds, waits] = [Barrier::new(2), Barrier::new(2)];
+    let first = |event: Event<'_>| {
+        let Event::StageStarted { stage } = event else { return };
+        match stage {
+            "build headless" => _ = holds.wait(),
+            "sign" => _ = waits.wait(),
+            _ => {}
+        }
+    };
+    let second = |event: Event<'_>| {
+        if matches!(event, Event::Note { text } if text.starts_with("waiting for another release")) {
+            waits.wait();
+        }
+    };
+    let finished = std::thread::scope(|scope| {
+        scope.spawn(|| cut::cut(&plan, &fixture, &fixture.key, &first).unwrap());
+        holds.wait();
+        cut::cut(&plan, &fixture, &fixture.key, &second).unwrap()
+    });
+    assert_eq!(finished.stages, []);
+    assert_eq!(fixture.calls.lock().unwrap()["build"], 1);
+    assert!(!work_folder(&plan.out).exists());
 }
 
 #[test]
