@@ -26,12 +26,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::digest::{Digest, Hasher};
 use rave_process::FileLock;
 use rave_process::progress::{Event, Sink};
+use ssh_key::PublicKey;
 
 use crate::error::{Error, IoContext as _};
 use crate::key::SigningKey;
 use crate::manifest::{Manifest, ProfileRelease};
 use crate::sbom::{self, Inventory};
-use crate::{lock, names, sums};
+use crate::sshsig::Signature;
+use crate::{key_statement, lock, names, sums};
 use building::Building;
 use ledger::Ledger;
 pub use ledger::StageTime;
@@ -71,7 +73,7 @@ pub fn cut<W: Workshop>(
     key: &SigningKey,
     sink: Sink<'_>,
 ) -> Result<Finished, W::Error> {
-    let already = || finished(plan);
+    let already = || finished(plan, key.public());
     let (digest, count) =
         (plan.digest(Some(key.public())), Building::<W>::count(plan) + Sealing::count(plan));
     in_work_folder(plan, (digest, count), workshop.now(), sink, &already, |folder, ledger| {
@@ -127,7 +129,7 @@ pub fn join(
     for part in parts {
         digest.field("part", part.digest().bytes());
     }
-    let already = || finished(plan);
+    let already = || finished(plan, key.public());
     in_work_folder(plan, (digest.finish(), count), now(), sink, &already, |folder, ledger| {
         let mut profiles = Vec::new();
         for part in parts {
@@ -194,7 +196,7 @@ fn empty(out: &Utf8Path) -> Result<(), Error> {
 }
 
 /// The profiles of the existing release if it is the same; an error if something else is in the way.
-fn finished(plan: &Plan) -> Result<Option<Vec<ProfileRelease>>, Error> {
+fn finished(plan: &Plan, key: &PublicKey) -> Result<Option<Vec<ProfileRelease>>, Error> {
     let out = &plan.out;
     let occupied = |detail: String| Err(Error::Occupied { path: out.clone(), detail });
     let mut entries = match fs::read_dir(out) {
@@ -210,6 +212,13 @@ fn finished(plan: &Plan) -> Result<Option<Vec<ProfileRelease>>, Error> {
     };
     match Manifest::parse(&bytes) {
         Ok(manifest) if plan.made(&manifest) && out.join(sums::SIGNATURE).exists() => {
+            if !is_signed_by(out, key) {
+                return occupied("it has this release in it, which another key signed".into());
+            }
+            let keys = plan.keys.as_ref().map(|keys| fs::read(keys).at("read", keys)).transpose()?;
+            if keys != fs::read(out.join(key_statement::FILE)).ok() {
+                return occupied("it has this release in it, with other statements about keys".into());
+            }
             Ok(Some(manifest.profiles))
         }
         Ok(manifest) => occupied(format!(
@@ -218,6 +227,12 @@ fn finished(plan: &Plan) -> Result<Option<Vec<ProfileRelease>>, Error> {
         )),
         Err(why) => occupied(format!("its {} is not one of a release: {why}", names::MANIFEST)),
     }
+}
+
+/// Whether the signature names this key; nothing is verified.
+fn is_signed_by(release: &Utf8Path, key: &PublicKey) -> bool {
+    let bytes = fs::read(release.join(sums::SIGNATURE)).unwrap_or_default();
+    Signature::parse(&bytes).is_ok_and(|signature| signature.claimed.key_data() == key.key_data())
 }
 
 fn lock(work: &Utf8Path, sink: Sink<'_>) -> Result<FileLock, Error> {

@@ -124,6 +124,13 @@ fn a_finished_release_is_not_redone_and_another_is_not_put_into_its_folder() {
         let error = fixture.cut(&other).unwrap_err().to_string();
         assert!(error.contains("already exists: it has release 1.2.0"), "{error}");
     }
+    let other = SigningKey::in_memory("other").unwrap();
+    let error = cut::cut(&plan, &fixture, &other, &|_| ()).unwrap_err().to_string();
+    assert!(error.ends_with("which another key signed"), "{error}");
+    let keys = fixture.path("keys.jsonl");
+    fs::write(&keys, "").unwrap();
+    let error = fixture.cut(&Plan { keys: Some(keys), ..plan.clone() }).unwrap_err().to_string();
+    assert!(error.ends_with("with other statements about keys"), "{error}");
     assert_eq!(files(&plan.out), before);
     let other = fixture.plan("notes");
     fs::create_dir(&other.out).unwrap();
