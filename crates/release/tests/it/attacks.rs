@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 use rave_image::digest::Digest;
+use rave_process::progress::Event;
 use rave_release::key::SigningKey;
 use rave_release::signers::{self, Signer};
 use rave_release::sshsig;
@@ -296,6 +297,26 @@ fn an_older_release_as_a_whole_is_refused_where_a_version_is_named() {
     assert_eq!(cause(Some("1.2.0"), Some("1.2.0")), None);
     assert_eq!(cause(Some("1.2.1"), None).unwrap(), "version: it is 1.2.0, expected is 1.2.1");
     assert_eq!(cause(None, Some("1.10.0")).unwrap(), "version: it is 1.2.0, which is older than 1.10.0");
+}
+
+#[test]
+fn a_file_that_grows_while_it_is_read_does_not_hold() {
+    use std::io::Write as _;
+    let fixture = or_skip!(small());
+    let release = fixture.release();
+    let notes = release.join("RELEASE_NOTES.md");
+    // The first file that is read.
+    let grow = |event: Event<'_>| {
+        if matches!(event, Event::StageProgress { stage: verify::STAGE, .. }) {
+            File::options().append(true).open(&notes).unwrap().write_all(b"more").unwrap();
+        }
+    };
+    let mut store = TrustStore::open(&fixture.path("state")).unwrap();
+    let mut trusted = Trusted::new(vec![fixture.signer()], &store);
+    let request = Request { folder: &release, now: NOW, expect: None, not_older_than: None, statements: &[] };
+    let problems = verify::verify(&request, &mut trusted, &mut store, &grow).problems;
+    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["RELEASE_NOTES.md: its SHA-256 is not the one in SHA256SUMS"]);
 }
 
 #[test]
