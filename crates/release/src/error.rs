@@ -82,6 +82,8 @@ pub enum Error {
     /// The finished release does not verify.
     #[error("the finished release does not verify: {detail}")]
     SelfCheck {
+        /// The folder of the unfinished release.
+        work: Utf8PathBuf,
         /// The first problem.
         detail: String,
     },
@@ -229,8 +231,11 @@ impl Error {
             }
             Self::NoSpace { .. } => Some("free some space, then run the same command again".into()),
             Self::Image(error) => error.remedy(),
+            // Its stages are kept: the same command would end here again.
+            Self::SelfCheck { work, .. } => {
+                Some(format!("remove {work}, then run the same command again: it starts over"))
+            }
             Self::Io { .. }
-            | Self::SelfCheck { .. }
             | Self::Statement { .. }
             | Self::Sign { .. }
             | Self::Interrupted => None,

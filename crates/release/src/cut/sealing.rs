@@ -184,7 +184,10 @@ impl Sealing<'_, '_> {
                 let verdict = verify::verify(&request, &mut trusted, &mut store, sink);
                 match verdict.problems.first() {
                     None => Ok(()),
-                    Some(first) => Err(Error::SelfCheck { detail: first.to_string() }),
+                    Some(first) => {
+                        let work = folder.parent().unwrap_or(&folder).to_owned();
+                        Err(Error::SelfCheck { work, detail: first.to_string() })
+                    }
                 }
             },
         )

@@ -246,6 +246,25 @@ fn a_revocation_that_came_after_a_killed_run_is_in_the_release() {
 }
 
 #[test]
+fn a_kept_file_that_was_lost_is_told_with_the_folder_to_remove() {
+    let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
+    let plan = fixture.plan("release");
+    let work = work_folder(&plan.out);
+    let lose = |event: Event<'_>| {
+        if matches!(event, Event::StageStarted { stage: "verification" }) {
+            fs::remove_file(work.join("folder/rave-1.2.0-headless-x86_64.qcow2")).unwrap();
+        }
+    };
+    let error = cut::cut(&plan, &fixture, &fixture.key, &lose).unwrap_err();
+    assert!(error.to_string().ends_with("x86_64.qcow2: it is missing"), "{error}");
+    let again = fixture.cut(&plan).unwrap_err();
+    assert_eq!(again.to_string(), error.to_string());
+    assert!(again.remedy().unwrap().starts_with(&format!("remove {work}")), "{again:?}");
+    fs::remove_dir_all(&work).unwrap();
+    fixture.cut(&plan).unwrap();
+}
+
+#[test]
 fn an_artifact_that_changed_since_its_build_is_not_released() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     let disk = fixture.path("image/rave-debian-headless.qcow2");
