@@ -81,14 +81,18 @@ impl Scanner {
     }
 
     fn judge(&self, pattern: usize, before: Option<u8>, bytes: &[u8]) -> Option<(Rule, Digest)> {
-        if let Some(kind) = SECRETS.get(pattern) {
-            let secret = secrets::secret(kind, before, &bytes[..bytes.len().min(AHEAD)])?;
+        if let Some(kind) = SECRETS.get(pattern)
+            && let Some(secret) = secrets::secret(kind, before, &bytes[..bytes.len().min(AHEAD)])
+        {
             return Some((kind.rule, Digest::of_bytes(secret)));
         }
-        let needle = &self.needles[pattern - SECRETS.len()];
-        let after = bytes.get(needle.text.len()).copied();
-        names::stands_alone(needle.rule, before, after)
-            .then(|| (needle.rule, Digest::of_bytes(needle.text.as_bytes())))
+        // A folder is the beginning of another one: only the longer is a match of the automaton.
+        let stands_alone = |needle: &&Needle| {
+            let after = bytes.get(needle.text.len()).copied();
+            bytes.starts_with(needle.text.as_bytes()) && names::stands_alone(needle.rule, before, after)
+        };
+        let needle = self.needles[pattern.saturating_sub(SECRETS.len())..].iter().find(stands_alone)?;
+        Some((needle.rule, Digest::of_bytes(needle.text.as_bytes())))
     }
 }
 
@@ -119,6 +123,17 @@ mod tests {
                 bytes.extend(vec![0; CHUNK]);
                 assert_eq!(found(&bytes), [(Rule::Token, at as u64)], "at {at}");
             }
+        }
+    }
+
+    #[test]
+    fn a_folder_is_found_where_the_name_of_a_longer_one_goes_on() {
+        let needle = |text: &str| Needle { rule: Rule::BuildPath, text: text.into() };
+        let scanner = Scanner::new(vec![needle("/home/ci/rave"), needle("/home/ci")]);
+        for (text, expected) in [("/home/ci/rave2/x", 1), ("/home/ci/rave/x", 1), ("/home/city/rave", 0)] {
+            let mut count = 0;
+            scanner.scan(&mut text.as_bytes(), &mut |_| count += 1).unwrap();
+            assert_eq!(count, expected, "{text}");
         }
     }
 
