@@ -84,6 +84,10 @@ const DIFFERENT: usize = 10;
 /// The minimum length of Base64 after a PEM label: programs that read keys contain only the label.
 const BASE64: usize = 40;
 
+/// How many bytes of a key, lines and all, distinguish it from others: the first line of an OpenSSH key is the same in
+/// each.
+const TELLING: usize = 160;
+
 /// The secret itself, if `bytes` start with one; `before` is the preceding byte.
 pub(super) fn secret<'a>(kind: &Secret, before: Option<u8>, bytes: &'a [u8]) -> Option<&'a [u8]> {
     let rest = &bytes[kind.start.len()..];
@@ -138,7 +142,8 @@ fn pem(rest: &[u8]) -> Option<&[u8]> {
     }
     let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
     let length = body.iter().take_while(|byte| base64(byte)).count();
-    (length >= BASE64 && is_mixed(&body[..BASE64])).then(|| &body[..BASE64])
+    let end = body.iter().take(TELLING).position(|byte| *byte == b'-').unwrap_or(TELLING.min(body.len()));
+    (length >= BASE64 && is_mixed(&body[..BASE64])).then(|| &body[..end])
 }
 
 /// Skips a line end, literal or as in a program's string: `\n`, `\r\n`, `\\n`, `" +`, indentation.
@@ -221,6 +226,19 @@ mod tests {
         ] {
             assert!(is_secret(&text), "{text}");
         }
+    }
+
+    #[test]
+    fn two_keys_with_the_same_first_line_are_two_secrets() {
+        let kind = SECRETS.first().unwrap();
+        let key = |second: &str| {
+            let text =
+                format!("-----BEGIN {} KEY-----\n{}\n{second}\n-----END", "OPENSSH PRIVATE", letters(70));
+            secret(kind, None, text.as_bytes()).map(<[u8]>::to_vec).unwrap()
+        };
+        assert_ne!(key("Aa"), key("Bb"));
+        // What follows in a file or behind it on the disk does not matter.
+        assert_eq!(key("Aa").len(), 70 + 1 + 2 + 1);
     }
 
     #[test]

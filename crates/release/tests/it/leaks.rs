@@ -147,7 +147,7 @@ fn what_was_deleted_or_lies_beside_the_file_systems_is_found_by_its_byte() {
         File::open(&disk).unwrap().read_exact_at(&mut bytes, at).unwrap();
         assert!([b"----", b"ghp_"].contains(&&bytes), "{finding}");
     }
-    // The same secret in an allowed file and in free space is a finding.
+    // The bytes of an allowed file are no finding where they are on the disk.
     let disk = place.ext4("both.img", Some(("opt/example", &token()))).unwrap();
     File::options()
         .write(true)
