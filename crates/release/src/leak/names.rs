@@ -71,11 +71,15 @@ impl BuilderNames {
     /// The texts to search for, and notes about skipped ones.
     pub(super) fn needles(&self) -> (Vec<Needle>, Vec<String>) {
         let (mut needles, mut skipped) = (Vec::new(), Vec::new());
-        for (rule, name) in [(Rule::BuilderUser, &self.user), (Rule::BuilderHost, &self.host)] {
-            if name.len() < SHORTEST || EVERYBODYS.contains(&name.as_str()) {
+        let mut names =
+            vec![(Rule::BuilderUser, self.user.as_str()), (Rule::BuilderHost, self.host.as_str())];
+        // Programs write a host's name with and without its domain.
+        names.extend(self.host.split_once('.').map(|(name, _)| (Rule::BuilderHost, name)));
+        for (rule, name) in names {
+            if name.len() < SHORTEST || EVERYBODYS.contains(&name) {
                 skipped.push(format!("{rule}: {name:?} is too short or too common a name to be searched"));
             } else {
-                needles.push(Needle { rule, text: name.clone() });
+                needles.push(Needle { rule, text: name.to_owned() });
             }
         }
         for path in &self.paths {
@@ -116,5 +120,8 @@ mod tests {
         let texts: Vec<&str> = needles.iter().map(|needle| needle.text.as_str()).collect();
         assert_eq!(texts, ["/srv/quokka-17/rave", "quokka-17", "/root/x"]);
         assert_eq!(skipped.len(), 2, "{skipped:?}");
+        let names = BuilderNames { host: "quokka-17.example.org".into(), ..BuilderNames::default() };
+        let texts: Vec<String> = names.needles().0.into_iter().map(|needle| needle.text).collect();
+        assert_eq!(texts, ["quokka-17.example.org", "quokka-17"]);
     }
 }

@@ -26,6 +26,13 @@ pub(super) fn names(settings: &Settings, built: &Built) -> BuilderNames {
         user: variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_default(),
         // uname(2) of this namespace.
         host: fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
-        paths: folders.into_iter().flatten().collect(),
+        paths: folders.into_iter().flatten().flat_map(both).collect(),
     }
+}
+
+/// A folder as it was given, and without symbolic links, as compilers see it.
+fn both(folder: String) -> impl Iterator<Item = String> {
+    let real = fs::canonicalize(&folder).ok().map(|real| real.to_string_lossy().into_owned());
+    let real = real.filter(|real| *real != folder);
+    std::iter::once(folder).chain(real)
 }
