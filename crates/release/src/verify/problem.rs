@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Maximum length of a cause, characters: untrusted text can have megabytes.
+const LONGEST: usize = 400;
+
 /// A problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -27,7 +30,11 @@ impl Problems {
         if !self.has(about) {
             // Untrusted text must stay on one line.
             let cause: String = cause.into();
-            let cause = cause.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+            let mut letters = cause.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+            let mut cause: String = letters.by_ref().take(LONGEST).collect();
+            if letters.next().is_some() {
+                cause.push_str(" ...");
+            }
             self.0.push(Problem { about: about.to_owned(), cause });
         }
     }
@@ -40,5 +47,21 @@ impl Problems {
     /// The problems, in the order in which they were found.
     pub fn into_list(self) -> Vec<Problem> {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_one_line_of_bounded_length() {
+        let mut problems = Problems::default();
+        problems.add("a", format!("it says\n{}", "x".repeat(1 << 20)));
+        problems.add("a", "a second cause");
+        problems.add("b", "y".repeat(LONGEST));
+        let [a, b]: [Problem; 2] = problems.into_list().try_into().unwrap();
+        assert!(a.cause.starts_with("it says xxx") && a.cause.ends_with("x ..."), "{a}");
+        assert_eq!((a.cause.len(), b.cause.len()), (LONGEST + 4, LONGEST));
     }
 }
