@@ -44,7 +44,8 @@ impl Sums {
         if !text.ends_with('\n') {
             return Err("the last line is truncated".into());
         }
-        Ok(Self(sums))
+        let sums = Self(sums);
+        if sums.render() == text { Ok(sums) } else { Err("its lines are not sorted by path".into()) }
     }
 
     /// The file's text, sorted by path.
@@ -73,6 +74,8 @@ mod tests {
             format!("{zero}  a"),
             format!("{}  a\n", "A".repeat(64)),
             format!("{zero}  SHA256SUMS\n"),
+            format!("{zero}  a\r\n"),
+            format!("{zero}  b\n{zero}  a\n"),
             "a\n".into(),
             String::new(),
         ] {
