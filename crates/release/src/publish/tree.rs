@@ -131,7 +131,10 @@ impl Tree {
     ) -> Result<Latest, Error> {
         match at {
             Some(at) if at == *version => return Ok(Latest::Already),
-            Some(at) if at > *version && !is_asked_for => return Ok(Latest::StaysAtNewer(at)),
+            // A newer version that was withdrawn leaves the link without a target.
+            Some(at) if at > *version && !is_asked_for && self.place(&at)? == Place::Taken => {
+                return Ok(Latest::StaysAtNewer(at));
+            }
             at if !version.pre.is_empty() && !is_asked_for => return Ok(Latest::IsPreRelease(at)),
             _ => {}
         }

@@ -160,6 +160,10 @@ fn an_older_version_or_a_pre_release_moves_the_link_only_where_it_is_asked_for()
     assert_eq!((back.is_new, back.latest), (false, Latest::Moved(Some(version("1.10.0")))));
     assert_eq!(latest(&fixture), "1.2.0");
     assert_eq!(publish(&fixture, &new).unwrap().latest, Latest::Moved(Some(version("1.2.0"))));
+    // A version that was withdrawn is not newer than anything.
+    fs::remove_dir_all(fixture.path("tree/1.10.0")).unwrap();
+    assert_eq!(publish(&fixture, &old).unwrap().latest, Latest::Moved(Some(version("1.10.0"))));
+    assert_eq!(latest(&fixture), "1.2.0");
 }
 
 #[test]
