@@ -33,6 +33,8 @@ pub struct Notes<'a> {
     pub reports: &'a [(&'a str, &'a Report)],
     /// Whether everything was built twice.
     pub second_build: bool,
+    /// Keys of settings whose values the commit does not have.
+    pub own_settings: &'a [String],
     /// The release's folder, which has the bills.
     pub folder: &'a Utf8Path,
     /// An earlier release.
@@ -78,6 +80,10 @@ impl Notes<'_> {
             text.push_str(
                 "\nIt was built once: whether a second build makes the same bytes was not tried.\n",
             );
+        }
+        if !self.own_settings.is_empty() {
+            let keys = self.own_settings.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+            let _ = write!(text, "\nIt was built with settings that its commit does not have: {keys}.\n");
         }
         let _ = write!(text, "\n## Changes\n\n{}\n", self.changelog.trim());
         self.packages(&mut text)?;

@@ -33,6 +33,7 @@ pub fn plan(manifest: &Manifest, out: camino::Utf8PathBuf) -> Plan {
         part_limit: part_limit.unwrap_or(u64::MAX),
         changelog: String::new(),
         settings: Digest::of_bytes(b""),
+        own_settings: Vec::new(),
         sources: Vec::new(),
         inputs: manifest.inputs.is_some(),
         keys: None,

@@ -83,6 +83,7 @@ impl Place {
             part_limit: 1 << 20,
             changelog: "- New.".into(),
             settings: Digest::of_bytes(b"settings"),
+            own_settings: Vec::new(),
             sources: Vec::new(),
             inputs: false,
             keys: Some(self.path("keys.jsonl")).filter(|path| path.exists()),

@@ -43,6 +43,9 @@ struct Document {
     source_date_epoch: u64,
     second_build: bool,
     part_limit: u64,
+    /// Keys of settings whose values the commit does not have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    own_settings: Vec<String>,
     /// Start of its first build, seconds since 1970.
     started: i64,
     sources: Vec<Source>,
@@ -83,6 +86,10 @@ impl ReleasePart {
         if document.profiles.is_empty() || counts != [document.profiles.len(); 2] {
             return Err("it does not have a report and a search of each profile".into());
         }
+        // They are in the notes, where other characters would have a meaning.
+        if let Some(key) = document.own_settings.iter().find(|key| !is_key(key)) {
+            return Err(format!("{key:?} is not a key of a setting"));
+        }
         Ok(Self { folder: folder.to_owned(), document, digest: Digest::of_bytes(bytes) })
     }
 
@@ -99,6 +106,11 @@ impl ReleasePart {
     /// Whether everything was built twice.
     pub fn second_build(&self) -> bool {
         self.document.second_build
+    }
+
+    /// Keys of settings whose values the commit does not have.
+    pub fn own_settings(&self) -> &[String] {
+        &self.document.own_settings
     }
 
     /// The maximum size of its files, bytes.
@@ -149,6 +161,7 @@ impl ReleasePart {
         self.check(plan).is_ok()
             && self.document.second_build == plan.second_build
             && self.document.part_limit == plan.part_limit
+            && self.document.own_settings == plan.own_settings
             && self.has_inputs() == plan.inputs
             && self.profiles().eq(plan.profiles.iter().cloned())
     }
@@ -229,6 +242,7 @@ pub(super) fn describe(plan: &Plan, results: &Results, started: i64, folder: &Ut
         source_date_epoch: plan.epoch,
         second_build: plan.second_build,
         part_limit: plan.part_limit,
+        own_settings: plan.own_settings.clone(),
         started,
         sources: plan.sources.clone(),
         profiles: profiles.clone().map(|result| result.release.clone()).collect(),
@@ -238,6 +252,11 @@ pub(super) fn describe(plan: &Plan, results: &Results, started: i64, folder: &Ut
     };
     let text = serde_json::to_string_pretty(&document).map_err(|error| Error::damaged(FILE, error))? + "\n";
     write_whole(&folder.join(FILE), text.as_bytes())
+}
+
+fn is_key(key: &str) -> bool {
+    (1..=100).contains(&key.len())
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 fn report_name(profile: &str) -> Result<RelativePath, Error> {

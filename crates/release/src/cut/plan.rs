@@ -32,6 +32,9 @@ pub struct Plan {
     /// The digest of the effective settings. They may differ from those of the commit, and secrets are in them: it only
     /// says that they changed, and is not published.
     pub settings: Digest,
+    /// Keys of settings whose values the commit does not have: those of the user, of rave.local.toml and of the
+    /// environment.
+    pub own_settings: Vec<String>,
     /// Files that determine what is built, with their digests.
     pub sources: Vec<Source>,
     /// Whether the release has an archive of its inputs.

@@ -50,7 +50,7 @@ pub(super) fn statement(
             "buildType": BUILD_TYPE,
             "externalParameters": {
                 "version": plan.version, "base": plan.base, "profiles": profiles,
-                "partLimit": plan.part_limit
+                "partLimit": plan.part_limit, "ownSettings": plan.own_settings
             },
             "internalParameters": {
                 "sourceDateEpoch": plan.epoch,

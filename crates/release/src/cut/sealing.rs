@@ -125,6 +125,7 @@ impl Sealing<'_, '_> {
                     changelog: &plan.changelog,
                     reports,
                     second_build: plan.second_build,
+                    own_settings: &plan.own_settings,
                     folder: &folder,
                     previous: previous.as_ref(),
                     fixes: &fixes,

@@ -3,6 +3,7 @@
 use std::fs;
 
 use rave_release::cut;
+use rave_release::dsse::Envelope;
 use rave_spec::Format;
 use rave_testing::or_skip;
 
@@ -82,6 +83,7 @@ fn notes_tell_what_changed_what_was_not_done_and_how_to_verify() {
     let mut plan = fixture.plan("second");
     plan.version = "1.3.0".parse().unwrap();
     plan.second_build = false;
+    plan.own_settings = vec!["guest.password".into()];
     plan.previous = Some(first.clone());
     // An earlier release with different packages.
     let bill = first.join("sbom/rave-1.2.0-headless-x86_64.cdx.json");
@@ -94,6 +96,7 @@ fn notes_tell_what_changed_what_was_not_done_and_how_to_verify() {
         "# RAVE 1.3.0\n",
         "has the password of the sources",
         "It was built once",
+        "It was built with settings that its commit does not have: `guest.password`.",
         "- Something new.",
         "- `headless`: the bills of materials give the licences of ",
         "## Packages of `headless` since 1.2.0",
@@ -106,6 +109,11 @@ fn notes_tell_what_changed_what_was_not_done_and_how_to_verify() {
     ] {
         assert!(notes.contains(text), "no {text:?} in:\n{notes}");
     }
+    let provenance = fs::read_to_string(plan.out.join("provenance.intoto.jsonl")).unwrap();
+    let envelope = Envelope::parse(provenance.lines().next().unwrap().as_bytes()).unwrap();
+    let statement: serde_json::Value = serde_json::from_slice(&envelope.payload).unwrap();
+    let own = statement.pointer("/predicate/buildDefinition/externalParameters/ownSettings");
+    assert_eq!(own, Some(&serde_json::json!(["guest.password"])));
     assert!(!fixture.calls.lock().unwrap().contains_key("second"));
     let finished = cut::work_folder(&plan.out);
     assert!(!finished.exists());

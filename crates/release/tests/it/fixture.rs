@@ -111,6 +111,7 @@ impl Fixture {
             part_limit: parts::LIMIT,
             changelog: "- Something new.".into(),
             settings: Digest::of_bytes(b"settings"),
+            own_settings: Vec::new(),
             sources: vec![Source { name: "debian.lock".into(), sha256: Digest::of_bytes(b"lock") }],
             inputs: true,
             keys: None,

@@ -1,5 +1,7 @@
 //! `cargo xtask release --from-parts`: signs parts that other hosts built.
 
+use std::collections::BTreeSet;
+
 use rave_release::cut::{self, Plan, ReleasePart};
 use rave_spec::Base;
 
@@ -44,11 +46,13 @@ fn plan(args: &Order<'_>, settings: &Settings, parts: &[ReleasePart]) -> anyhow:
             .remedy("build them with the same")
             .into());
     }
+    let own_settings: BTreeSet<&String> = parts.iter().flat_map(ReleasePart::own_settings).collect();
     let scope = Scope {
         profiles: parts.iter().flat_map(ReleasePart::profiles).collect(),
         // A single part without a second build makes this false for the release.
         second_build: parts.iter().all(ReleasePart::second_build),
         part_limit: limit,
+        own_settings: own_settings.into_iter().cloned().collect(),
         // An archive of some profiles would not rebuild the others.
         inputs: parts.iter().all(ReleasePart::has_inputs),
     };

@@ -1,5 +1,6 @@
 //! The plan of a release, from the flags, the settings and the repository.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::SystemTime;
 
@@ -7,7 +8,7 @@ use camino::Utf8Path;
 use rave_image::digest::{Digest, Hasher};
 use rave_release::cut::{Plan, ProfilePlan, Source};
 use rave_release::names;
-use rave_spec::{Base, Format};
+use rave_spec::{Base, Format, Loaded};
 
 use super::last_run::LastRun;
 use super::order::Order;
@@ -56,6 +57,8 @@ pub(super) struct Scope {
     pub(super) second_build: bool,
     /// Bytes.
     pub(super) part_limit: u64,
+    /// Keys of settings whose values the commit does not have.
+    pub(super) own_settings: Vec<String>,
     /// Whether the release gets an archive of what the builds downloaded.
     pub(super) inputs: bool,
 }
@@ -74,6 +77,11 @@ pub(super) fn scope(args: &Order<'_>, profiles: &[ReleaseProfile]) -> anyhow::Re
         profiles: profiles.iter().map(profile).collect::<anyhow::Result<_>>()?,
         second_build: !args.no_second_build,
         part_limit: u64::from(args.part_size) << 20,
+        own_settings: profiles
+            .first()
+            .map(|one| own_settings(&one.settings))
+            .transpose()?
+            .unwrap_or_default(),
         inputs: true,
     })
 }
@@ -98,6 +106,7 @@ pub(super) fn plan(args: &Order<'_>, settings: &Settings, scope: Scope) -> anyho
         part_limit: scope.part_limit,
         changelog: changelog(&settings.root, args.version).unwrap_or_default(),
         settings: of_settings(settings),
+        own_settings: scope.own_settings,
         sources: SOURCES.iter().map(|name| source(name)).collect::<anyhow::Result<_>>()?,
         inputs: scope.inputs && !args.no_inputs && settings.base == Base::Debian,
         keys: args.keys.clone(),
@@ -116,6 +125,36 @@ fn of_settings(settings: &Settings) -> Digest {
     // It is masked above.
     hasher.field("password", settings.spec.spec.guest.password.as_bytes());
     hasher.finish()
+}
+
+/// Keys of settings that matter for an image and whose values are not those of the commit; the nixos base sees no
+/// others.
+fn own_settings(settings: &Settings) -> anyhow::Result<Vec<String>> {
+    if settings.base == Base::Nixos {
+        return Ok(Vec::new());
+    }
+    let shipped = settings.shipped()?;
+    let values = |loaded: &Loaded| -> BTreeMap<String, String> {
+        rave_spec::effective(loaded).into_iter().map(|one| (one.key, one.value)).collect()
+    };
+    let (mut own, of_commit) = (values(&settings.spec), values(&shipped));
+    if settings.spec.spec.guest.password != shipped.spec.guest.password {
+        // Both may be masked.
+        own.insert("guest.password".into(), String::new());
+    }
+    let is_own = |(key, value): &(String, String)| matters(key) && of_commit.get(key) != Some(value);
+    Ok(own.into_iter().filter(is_own).map(|(key, _)| key).collect())
+}
+
+/// Whether a setting is about images: not about how machines are run, or where packages are fetched.
+fn matters(key: &str) -> bool {
+    match key.split_once('.') {
+        Some(("nixos" | "defaults" | "sandboxes" | "network", _)) => false,
+        Some(("vm", key)) => key == "disk",
+        Some(("services", key)) => !key.ends_with(".host"),
+        Some(("debian", key)) => !key.ends_with("mirror"),
+        _ => true,
+    }
 }
 
 /// Prints the stages, with the sizes and times of the last run.
@@ -226,6 +265,25 @@ pub fn now() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_of_the_guest_matter_and_those_of_machines_and_mirrors_do_not() {
+        for key in [
+            "guest.password",
+            "guest.certificates",
+            "extra.packages",
+            "vm.disk",
+            "services.ssh.guest",
+            "debian.date",
+        ] {
+            assert!(matters(key), "{key}");
+        }
+        for key in
+            ["vm.memory", "services.ssh.host", "debian.security_mirror", "network.allow", "defaults.base"]
+        {
+            assert!(!matters(key), "{key}");
+        }
+    }
 
     #[test]
     fn the_entry_of_a_version_is_all_up_to_the_next() {
