@@ -152,6 +152,10 @@ fn each_check_that_fails_is_named_with_what_to_do() {
     later.env("GIT_COMMITTER_DATE", "@4000000000 +0000").current_dir(&root).output().unwrap();
     fails(&GOOD, "clock", "set the clock");
     git(&root, &["commit", "-q", "--amend", "-m", "Now"]);
+    let link = place.path().join("release");
+    std::os::unix::fs::symlink("checkout", &link).unwrap();
+    fails(&GOOD, "disk space", "choose a folder in it with --out");
+    fs::remove_file(link).unwrap();
     fs::rename(place.path().join("key"), place.path().join("away")).unwrap();
     fails(&GOOD, "key", "make one with `cargo xtask release keygen`");
     // Building parts needs no key.

@@ -5,6 +5,7 @@ mod licences;
 mod packages;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_release::key::LockedKey;
@@ -201,9 +202,19 @@ fn space(args: &Order<'_>, contents: &Contents) -> Found {
     let needed = contents.size;
     let there = |path: &Utf8Path| path.ancestors().find(|folder| folder.is_dir()).map(Utf8Path::to_owned);
     let out = std::path::absolute(args.out).ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
-    let Some(folder) = out.as_deref().and_then(there) else {
+    // The unfinished release is beside its final folder.
+    let beside = out.as_deref().and_then(Utf8Path::parent).and_then(there);
+    let (Some(out), Some(folder)) = (out, beside) else {
         return wrong(format!("{} cannot be a folder", args.out), "choose another with --out");
     };
+    if let (Ok(own), Ok(parent)) = (fs::symlink_metadata(&out), fs::metadata(&folder))
+        && (own.is_symlink() || own.dev() != parent.dev())
+    {
+        return wrong(
+            format!("{out} is a link or a mount, and cannot be replaced by the finished release"),
+            "choose a folder in it with --out",
+        );
+    }
     let free = match rave_image::space::free_bytes(&folder) {
         Ok(free) => free,
         Err(error) => return wrong(format!("{folder}: {error}"), "choose another folder with --out"),
