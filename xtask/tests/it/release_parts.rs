@@ -43,7 +43,20 @@ impl Place {
             "schema": 3, "verdict": "passed", "counts": {"passed": 1, "failed": 0, "not_run": 0},
             "started": "2026-11-28T12:00:00Z", "seconds": 1.0, "version": "0.1.0",
             "host": {"system": "linux x86_64", "cpus": 1, "qemu": "10", "accelerator": "tcg", "accelerator_reason": ""},
-            "made": [], "runs": []
+            "made": [], "runs": [{
+                "subject": {
+                    "base": "debian", "profile": "headless", "format": "qemu", "row": "qemu-bios", "medium": "disk",
+                    "artifact": "rave-debian-headless.qcow2", "sha256": Digest::of_bytes(b"a disk"),
+                    "accelerator": "tcg", "firmware": "bios", "bus": "virtio-blk", "nic": "virtio-net",
+                    "memory_mib": 1024, "cpus": 1
+                },
+                "seconds": 1.0,
+                "boot": {
+                    "result": "ready", "firmware": 0.1, "loader": 0.1, "kernel_initrd": 0.1, "userspace": 0.1,
+                    "ready": 0.4, "stages": []
+                },
+                "rows": [], "screenshots": [], "warnings": []
+            }]
         });
         let report = report.to_string();
         fs::write(part.join("smoke/headless/report.json"), &report).unwrap();

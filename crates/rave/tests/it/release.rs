@@ -14,7 +14,7 @@ use rave_release::cut::{self, Built, Plan, ProfilePlan, Workshop};
 use rave_release::key::LockedKey;
 use rave_release::leak::BuilderNames;
 use rave_release::sbom::Inventory;
-use rave_smoke::report::{ArtifactChecks, CheckResult, Host, Outcome, Report};
+use rave_smoke::report::{ArtifactChecks, Boot, BootTimes, CheckResult, Host, Outcome, Report, Run, Subject};
 use rave_spec::{Base, Format};
 
 const PASSPHRASE: &str = "correct horse battery";
@@ -96,6 +96,40 @@ impl Place {
     }
 }
 
+/// The boot of the artifact.
+fn boot() -> Run {
+    Run {
+        subject: Subject {
+            base: "debian".into(),
+            profile: "headless".into(),
+            format: "qemu".into(),
+            row: "qemu-bios".into(),
+            medium: "disk".into(),
+            artifact: format!("{}.qcow2", rave_image::formats::stem(Base::Debian, "headless")),
+            sha256: Digest::of_bytes(b"a disk").to_string(),
+            accelerator: "tcg".into(),
+            firmware: "bios".into(),
+            bus: "virtio-blk".into(),
+            nic: "virtio-net".into(),
+            memory_mib: 1024,
+            cpus: 1,
+        },
+        seconds: 1.0,
+        boot: Boot::Ready(BootTimes {
+            firmware: 0.1,
+            loader: 0.1,
+            kernel_initrd: 0.1,
+            userspace: 0.1,
+            ready: 0.4,
+            stages: Vec::new(),
+        }),
+        rows: Vec::new(),
+        screenshots: Vec::new(),
+        warnings: Vec::new(),
+        serial: None,
+    }
+}
+
 impl Workshop for Place {
     type Error = Error;
 
@@ -152,7 +186,7 @@ impl Workshop for Place {
             last_answer: String::new(),
         }];
         let made = vec![ArtifactChecks { format: "qemu".into(), rows, not_here: Vec::new() }];
-        Ok(Report::new(host, SystemTime::UNIX_EPOCH, Duration::ZERO, made, Vec::new(), None))
+        Ok(Report::new(host, SystemTime::UNIX_EPOCH, Duration::ZERO, made, vec![boot()], None))
     }
 
     fn inventory(&self, _: &ProfilePlan, _: &Built, name: &str) -> Result<Inventory, Error> {

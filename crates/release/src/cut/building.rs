@@ -3,7 +3,8 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::inputs::Input;
 use rave_process::progress::Event;
-use rave_smoke::report::{Report, Verdict};
+use rave_smoke::report::{Boot, Report, Verdict};
+use rave_spec::Format;
 
 use super::inputs::Packed;
 use super::leaks::{self, Searched};
@@ -75,7 +76,7 @@ impl<W: Workshop> Building<'_, '_, W> {
             |_| true,
             || {
                 let report = workshop.smoke(profile)?;
-                passed(name, &report)?;
+                passed(name, &profile.formats, &report)?;
                 let report = evidence::public(report);
                 let text = serde_json::to_vec_pretty(&report)
                     .map_err(|error| Error::damaged("the report", error))?;
@@ -119,15 +120,21 @@ fn shippable(profile: &str, manifest: &rave_image::Manifest) -> Result<(), Error
     Ok(())
 }
 
-/// Refuses a profile that did not pass its checks.
-pub(super) fn passed(profile: &str, report: &Report) -> Result<(), Error> {
-    if report.verdict == Verdict::Passed {
-        return Ok(());
-    }
-    let counts = report.counts;
-    let detail = match &report.incomplete {
-        Some(why) => why.clone(),
-        None => format!("{} passed, {} failed, {} not run", counts.passed, counts.failed, counts.not_run),
+/// Refuses a profile that did not pass its checks, or of which a format was not booted.
+pub(super) fn passed(profile: &str, formats: &[Format], report: &Report) -> Result<(), Error> {
+    let is_ready = |format: &&Format| {
+        let name = format.to_string();
+        report.runs.iter().any(|run| run.subject.format == name && matches!(run.boot, Boot::Ready(_)))
+    };
+    let not_booted = formats.iter().find(|format| !is_ready(format));
+    let detail = match (report.verdict, not_booted, &report.incomplete) {
+        (Verdict::Passed, None, _) => return Ok(()),
+        (Verdict::Passed, Some(format), _) => format!("its report has no boot of the format {format}"),
+        (_, _, Some(why)) => why.clone(),
+        (_, _, None) => {
+            let counts = report.counts;
+            format!("{} passed, {} failed, {} not run", counts.passed, counts.failed, counts.not_run)
+        }
     };
     Err(Error::SmokeFailed { profile: profile.to_owned(), detail })
 }

@@ -223,7 +223,8 @@ pub(super) fn report(release: &ProfileRelease, folder: &Utf8Path) -> Result<Repo
     let path = folder.join(names::report(&release.profile));
     let bytes = fs::read(&path).at("read", &path)?;
     let report: Report = serde_json::from_slice(&bytes).map_err(|error| Error::damaged(&path, error))?;
-    passed(&release.profile, &report)?;
+    let formats: Vec<_> = release.artifacts.iter().map(|artifact| artifact.format).collect();
+    passed(&release.profile, &formats, &report)?;
     Ok(report)
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_image::digest::Digest;
 use rave_image::inputs::{Input, Kind};
 use rave_release::cut::{self, Built, Finished, Plan, ProfilePlan, ReleasePart, Workshop};
 use rave_release::leak::BuilderNames;
@@ -238,6 +239,23 @@ fn a_part_that_was_changed_on_its_way_is_refused_by_the_name_of_the_file() {
     fs::write(changed.join("part.json"), lead_out).unwrap();
     let error = join(&fixture, &[&changed]).unwrap_err().to_string();
     assert!(error.contains("it leads out of its folder"), "{error}");
+}
+
+#[test]
+fn a_part_whose_report_has_no_boot_is_not_signed() {
+    let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
+    let folder = part(&fixture);
+    let path = folder.join("smoke/headless/report.json");
+    let text = fs::read(&path).unwrap();
+    let mut report: Report = serde_json::from_slice(&text).unwrap();
+    report.runs.clear();
+    let emptied = serde_json::to_vec(&report).unwrap();
+    fs::write(&path, &emptied).unwrap();
+    let [before, after] = [text, emptied].map(|text| Digest::of_bytes(&text).to_string());
+    let description = fs::read_to_string(folder.join("part.json")).unwrap();
+    fs::write(folder.join("part.json"), description.replace(&before, &after)).unwrap();
+    let error = join(&fixture, &[&folder]).unwrap_err().to_string();
+    assert!(error.ends_with("its report has no boot of the format qemu"), "{error}");
 }
 
 #[test]
