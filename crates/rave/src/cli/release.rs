@@ -192,7 +192,7 @@ pub struct Revoke {
 #[derive(Debug, Clone, Args)]
 pub struct Verify {
     /// Folder of the release
-    #[arg(value_name = "DIR", required_unless_present = "trust")]
+    #[arg(value_name = "DIR", required_unless_present_any = ["trust", "statements"])]
     pub folder: Option<Utf8PathBuf>,
     /// Whose release is believed.
     #[command(flatten)]

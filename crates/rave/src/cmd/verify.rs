@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::trust::{self, Trust};
 use crate::cli;
-use crate::command_error::lines_of;
+use crate::command_error::{CommandError, lines_of};
 use crate::exit::Code;
 use crate::ui::Ui;
 
@@ -25,7 +25,7 @@ pub fn run(args: &cli::Verify, ui: &Ui) -> Code {
     }
 }
 
-/// The verdict, whose details are shown here. None if only keys were to be pinned.
+/// The verdict, whose details are shown here. None if there is no release, only keys or statements about them.
 fn verified(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Option<Verdict>> {
     let mut store = trust::store()?;
     if let Some(file) = &args.trust {
@@ -35,8 +35,11 @@ fn verified(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Option<Verdict>> {
         }
         store.save()?;
     }
-    let Some(folder) = &args.folder else { return Ok(None) };
     let mut trust = Trust::of(&args.keys, store)?;
+    let Some(folder) = &args.folder else {
+        learn(&mut trust)?;
+        return Ok(None);
+    };
     let request = Request {
         folder,
         now: super::release::now(),
@@ -56,6 +59,23 @@ fn verified(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Option<Verdict>> {
     }
     trust.keep(ui);
     Ok(Some(verdict))
+}
+
+/// Stores the statements that arrived without a release.
+fn learn(trust: &mut Trust) -> anyhow::Result<()> {
+    if trust.statements.is_empty() {
+        return Ok(());
+    }
+    if trust.trusted.is_empty() {
+        return Err(CommandError::usage("no key is trusted that the statements could be about")
+            .remedy("give --key FILE, or pin a key with --trust FILE")
+            .into());
+    }
+    let now = super::release::now().max(trust.store.latest());
+    match trust.trusted.learn(&trust.statements, now, &mut trust.store).into_iter().next() {
+        Some(wrong) => Err(CommandError::usage(wrong).into()),
+        None => Ok(trust.store.save()?),
+    }
 }
 
 fn row(row: &FileRow) -> Vec<String> {

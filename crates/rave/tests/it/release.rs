@@ -305,3 +305,22 @@ fn a_key_is_rotated_and_revoked_and_receivers_follow() {
     let said = place.rave(&verify);
     assert!(said.code == Some(1) && said.stderr.contains("was revoked: lost"), "{}", said.stderr);
 }
+
+#[test]
+fn a_revocation_is_learned_without_a_release() {
+    let place = Place::new();
+    place.keygen("key");
+    let with = ["--passphrase-file", "passphrase", "--serial", "1", "--out", "published.jsonl"];
+    let said = place.rave(&[&["release", "revoke", "--key", "key"][..], &with].concat());
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    place.release("key");
+    let learn = ["verify", "--statements", "published.jsonl"];
+    let said = place.rave(&learn);
+    assert!(said.code == Some(1) && said.stderr.contains("no key is trusted"), "{}", said.stderr);
+    let key = ["--key", "key.allowed_signers"];
+    assert_eq!(place.rave(&[&["verify", "release"][..], &key].concat()).code, Some(0));
+    let said = place.rave(&[&learn[..], &key].concat());
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let said = place.rave(&[&["verify", "release"][..], &key].concat());
+    assert!(said.code == Some(1) && said.stderr.contains("was revoked"), "{}", said.stderr);
+}
