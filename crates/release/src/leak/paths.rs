@@ -29,7 +29,9 @@ const HISTORIES: &[&str] = &[
 const CREDENTIALS: &[&str] = &[
     ".netrc",
     ".git-credentials",
+    ".config/git/credentials",
     ".pgpass",
+    ".pypirc",
     ".my.cnf",
     ".aws/credentials",
     ".docker/config.json",
@@ -62,6 +64,7 @@ const FOLDERS: &[&str] = &[
     "etc/NetworkManager/system-connections/",
     "etc/apt/auth.conf.d/",
     "root/.gnupg/private-keys-v1.d/",
+    "etc/wireguard/",
     "etc/credstore/",
     "etc/credstore.encrypted/",
 ];
@@ -109,6 +112,8 @@ mod tests {
             ("root/.bash_history", "ls", Some(Rule::History)),
             ("root/.bash_history", "", None),
             ("home/agent/.netrc", "m", Some(Rule::Credential)),
+            ("home/agent/.pypirc", "m", Some(Rule::Credential)),
+            ("etc/wireguard/wg0.conf", "m", Some(Rule::Credential)),
             ("usr/share/doc/x.netrc", "m", None),
             ("etc/NetworkManager/system-connections/home.nmconnection", "m", Some(Rule::Credential)),
         ] {

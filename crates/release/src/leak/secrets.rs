@@ -64,11 +64,18 @@ pub(super) const SECRETS: &[Secret] = &[
     token("glpat-", Tail::AtLeast(20, Class::WordAndDash)),
     token("sk-ant-", Tail::AtLeast(24, Class::WordAndDash)),
     token("sk-proj-", Tail::AtLeast(24, Class::WordAndDash)),
+    token("sk-svcacct-", Tail::AtLeast(24, Class::WordAndDash)),
     token("sk-or-v1-", Tail::AtLeast(40, Class::Word)),
     token("npm_", Tail::Exactly(36, Class::Word)),
     token("hf_", Tail::AtLeast(34, Class::Word)),
     token("xoxb-", Tail::AtLeast(20, Class::WordAndDash)),
     token("xoxp-", Tail::AtLeast(20, Class::WordAndDash)),
+    token("xoxa-", Tail::AtLeast(20, Class::WordAndDash)),
+    token("xoxr-", Tail::AtLeast(20, Class::WordAndDash)),
+    token("xapp-", Tail::AtLeast(20, Class::WordAndDash)),
+    token("sk_live_", Tail::AtLeast(24, Class::Word)),
+    token("rk_live_", Tail::AtLeast(24, Class::Word)),
+    token("tskey-", Tail::AtLeast(20, Class::WordAndDash)),
     token("AKIA", Tail::Exactly(16, Class::Upper)),
     token("ASIA", Tail::Exactly(16, Class::Upper)),
     token("AIza", Tail::Exactly(35, Class::WordAndDash)),
@@ -76,6 +83,8 @@ pub(super) const SECRETS: &[Secret] = &[
     token("dckr_pat_", Tail::AtLeast(20, Class::WordAndDash)),
     Secret { rule: Rule::Credential, start: "_authToken", tail: Tail::Value },
     Secret { rule: Rule::Credential, start: "aws_secret_access_key", tail: Tail::Value },
+    // As variables of an environment.
+    Secret { rule: Rule::Credential, start: "AWS_SECRET_ACCESS_KEY", tail: Tail::Value },
 ];
 
 /// The minimum number of different bytes in a token: examples in documentation repeat one letter.
