@@ -151,7 +151,9 @@ fn pem(rest: &[u8]) -> Option<&[u8]> {
     }
     let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
     let length = body.iter().take_while(|byte| base64(byte)).count();
-    let end = body.iter().take(TELLING).position(|byte| *byte == b'-').unwrap_or(TELLING.min(body.len()));
+    // Lines as in `behind_line_end`. Whatever follows the key, on the disk or in its file, is not part of it.
+    let within = |byte: &u8| base64(byte) || b"\n\r \t\"',\\".contains(byte);
+    let end = body.iter().take(TELLING).take_while(|byte| within(byte)).count();
     (length >= BASE64 && is_mixed(&body[..BASE64])).then(|| &body[..end])
 }
 
@@ -246,8 +248,13 @@ mod tests {
             secret(kind, None, text.as_bytes()).map(<[u8]>::to_vec).unwrap()
         };
         assert_ne!(key("Aa"), key("Bb"));
-        // What follows in a file or behind it on the disk does not matter.
         assert_eq!(key("Aa").len(), 70 + 1 + 2 + 1);
+        let beside = |after: &str| {
+            let text = format!("-----BEGIN {} KEY-----\n{}\n{after}", "OPENSSH PRIVATE", letters(70));
+            secret(kind, None, text.as_bytes()).map(<[u8]>::to_vec).unwrap()
+        };
+        // On a disk, zeros follow the file.
+        assert_eq!(beside(""), beside(&"\0".repeat(200)));
     }
 
     #[test]

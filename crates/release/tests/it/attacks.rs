@@ -200,7 +200,7 @@ fn statements_that_are_of_something_else_are_refused_though_they_are_signed() {
         found.into_iter().find(|line| line.starts_with(PROVENANCE)).unwrap()
     };
     let found = signed(&|place| _ = fs::copy(plan.out.join(PROVENANCE), place.join(PROVENANCE)).unwrap());
-    assert!(found.contains("of another commit than the manifest"), "{found}");
+    assert!(found.contains("the commit in its provenance differs from the manifest"), "{found}");
     let found = signed(&|place| {
         let text = fs::read_to_string(place.join(PROVENANCE)).unwrap();
         fs::write(place.join(PROVENANCE), text.split_inclusive('\n').skip(1).collect::<String>()).unwrap();

@@ -151,7 +151,7 @@ fn matters(key: &str) -> bool {
     match key.split_once('.') {
         Some(("nixos" | "defaults" | "sandboxes" | "network", _)) => false,
         Some(("vm", key)) => key == "disk",
-        Some(("services", key)) => !key.ends_with(".host"),
+        Some(("services", key)) => key.rsplit('.').next() != Some("host"),
         Some(("debian", key)) => !key.ends_with("mirror"),
         _ => true,
     }
