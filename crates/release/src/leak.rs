@@ -14,6 +14,6 @@ mod secrets;
 
 pub use allowed::{Allowed, AllowedEntry};
 pub use finding::{Finding, Place, Rule};
-pub(crate) use gate::look_into;
 pub use gate::{Gate, Report, STAGE, gate};
+pub(crate) use gate::{look_into, search_text};
 pub use names::BuilderNames;

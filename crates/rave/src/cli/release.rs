@@ -93,8 +93,8 @@ pub struct Cut {
     /// Statements about keys to include, made by `rotate` and `revoke`
     #[arg(long, value_name = "FILE")]
     pub keys: Option<Utf8PathBuf>,
-    /// Split files that are larger than this, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Split files that are larger than this, in MiB; at least 100, for the parts of a file are numbered with three digits
+    #[arg(long, value_name = "MIB", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(100..))]
     pub part_size: u32,
     /// Number of machines that run side by side [default: as many as memory and processors allow]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]

@@ -80,6 +80,7 @@ impl<W: Workshop> Building<'_, '_, W> {
                 let report = evidence::public(report);
                 let text = serde_json::to_vec_pretty(&report)
                     .map_err(|error| Error::damaged("the report", error))?;
+                leaks::look_at_report(name, &text, &workshop.builder(profile, &built))?;
                 write_whole(&folder.join(names::report(name)), &text)?;
                 Ok::<_, W::Error>(report)
             },

@@ -5,6 +5,7 @@ use rave_smoke::report::{Boot, Outcome, Report, Run};
 use serde_json::{Value, json};
 
 use super::plan::Plan;
+use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::names;
 use crate::statement::{BOOT, Statement, Subject};
@@ -20,14 +21,24 @@ pub(super) fn public(mut report: Report) -> Report {
 }
 
 /// One statement per boot.
-pub(super) fn statements(plan: &Plan, manifest: &Manifest, profile: &str, report: &Report) -> Vec<Statement> {
-    let Some(release) = plan.profiles.iter().find(|one| one.profile == profile) else { return Vec::new() };
+pub(super) fn statements(
+    plan: &Plan,
+    manifest: &Manifest,
+    profile: &str,
+    report: &Report,
+) -> Result<Vec<Statement>, Error> {
+    let Some(release) = plan.profiles.iter().find(|one| one.profile == profile) else {
+        return Ok(Vec::new());
+    };
     let (stem, image_stem) = (plan.stem(release), formats::stem(manifest.base, profile));
     let runs = report.runs.iter();
-    runs.filter_map(|run| {
-        let name = names::artifact(&stem, &image_stem, &run.subject.artifact).ok()?;
-        let subject = Subject::new(name.as_str(), run.subject.sha256.parse().ok()?);
-        Some(Statement::new(BOOT, vec![subject], predicate(run, report)))
+    runs.map(|run| {
+        let about = || format!("the report of {profile}, on {}", run.subject.artifact);
+        let name = names::artifact(&stem, &image_stem, &run.subject.artifact)
+            .map_err(|why| Error::damaged(about(), why))?;
+        let sha256 = run.subject.sha256.parse().map_err(|why| Error::damaged(about(), why))?;
+        let subject = Subject::new(name.as_str(), sha256);
+        Ok(Statement::new(BOOT, vec![subject], predicate(run, report)))
     })
     .collect()
 }

@@ -29,6 +29,12 @@ impl Searched {
     }
 }
 
+/// Searches a report, which has answers of guests and words of the host; a finding is an error.
+pub(super) fn look_at_report(profile: &str, text: &[u8], names: &BuilderNames) -> Result<(), Error> {
+    let findings = leak::search_text(&crate::names::report(profile), text, names)?;
+    if findings.is_empty() { Ok(()) } else { Err(Error::Leaks { findings }) }
+}
+
 /// Searches every built file; a finding is an error.
 pub(super) fn look(built: &Built, names: &BuilderNames, sink: Sink<'_>) -> Result<Searched, Error> {
     let files = built.manifest.artifacts.iter().flat_map(|artifact| &artifact.files);
@@ -50,4 +56,23 @@ pub(super) fn look(built: &Built, names: &BuilderNames, sink: Sink<'_>) -> Resul
         return Ok(Searched { disks: report.disks, files: report.files });
     }
     Err(Error::Leaks { findings: report.findings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_with_the_builders_name_is_refused() {
+        let names = BuilderNames { user: "quokka".into(), host: "burrow-17".into(), paths: Vec::new() };
+        let look = |text: &str| look_at_report("headless", text.as_bytes(), &names);
+        assert!(look(r#"{"last_answer": "agent"}"#).is_ok());
+        let Err(Error::Leaks { findings }) = look(r#"{"accelerator_reason": "of quokka"}"#) else {
+            panic!("the name is found")
+        };
+        assert_eq!(
+            findings[0].to_string(),
+            "builder-user in smoke/headless/report.json: byte 27 of the file"
+        );
+    }
 }

@@ -73,7 +73,7 @@ pub fn cut<W: Workshop>(
     key: &SigningKey,
     sink: Sink<'_>,
 ) -> Result<Finished, W::Error> {
-    let already = || finished(plan, key.public());
+    let already = || finished(plan, key.public(), workshop.now(), sink);
     let (digest, count) =
         (plan.digest(Some(key.public())), Building::<W>::count(plan) + Sealing::count(plan));
     in_work_folder(plan, (digest, count), workshop.now(), sink, &already, |folder, ledger| {
@@ -129,7 +129,7 @@ pub fn join(
     for part in parts {
         digest.field("part", part.digest().bytes());
     }
-    let already = || finished(plan, key.public());
+    let already = || finished(plan, key.public(), now(), sink);
     in_work_folder(plan, (digest.finish(), count), now(), sink, &already, |folder, ledger| {
         let mut profiles = Vec::new();
         for part in parts {
@@ -195,8 +195,13 @@ fn empty(out: &Utf8Path) -> Result<(), Error> {
     if is_empty { Ok(()) } else { Err(occupied()) }
 }
 
-/// The profiles of the existing release if it is the same; an error if something else is in the way.
-fn finished(plan: &Plan, key: &PublicKey) -> Result<Option<Vec<ProfileRelease>>, Error> {
+/// The profiles of the existing release if it is the same and verifies; an error if something else is in the way.
+fn finished(
+    plan: &Plan,
+    key: &PublicKey,
+    now: i64,
+    sink: Sink<'_>,
+) -> Result<Option<Vec<ProfileRelease>>, Error> {
     let out = &plan.out;
     let occupied = |detail: String| Err(Error::Occupied { path: out.clone(), detail });
     let mut entries = match fs::read_dir(out) {
@@ -218,6 +223,9 @@ fn finished(plan: &Plan, key: &PublicKey) -> Result<Option<Vec<ProfileRelease>>,
             let keys = plan.keys.as_ref().map(|keys| fs::read(keys).at("read", keys)).transpose()?;
             if keys != fs::read(out.join(key_statement::FILE)).ok() {
                 return occupied("it has this release in it, with other statements about keys".into());
+            }
+            if let Some(problem) = sealing::first_problem(out, &work_folder(out), key, now, sink)? {
+                return occupied(format!("it has this release in it, which does not verify: {problem}"));
             }
             Ok(Some(manifest.profiles))
         }

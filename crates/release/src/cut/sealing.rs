@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::progress::Sink;
 use rave_smoke::report::Report;
+use ssh_key::PublicKey;
 
 use super::leaks::Searched;
 use super::ledger::Ledger;
@@ -88,7 +90,7 @@ impl Sealing<'_, '_> {
             || {
                 let mut statements = vec![provenance::statement(plan, manifest, evidence, (started, now()))];
                 for (profile, report) in reports {
-                    statements.extend(evidence::statements(plan, manifest, profile, report));
+                    statements.extend(evidence::statements(plan, manifest, profile, report)?);
                 }
                 let mut text = String::new();
                 for statement in &statements {
@@ -172,27 +174,29 @@ impl Sealing<'_, '_> {
             "verification",
             |()| false,
             || {
-                let mut store = TrustStore::open(&folder.with_file_name("trust"))?;
-                let signer = Signer::new("release", key.public().clone());
-                let mut trusted = Trusted::new(vec![signer], &store);
-                let request = verify::Request {
-                    folder: &folder,
-                    now,
-                    expect: None,
-                    not_older_than: None,
-                    statements: &[],
-                };
-                let verdict = verify::verify(&request, &mut trusted, &mut store, sink);
-                match verdict.problems.first() {
+                let work = folder.parent().unwrap_or(&folder);
+                match first_problem(&folder, work, key.public(), now, sink)? {
                     None => Ok(()),
-                    Some(first) => {
-                        let work = folder.parent().unwrap_or(&folder).to_owned();
-                        Err(Error::SelfCheck { work, detail: first.to_string() })
-                    }
+                    Some(detail) => Err(Error::SelfCheck { work: work.to_owned(), detail }),
                 }
             },
         )
     }
+}
+
+/// Verifies a release as a receiver with this key does who has seen no other; `empty` is a folder without a trust store.
+pub(super) fn first_problem(
+    folder: &Utf8Path,
+    empty: &Utf8Path,
+    key: &PublicKey,
+    now: i64,
+    sink: Sink<'_>,
+) -> Result<Option<String>, Error> {
+    let mut store = TrustStore::open(&empty.join("trust"))?;
+    let mut trusted = Trusted::new(vec![Signer::new("release", key.clone())], &store);
+    let request = verify::Request { folder, now, expect: None, not_older_than: None, statements: &[] };
+    let verdict = verify::verify(&request, &mut trusted, &mut store, sink);
+    Ok(verdict.problems.first().map(ToString::to_string))
 }
 
 /// The description of an earlier release, which determines its other files.

@@ -88,6 +88,20 @@ pub fn gate(gate: Gate<'_>, sink: Sink<'_>) -> Result<Report, Error> {
     Ok(search.report)
 }
 
+/// Searches a text that is published beside the artifacts.
+pub(crate) fn search_text(name: &str, text: &[u8], names: &BuilderNames) -> Result<Vec<Finding>, Error> {
+    let mut findings = Vec::new();
+    let mut found = |found: Match| {
+        findings.push(Finding {
+            rule: found.rule,
+            artifact: name.to_owned(),
+            place: Place::Container(found.at),
+        });
+    };
+    Scanner::new(names.needles().0).scan(&mut &*text, &mut found).at("read", name)?;
+    Ok(findings)
+}
+
 struct Search {
     scanner: Scanner,
     allowed: Allowed,

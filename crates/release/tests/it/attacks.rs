@@ -256,6 +256,10 @@ fn who_signed_it_must_be_trusted_and_still_be() {
     // And back to before a release that was already seen.
     verify_by(&release, vec![fixture.signer()], &state, NOW);
     assert_eq!(TrustStore::open(&state).unwrap().latest(), NOW);
+    // A release of a distant future does not make every limited key expire.
+    let long_ago = NOW - 4000 * 86_400;
+    verify_by(&release, vec![fixture.signer()], &fixture.path("long-ago"), long_ago);
+    assert_eq!(TrustStore::open(&fixture.path("long-ago")).unwrap().latest(), long_ago + 366 * 86_400);
     // Of two processes that save at the same time, neither overwrites what the other learned.
     let (mut one, mut other) = (TrustStore::open(&state).unwrap(), TrustStore::open(&state).unwrap());
     one.saw(NOW + 2);

@@ -14,7 +14,7 @@ use rave_smoke::report::Report;
 use rave_spec::Format;
 use rave_testing::or_skip;
 
-use crate::fixture::{Fixture, NOW, copy, files};
+use crate::fixture::{Fixture, NOW, PROFILE, copy, files};
 
 /// A part of the fixture's profile in the folder `part`, with files in several pieces.
 fn part(fixture: &Fixture) -> Utf8PathBuf {
@@ -87,7 +87,11 @@ impl Workshop for OtherHost<'_> {
     }
 
     fn smoke(&self, profile: &ProfilePlan) -> Result<Report, Error> {
-        self.0.smoke(profile)
+        let mut report = self.0.smoke(profile)?;
+        for run in &mut report.runs {
+            run.subject.artifact = run.subject.artifact.replace(PROFILE, &profile.profile);
+        }
+        Ok(report)
     }
 
     fn builder(&self, profile: &ProfilePlan, built: &Built) -> BuilderNames {

@@ -139,6 +139,9 @@ fn a_finished_release_is_not_redone_and_another_is_not_put_into_its_folder() {
     assert!(error.ends_with("it is not empty, and has no release in it"), "{error}");
     fs::remove_file(other.out.join("mine.txt")).unwrap();
     fixture.cut(&other).unwrap();
+    fs::write(plan.out.join("RELEASE_NOTES.md"), "other notes").unwrap();
+    let error = fixture.cut(&plan).unwrap_err().to_string();
+    assert!(error.contains("which does not verify: RELEASE_NOTES.md"), "{error}");
 }
 
 #[test]
