@@ -5,6 +5,7 @@
 mod alone;
 mod chain;
 mod container;
+mod last_cluster;
 mod node;
 pub mod old_qemu;
 mod part;

@@ -2,6 +2,8 @@
 //! zeros: a disk without content.
 
 use super::container::Container;
+use super::last_cluster::{self, Data, Layout};
+use super::node::alone;
 use super::part::Part;
 use super::vhdx;
 use crate::formats::vmdk::{Header, SECTOR};
@@ -38,7 +40,23 @@ pub(super) fn check(part: &Part<'_>, container: Container) -> Result<(), String>
             let cluster = 1_u64.checked_shl(u32::try_from(big(20)).unwrap_or(u32::MAX)).unwrap_or(u64::MAX);
             within(part, big64(48), big(56).saturating_mul(cluster))?;
             let first = table(part, big64(40), big(36).saturating_mul(8))?;
-            second(part, &first, Order::Big64, |entry| (entry & 0x00ff_ffff_ffff_fe00, cluster))
+            let place = |entry| entry & 0x00ff_ffff_ffff_fe00;
+            second(part, &first, Order::Big64, |entry| (place(entry), cluster))?;
+            // `version`; `incompatible_features`, bits 3 and 4: `compression_type` is another, extended entries.
+            let has = |bit: u32| big(4) >= 3 && big64(72) >> bit & 1 == 1;
+            let (is_zstd, has_subclusters) = (has(3) && head.get(104) == Some(&1), has(4));
+            let stride = if has_subclusters { 16 } else { 8 };
+            let bits = u32::try_from(big(20)).ok().filter(|bits| (9..=21).contains(bits));
+            let bits = bits.ok_or("it is damaged: its clusters have no valid size")?;
+            let layout = Layout {
+                cluster,
+                entries: cluster / stride as u64,
+                stride,
+                offset_bits: 62 - (bits - 8),
+                data: if is_zstd { Data::Zstd } else { Data::Deflate },
+            };
+            let tables = numbers(&first, Order::Big64).into_iter().map(place);
+            last_cluster::check(part, &layout, tables, &alone("qcow2", &part.node()))
         }
         Container::Qcow => {
             // QEMU, block/qcow.c, `QCowHeader`: `size`, `cluster_bits`, `l2_bits`, `l1_table_offset`.
@@ -46,7 +64,16 @@ pub(super) fn check(part: &Part<'_>, container: Container) -> Result<(), String>
             let reach = 1_u64.checked_shl(bits(32) + bits(33)).filter(|reach| *reach > 0).unwrap_or(u64::MAX);
             let length = 8_u64.checked_shl(bits(33)).unwrap_or(u64::MAX);
             let first = table(part, big64(40), big64(24).div_ceil(reach).saturating_mul(8))?;
-            second(part, &first, Order::Big64, |entry| (entry, length))
+            second(part, &first, Order::Big64, |entry| (entry, length))?;
+            let layout = Layout {
+                cluster: 1_u64.checked_shl(bits(32)).unwrap_or(u64::MAX),
+                entries: length / 8,
+                stride: 8,
+                offset_bits: 63_u32.saturating_sub(bits(32)),
+                data: Data::Bytes,
+            };
+            let tables = numbers(&first, Order::Big64).into_iter();
+            last_cluster::check(part, &layout, tables, &alone("qcow", &part.node()))
         }
         Container::Vmdk => vmdk(part),
         Container::Vhdx if part.is_whole => {
@@ -105,7 +132,7 @@ fn within(part: &Part<'_>, start: u64, length: u64) -> Result<(), String> {
     Err(format!("it is truncated: its tables end at byte {end}, it has {} bytes", part.size))
 }
 
-fn table(part: &Part<'_>, start: u64, length: u64) -> Result<Vec<u8>, String> {
+pub(super) fn table(part: &Part<'_>, start: u64, length: u64) -> Result<Vec<u8>, String> {
     if length > LARGEST {
         return Err(format!("it is damaged: its table has {} MiB", length >> 20));
     }

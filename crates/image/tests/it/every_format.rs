@@ -133,18 +133,27 @@ fn what_was_cut_is_the_disk_or_nothing() {
 
 /// `qemu-img check` does not notice that it is incomplete.
 #[test]
-fn the_last_grain_of_a_stream_is_whole() {
+fn the_last_compressed_grain_or_cluster_is_complete() {
     let place = Place::new();
     let disk = place.image("d.raw");
-    // Incompressible, so that the last grain has many bytes.
-    let noise: Vec<u8> = (0..200_000_u32).map(|at| at.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
-    fs::write(&disk, &noise).unwrap();
-    let image = place.made(&disk, "image", &["-O", "vmdk", "-o", "subformat=streamOptimized"]);
-    let whole = fs::read(&image).unwrap();
-    assert_eq!(place.problems(&image), "");
-    let end = whole.iter().rposition(|byte| *byte != 0).unwrap();
-    fs::write(&image, &whole[..end - 100]).unwrap();
-    assert!(place.problems(&image).contains("it is truncated"), "{}", place.problems(&image));
+    // Compressible to about a half: clusters that are not are stored as they are.
+    let noise = (0..0x4_0000_u32).map(|at| at.wrapping_mul(2_654_435_761).to_be_bytes()[0]);
+    let content: Vec<u8> = noise.flat_map(|byte| [byte, 0]).collect();
+    fs::write(&disk, &content).unwrap();
+    for format in [
+        &["-O", "vmdk", "-o", "subformat=streamOptimized"][..],
+        &["-O", "qcow2", "-c"],
+        &["-O", "qcow2", "-c", "-o", "compression_type=zstd"],
+        &["-O", "qcow2", "-c", "-o", "extended_l2=on"],
+    ] {
+        let image = place.made(&disk, "image", format);
+        let whole = fs::read(&image).unwrap();
+        assert_eq!(place.problems(&image), "", "{format:?}");
+        let end = whole.iter().rposition(|byte| *byte != 0).unwrap();
+        fs::write(&image, &whole[..end - 100]).unwrap();
+        let problems = place.problems(&image);
+        assert!(problems.contains("it is truncated"), "{format:?}: {problems}");
+    }
 }
 
 /// The end of a raw disk without a table is unknown; a fixed VHD without its footer is such a disk.
