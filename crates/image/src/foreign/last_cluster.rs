@@ -134,11 +134,11 @@ mod tests {
             Layout { cluster: 1 << 16, entries: 8192, stride: 8, offset_bits: 54, data: Data::Deflate };
         assert_eq!(qcow2.bounds(0x4440_0000_0005_e5b0), Some((386_480, 395_264)));
         assert_eq!(qcow2.bounds(0x8000_0000_0005_0000), None);
+        let entry = |length: u64, start: u64| (1 << 63) + (length << 51) + start;
         let qcow = Layout { cluster: 1 << 12, entries: 512, stride: 8, offset_bits: 51, data: Data::Bytes };
-        assert_eq!(qcow.bounds(1 << 63 | 700 << 51 | 9000), Some((9000, 9700)));
+        assert_eq!(qcow.bounds(entry(700, 9000)), Some((9000, 9700)));
         assert_eq!(qcow.bounds(9000), None);
-        let table =
-            [0, 1 << 63 | 700 << 51 | 9000, 1 << 63 | 5 << 51 | 100_u64].map(u64::to_be_bytes).concat();
+        let table = [0, entry(700, 9000), entry(5, 100)].map(u64::to_be_bytes).concat();
         assert_eq!(qcow.last_in(&table, 512), Some(Last { end: 9700, start: 9000, disk: 513 << 12 }));
     }
 
