@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_that_is_taken_away_while_it_fails_begins_anew() {
+    fn a_record_removed_during_a_failure_is_recreated() {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::at(Utf8Path::from_path(folder.path()).unwrap());
         let shared =

@@ -32,7 +32,7 @@ fn broken(file: &mut File) -> io::Result<()> {
 }
 
 #[test]
-fn after_a_failure_the_old_file_is_whole_or_there_is_none() {
+fn a_failure_leaves_the_old_file_complete_or_no_file() {
     let scratch = Scratch::new();
     let path = scratch.folder.join("a");
     assert_eq!(Replace::new(&path).write_with(broken).unwrap_err().to_string(), "no more");
@@ -53,7 +53,7 @@ fn after_a_failure_the_old_file_is_whole_or_there_is_none() {
 }
 
 #[test]
-fn a_file_has_the_mode_that_was_asked_for_or_that_of_the_one_before() {
+fn a_file_has_the_requested_or_the_previous_mode() {
     let scratch = Scratch::new();
     let path = scratch.folder.join("a");
     Replace::new(&path).mode(0o600).write("1").unwrap();
@@ -71,7 +71,7 @@ fn a_file_has_the_mode_that_was_asked_for_or_that_of_the_one_before() {
 }
 
 #[test]
-fn what_a_killed_writer_left_is_replaced() {
+fn leftovers_of_a_killed_writer_are_replaced() {
     let scratch = Scratch::new();
     let path = scratch.folder.join("a");
     let left = beside(&path, "");
@@ -83,7 +83,7 @@ fn what_a_killed_writer_left_is_replaced() {
 }
 
 #[test]
-fn several_writers_leave_the_file_of_one_of_them() {
+fn concurrent_writers_leave_one_complete_file() {
     let scratch = Scratch::new();
     let path = scratch.folder.join("a");
     thread::scope(|scope| {
@@ -102,7 +102,7 @@ fn several_writers_leave_the_file_of_one_of_them() {
 }
 
 #[test]
-fn a_long_name_and_a_link_are_no_exception() {
+fn long_names_and_links_are_supported() {
     let scratch = Scratch::new();
     let long = scratch.folder.join("n".repeat(250));
     Replace::new(&long).write("x").unwrap();
@@ -115,7 +115,7 @@ fn a_long_name_and_a_link_are_no_exception() {
 }
 
 #[test]
-fn a_private_folder_is_made_once_and_removed_once() {
+fn a_private_folder_is_created_and_removed_once() {
     let scratch = Scratch::new();
     let folder = scratch.folder.join("parent/private");
     for _ in 0..2 {

@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packages_are_counted_from_what_apt_prints() {
+    fn packages_are_counted_from_apts_output() {
         let mut count = Count::default();
         assert_eq!(count.line("1 upgraded, 2 newly installed, 0 to remove and 3 not upgraded."), None);
         assert_eq!(count.line("Unpacking mtools (4.0.32-1) ..."), None);
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn the_remedy_follows_what_apt_said() {
+    fn the_remedy_depends_on_apts_message() {
         let said = |line: &str| remedy(&[line.to_owned()]);
         assert!(said("E: Failed to fetch x  Temporary failure resolving 'x'").contains("network"));
         let untrusted =

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxys_password_is_in_a_file_of_the_users_own() {
+    fn a_proxy_password_is_in_a_private_file() {
         let network = network(&[
             ("https_proxy", "http://me:hunter2@proxy:3128"),
             ("no_proxy", "localhost,.corp"),
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_told_where_nothing_is_set_and_a_missing_file_is_named() {
+    fn no_settings_are_passed_without_variables_and_a_missing_file_is_named() {
         let told = AptNetwork::of(&network(&[]), "").unwrap();
         assert!(told.arguments.is_empty() && told.variables.is_empty());
         let error = AptNetwork::of(&network(&[("SSL_CERT_FILE", "/nowhere.pem")]), "").err().unwrap();

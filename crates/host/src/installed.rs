@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_removed_is_not_installed() {
+    fn removed_packages_are_not_installed() {
         let text = "qemu-utils\t1:10.0.2+ds-2~bpo12+1\tinstalled\n\
                     qemu-user-static\t1:7.2\tinstalled\n\
                     qemu-system-gui\t1:7.2\tconfig-files\nnonsense\n";

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_has_advice() {
+    fn every_problem_has_advice() {
         let missing = unusable(&Error::Missing, State::Optional);
         assert_eq!((missing.found.as_str(), missing.state), (NOT_FOUND, State::Optional));
         assert!(matches!(&missing.fix, Fix::Advice(text) if text.starts_with("install Nix")));

@@ -132,7 +132,7 @@ Components: main
 ";
 
     #[test]
-    fn the_entry_is_the_machines_own_with_another_suite() {
+    fn the_new_entry_is_the_existing_one_with_another_suite() {
         let third_party = "Types: deb\nURIs: http://other.test/x\nSuites: bookworm\nComponents: main\n\
                            Signed-By: /etc/apt/keyrings/other.gpg\n";
         let files = [file("a.sources", third_party), file("debian.sources", DEB822)];
@@ -148,7 +148,7 @@ Components: main
     }
 
     #[test]
-    fn one_line_sources_are_understood() {
+    fn one_line_sources_are_parsed() {
         let text = "# comment\ndeb-src http://m.test/d bookworm main\n\
                     deb [ arch=amd64 signed-by=/k/debian-archive-x.gpg ] http://m.test/d bookworm main contrib # x\n";
         let Backports::Add(text) = backports("bookworm", &[file("sources.list", text)]) else { panic!() };
@@ -163,7 +163,7 @@ Components: main
     }
 
     #[test]
-    fn an_existing_entry_is_enough_unless_disabled() {
+    fn an_existing_entry_suffices_unless_disabled() {
         let mine = "deb http://m.test/d bookworm-backports main";
         assert_eq!(backports("bookworm", &[file("mine.list", mine)]), Backports::Present);
         let disabled = "Enabled: no\nTypes: deb\nURIs: x\nSuites: bookworm-backports\nComponents: main\n";
@@ -171,7 +171,7 @@ Components: main
     }
 
     #[test]
-    fn a_key_written_in_the_file_is_kept() {
+    fn an_inline_key_is_kept() {
         let text =
             "Types: deb\nURIs: u\nSuites: bookworm\nComponents: main\nSigned-By:\n -----BEGIN\n .\n abc\n";
         let Backports::Add(text) = backports("bookworm", &[file("d.sources", text)]) else { panic!() };
@@ -179,7 +179,7 @@ Components: main
     }
 
     #[test]
-    fn two_foreign_entries_are_not_guessed_between() {
+    fn ambiguous_entries_are_not_guessed() {
         let entry = |uri: &str| format!("deb [signed-by=/k/other.gpg] {uri} bookworm main\n");
         let files = [file("a.list", &(entry("http://a.test") + &entry("http://b.test")))];
         assert_eq!(backports("bookworm", &files), Backports::Unknown);

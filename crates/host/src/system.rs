@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn os_release_is_read_with_and_without_quotes() {
+    fn os_release_is_parsed_with_and_without_quotes() {
         let release = Release::parse("NAME=\"x\"\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\nID=debian\n");
         assert_eq!(
             release,

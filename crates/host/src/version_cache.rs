@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_asked_again_only_when_it_was_replaced() {
+    fn a_version_is_queried_again_only_if_the_program_was_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let tool = program(folder, "1.2.3");

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_line_breaks_and_repetitions_change_nothing() {
+    fn comments_line_breaks_and_duplicates_change_nothing() {
         let plain = read(&(pem(1) + &pem(2))).unwrap();
         let other = format!("\u{feff}{}\n# Corp\nsubject=CN = Corp\n{}{}", pem(1), pem(2), pem(1));
         assert_eq!(read(&other.replace('\n', "\r\n")).unwrap(), plain);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_certificate_is_refused_by_name() {
+    fn non_certificates_are_refused_by_name() {
         let whole = pem(1);
         for (text, expected) in [
             (String::new(), "there is no certificate in it"),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_and_a_folder_are_named() {
+    fn missing_files_and_folders_are_named() {
         let read = |name: &str| Certificates::read("/".into(), &[name.into()]).unwrap_err().to_string();
         assert!(
             read("nowhere.pem").contains("cannot read /nowhere.pem: No such file"),

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_are_read_and_git_fetches() {
+    fn groups_are_read_only_and_git_can_fetch() {
         let (npm, git) = (Access::Read(Group::Npm), Access::Read(Group::Git));
         for (access, method, target, passes) in [
             (npm, "GET", "/left-pad", true),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_reads_has_no_body() {
+    fn read_only_requests_have_no_body() {
         let head = |method| Head { method, target: "/x", version: "HTTP/1.1", fields: vec![] };
         for group in [Group::Npm, Group::Git] {
             for (method, body) in

@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_with_credentials_are_known_by_their_names() {
+    fn credential_headers_are_recognised_by_name() {
         for name in [
             "Authorization",
             "Proxy-Authorization",
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_placeholder_stands_alone_after_a_scheme_or_in_a_basic_pair() {
+    fn placeholders_are_whole_tokens_or_in_a_basic_pair() {
         let basic = |pair: &str| format!("Basic {}", Base64::encode_string(pair.as_bytes()));
         for (value, filled) in [
             ("P".to_owned(), "S".to_owned()),

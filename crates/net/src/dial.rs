@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_the_host_and_its_network_is_closed() {
+    fn every_route_to_the_host_and_its_network_is_closed() {
         let own = HashSet::from([ip("192.0.43.9"), ip("2606:2800::9")]);
         for address in [
             "127.0.0.1",
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_opens_what_it_names() {
+    fn a_rule_opens_only_what_it_names() {
         let own = HashSet::from([ip("192.0.43.9")]);
         for address in ["127.0.0.1", "10.0.0.1", "192.0.43.9", "203.0.113.80", "198.18.0.9"] {
             assert_eq!(closed(ip(address), true, false, Some(&own)), None, "{address}");
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_rule_that_would_help_is_offered() {
+    fn only_effective_rules_are_suggested() {
         let name = Destination::Name("a.example".parse().unwrap());
         assert!(can_be_opened(ip("10.0.0.1"), &name));
         for address in ["169.254.169.254", "224.0.0.1", "0.0.0.0"] {

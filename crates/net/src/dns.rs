@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_allowed_name_has_an_address_for_a_second() {
+    fn an_allowed_name_resolves_with_a_ttl_of_one_second() {
         let question = read(&query("API.example.com", A, false));
         assert_eq!(question.name.as_ref().unwrap().as_str(), "api.example.com");
         assert!(question.wants_address());
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_denied_name_is_not_there_and_says_why() {
+    fn a_denied_name_does_not_exist_and_has_a_reason() {
         let answer = read(&query("evil.example", A, true)).answer(Answer::Denied("no rule"));
         assert_eq!(answer[3] & 0xf, NAME_ERROR);
         assert_eq!(answer[4..12], [0, 1, 0, 0, 0, 1, 0, 1], "a SOA and an OPT");
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn other_types_are_empty() {
+    fn other_record_types_are_empty() {
         for kind in [28, 65, 64, 16] {
             let question = read(&query("a.example", kind, false));
             assert!(!question.wants_address());
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_question_is_refused() {
+    fn malformed_queries_are_refused() {
         let code = |bytes: &[u8]| match parse(bytes) {
             Some(Message::Bad(answer)) => answer[3] & 0xf,
             other => panic!("{other:?}"),
@@ -279,7 +279,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_taken(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        fn any_bytes_are_handled(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
             if let Some(Message::Question(question)) = parse(&bytes) {
                 prop_assert!(question.answer(Answer::Denied(&"x".repeat(500))).len() < 1232);
             }

@@ -147,7 +147,7 @@ mod tests {
     use crate::access::Access;
 
     #[test]
-    fn what_is_looked_at_does_not_depend_on_the_port() {
+    fn inspection_does_not_depend_on_the_port() {
         for (check, kind) in [(Check::Tls, Kind::Tls), (Check::Opened, Kind::Tls), (Check::Http, Kind::Http)]
         {
             let (access, rule) = (Access::Full, String::new());

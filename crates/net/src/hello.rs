@@ -198,7 +198,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_hello_split_over_records_and_segments_is_read() {
+    fn a_client_hello_split_over_records_and_segments_is_parsed() {
         for size in [1, 3, 50, RECORD] {
             let bytes = records(&message(&[sni(b"API.example.com")]), size);
             for end in 0..bytes.len() {
@@ -209,7 +209,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_hello_without_a_plain_name_is_refused() {
+    fn a_client_hello_without_a_plain_name_is_refused() {
         let why = |extensions: &[(u16, Vec<u8>)]| match parse(&records(&message(extensions), RECORD)) {
             Hello::Bad(why) => why,
             other => panic!("{other:?}"),
@@ -226,7 +226,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_not_tls_is_refused_at_once() {
+    fn non_tls_bytes_are_refused_immediately() {
         for bytes in [
             &b"G"[..],
             b"SSH-2.0",
@@ -243,7 +243,7 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn any_damage_is_taken(at in 0usize..200, byte in any::<u8>(), end in 0usize..200) {
+        fn any_damage_is_handled(at in 0usize..200, byte in any::<u8>(), end in 0usize..200) {
             let mut bytes = hello("a.example.com");
             let length = bytes.len();
             bytes[at % length] = byte;

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_for_the_host_are_passed_on_in_any_pieces() {
+    fn requests_for_the_host_are_forwarded_for_any_segmentation() {
         let bytes = b"GET / HTTP/1.1\r\nHost: A.example:80\r\n\r\nPOST /x HTTP/1.1\r\nhost: a.example\r\nContent-Length: 5\r\n\r\nhello\
             PUT /y HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\nGET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n";
         for size in [1, 7, 1000] {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn each_request_is_checked_not_only_the_first() {
+    fn every_request_is_checked_not_only_the_first() {
         let first = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 2\r\n\r\nok";
         let both = [&first[..], b"GET / HTTP/1.1\r\nHost: b.example\r\n\r\n"].concat();
         let (passed, why) = feed(&both, 5);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_servers_read_differently_is_refused() {
+    fn ambiguous_requests_are_refused() {
         for (head, why) in [
             ("GET / HTTP/1.1\r\nHost: b.example", "another host"),
             ("GET / HTTP/1.1\r\nAccept: x", "names no host"),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_plain() {
+    fn chunk_sizes_are_plain_numbers() {
         let head = "POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n";
         for body in [
             "1;x=y\r\n",
@@ -188,7 +188,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_taken(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_are_handled(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let head = b"POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n";
             feed(&bytes, 3);
             feed(&[&head[..], &bytes].concat(), 11);

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_denials_are_one_entry_and_all_are_bounded() {
+    fn equal_denials_share_an_entry_and_all_are_bounded() {
         let mut journal = Journal::open(None, nobody());
         for _ in 0..1000 {
             deny(&mut journal, "a.example");
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_is_not_copied_again() {
+    fn recorded_entries_are_not_copied_again() {
         let mut journal = Journal::open(None, nobody());
         let (seen, log) = journal.log_after(None).unwrap();
         assert!(log.denials.is_empty() && journal.log_after(Some(seen)).is_none());
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_goes_on_where_the_last_ended() {
+    fn a_journal_resumes_where_the_last_one_ended() {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(folder.path().join("log.json")).unwrap();
         let mut journal = Journal::open(Some(path.clone()), nobody());

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_includes_its_rules_and_what_is_below_them() {
+    fn a_list_includes_its_rules_and_subdomains() {
         let list = ["*.a.example", "b.example,inspect", "c.example:22/tcp", "192.0.43.7", "npm"];
         for rule in list.into_iter().chain(["x.a.example", "x.a.example,inspect", "*.x.a.example"]) {
             assert!(includes(Mode::Restricted, &list, rule), "{rule}");
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_policy_includes_what_is_public_and_looked_at_no_less_and_no_group() {
+    fn an_open_policy_includes_public_rules_with_equal_inspection_and_no_groups() {
         let list = ["b.example,inspect", "*.c.example", "npm"];
         for rule in ["a.example", "a.example:22/tcp", "*.a.example", "192.0.43.8", "b.example,inspect", "npm"]
         {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_denied_stays_denied_whatever_is_included() {
+    fn denied_rules_stay_denied_whatever_is_included() {
         let policy = Policy { deny: vec!["a.example".parse().unwrap()], ..policy(Mode::Restricted, &[]) };
         assert!(policy.includes(&"a.example".parse().unwrap()));
         assert!(!policy.includes(&"*.example".parse().unwrap()));

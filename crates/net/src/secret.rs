@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_are_replaced_in_their_own_field_and_every_other_credential_is_refused() {
+    fn placeholders_are_replaced_only_in_their_header_and_other_credentials_refused() {
         let fields = fill(&[("Authorization", "Bearer place-1"), ("X-App-Key", "place-2"), ("X", "place-1")]);
         let text: Vec<String> =
             fields.unwrap().iter().map(|(name, value)| format!("{name}: {value}")).collect();
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_asked_for_once_and_one_that_cannot_be_read_is_not_used() {
+    fn a_secret_is_read_once_and_an_unreadable_one_is_not_used() {
         static ASKED: AtomicUsize = AtomicUsize::new(0);
         let counts: Source = Arc::new(|| {
             ASKED.fetch_add(1, Ordering::SeqCst);
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_leads_to_a_host_with_a_secret_is_looked_at() {
+    fn every_route_to_a_host_with_a_secret_is_inspected() {
         let secrets = Secrets::new(vec![Secret { port: 8443, ..secret("a", "p", told("real-secret")) }]);
         for (rule, port, check) in [
             ("a.example", 443, Check::Opened),

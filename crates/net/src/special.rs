@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_of_an_address_that_is_not_public_is_known() {
+    fn every_notation_of_a_special_address_is_recognised() {
         for address in [
             "0.0.0.0",
             "10.0.0.1",
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_can_not_be_meant_by_a_name() {
+    fn metadata_addresses_cannot_be_allowed_by_name() {
         for address in
             ["169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "::ffff:169.254.169.254", "100.100.100.200"]
         {

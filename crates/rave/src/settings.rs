@@ -250,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_base_is_chosen_by_whether_nix_works() {
+    fn the_default_base_depends_on_a_working_nix() {
         let (base, why) = choose_base(Ok("nix (Nix) 2.26.3".into()));
         assert_eq!(base, Base::Nixos);
         assert_eq!(why.unwrap(), "using the nixos base: nix (Nix) 2.26.3 works here; --base chooses");

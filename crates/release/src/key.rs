@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_others_may_read_or_that_is_open_is_refused() {
+    fn a_readable_or_unencrypted_key_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap().join("key");
         let open = PrivateKey::random(&mut OsRng, Algorithm::Ed25519).unwrap();

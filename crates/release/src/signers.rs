@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn names_purposes_and_times_are_read() {
+    fn names_purposes_and_times_are_parsed() {
         let key = key();
         let text = format!(
             "# ours\n\nme@example.org {key} a comment\n\
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_kept_to_is_refused() {
+    fn unsupported_options_are_refused() {
         let key = key();
         for (text, why) in [
             (String::new(), "no key"),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_written_is_read() {
+    fn a_line_round_trips() {
         let key = SigningKey::in_memory("x").unwrap();
         let signers = parse(&line("me", key.public())).unwrap();
         assert_eq!(

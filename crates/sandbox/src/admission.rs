@@ -31,7 +31,7 @@ mod tests {
     use camino::Utf8Path;
 
     #[test]
-    fn kept_limits_are_read_again_and_count() {
+    fn stored_limits_are_reread_and_apply() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(Utf8Path::from_path(folder.path()).unwrap());
         assert_eq!(store.limits(), Limits::default());

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_supervisor_a_command_writes_and_the_record_outlives_the_sandbox() {
+    fn a_command_writes_without_a_supervisor_and_the_record_outlives_the_sandbox() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder);
         let name: SandboxName = "box".parse().unwrap();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn it_outlives_it_as_was_chosen() {
+    fn records_outlive_the_sandbox_as_configured() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder);
         for (keep, count) in [(0, 0), (3600, 1)] {
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_remover_left_is_swept_and_its_record_kept() {
+    fn leftovers_of_a_killed_removal_are_swept_and_the_record_kept() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder);
         let name: SandboxName = "a-box".parse().unwrap();

@@ -149,7 +149,7 @@ mod tests {
     use camino::Utf8Path;
 
     #[test]
-    fn names_are_derived_free_and_not_too_long() {
+    fn names_are_derived_unused_and_short_enough() {
         let name = |text: &str| text.parse::<SandboxName>().unwrap();
         let taken = [name("demo-1"), name("demo-3")];
         assert_eq!(derive_name(&name("demo"), |one| taken.contains(one)).unwrap().as_str(), "demo-2");
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fork_shows_what_its_parent_shows_and_nothing_of_an_earlier_fork() {
+    fn a_fork_shows_its_parents_settings_and_none_of_an_earlier_fork() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(Utf8Path::from_path(folder.path()).unwrap());
         let places = ["demo", "fork"].map(|name| store.place(&name.parse().unwrap()));
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_goes_with_its_command_and_a_killed_ones_with_the_next() {
+    fn a_moment_is_removed_by_its_command_or_after_a_kill_by_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(Utf8Path::from_path(folder.path()).unwrap());
         let passing = Passing::new(&store).unwrap();

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_about_a_rule_counts() {
+    fn the_last_change_of_a_rule_wins() {
         let mut policy = Policy::default();
         Change { allow: rules(&["a.example", "b.example"]), ..Change::default() }.apply(&mut policy);
         Change { deny: rules(&["a.example"]), mode: Some(Mode::Open), ..Change::default() }
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_is_taken_back_whether_it_allows_or_denies() {
+    fn a_rule_can_be_removed_whether_it_allows_or_denies() {
         let folder = tempfile::tempdir().unwrap();
         let root = camino::Utf8Path::from_path(folder.path()).unwrap();
         let place = crate::Store::new(root).place(&"demo".parse().unwrap());

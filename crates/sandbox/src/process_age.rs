@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_start_is_found_behind_any_name() {
+    fn the_start_time_is_parsed_after_any_name() {
         let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 25000 123 9";
         assert_eq!(age(stat, "300.50 1.0", 100), Some(Duration::from_millis(50_500)));
         assert_eq!(age("7 (x)", "300.5 1", 100), None);

@@ -118,13 +118,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_was_killed_said_nothing_and_what_was_said_is_told() {
+    fn a_killed_supervisor_has_no_message_and_a_message_is_reported() {
         assert_eq!(words("$ setsid --fork rave supervise demo\n"), "its supervisor was killed");
         assert_eq!(words("$ setsid\nerror: no memory\nremedy: x\n"), "error: no memory\nremedy: x");
     }
 
     #[test]
-    fn a_process_is_known_by_its_whole_command_line() {
+    fn a_process_is_identified_by_its_complete_command_line() {
         let line = fs::read("/proc/self/cmdline").unwrap();
         let mut words: Vec<String> =
             String::from_utf8(line).unwrap().split_terminator('\0').map(str::to_owned).collect();

@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_remover_left_is_no_sandbox_and_goes_with_the_next_command() {
+    fn leftovers_of_a_killed_removal_are_not_listed_and_the_next_command_removes_them() {
         let (_folder, store) = store();
         let left = store.root().join(".removed-demo-1");
         fs::create_dir_all(left.join("disk")).unwrap();
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_remover_still_uses_is_not_removed_by_another() {
+    fn files_of_a_running_removal_are_not_removed_by_another() {
         let (_folder, store) = store();
         let left = store.root().join(".removed-demo-1");
         fs::create_dir_all(&left).unwrap();
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_somebody_else_is_refused() {
+    fn folders_of_other_users_are_refused() {
         if !rustix::process::geteuid().is_root() {
             rave_testing::skip!("only root can change the owner of a folder");
         }
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_never_became_a_sandbox_goes_and_one_in_the_making_stays() {
+    fn an_abandoned_folder_is_removed_and_one_in_use_stays() {
         let scratch = tempfile::tempdir().unwrap();
         let store = Store::new(Utf8Path::from_path(scratch.path()).unwrap());
         let name = |text: &str| text.parse::<SandboxName>().unwrap();

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_comes_late_waits_until_one_is_done() {
+    fn late_starts_wait_until_one_is_done() {
         let folder = tempfile::tempdir().unwrap();
         let starts = Utf8Path::from_path(folder.path()).unwrap().join("starts");
         let first = Turn::of(&starts, 2, &mut |_| panic!("nothing is starting")).unwrap();

@@ -86,7 +86,7 @@ mod tests {
     use camino::Utf8PathBuf;
 
     #[test]
-    fn a_full_journal_and_an_error_code_are_not_clean() {
+    fn a_dirty_journal_and_an_error_code_are_not_clean() {
         let lines = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
         let good = lines(&["Pass 1: Checking inodes", "rave-root: 26489/122880 files (0.2% non-contiguous)"]);
         assert!(judge(&good, 0).is_clean);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_real_file_system_is_clean_until_its_journal_is_left_full_or_its_tables_are_damaged() {
+    fn a_file_system_is_clean_until_its_journal_is_dirty_or_its_tables_are_damaged() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let (file_system, overlay) = disk(folder);

@@ -272,7 +272,7 @@ mod tests {
     const LOOKED: &str = "picture after the checks that only look";
 
     #[test]
-    fn checks_that_only_look_run_at_once_and_results_keep_the_registrys_order() {
+    fn checks_that_only_read_run_in_parallel_and_results_keep_the_registrys_order() {
         let names = ["sudo", "tool-node", "tool-git", "tool-vim", "reboot"];
         let (mut done, results) = run_fake(&names, &[], AT_ONCE);
         assert_eq!(results, names);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_the_guest_or_judges_what_came_before_waits_for_the_others() {
+    fn exclusive_checks_wait_for_the_others() {
         let names = ["sudo", "desktop-browser", "tool-git", "desktop-calm", "stopped-service-told", "reboot"];
         let (done, results) = run_fake(&names, &[], 2);
         assert_eq!(results, names);
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_screen_is_looked_at_before_what_disturbs_and_when_a_check_fails() {
+    fn screenshots_are_taken_before_disruptive_checks_and_after_failures() {
         let (done, _) = run_fake(&["sudo", "reboot", "clean-shutdown"], &["sudo", "reboot"], 1);
         assert_eq!(
             done,

@@ -81,7 +81,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
-    fn a_pair_is_private_and_can_be_made_again() {
+    fn a_key_pair_is_private_and_can_be_recreated() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let first = KeyPair::generate(folder, "rave test").unwrap();

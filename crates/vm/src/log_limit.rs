@@ -63,7 +63,7 @@ mod tests {
     use std::io::Write as _;
 
     #[test]
-    fn a_long_log_goes_on_from_its_beginning_and_the_earlier_part_is_kept_once() {
+    fn a_long_log_wraps_and_its_earlier_part_is_kept_once() {
         let scratch = tempfile::tempdir().unwrap();
         let log = Utf8PathBuf::from_path_buf(scratch.path().join("log")).unwrap();
         let mut writer = File::options().create(true).append(true).open(&log).unwrap();

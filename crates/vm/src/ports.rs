@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_falls_back_to_a_free_port_and_says_from_what() {
+    fn a_taken_preferred_port_falls_back_to_a_free_one() {
         let (_listener, port) = somebody();
         let resolved = resolve(&[request("kanban", PortPolicy::FixedOrFree(port))]).unwrap();
         assert_ne!(resolved.forwards[0].host, port);
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_free_wish_is_granted() {
+    fn a_free_preferred_port_is_used() {
         let port = free_port();
         let resolved = resolve(&[request("kanban", PortPolicy::FixedOrFree(port))]).unwrap();
         assert_eq!(
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn many_free_ports_are_all_different_and_never_a_fixed_one() {
+    fn free_ports_are_distinct_and_never_a_fixed_one() {
         let port = free_port();
         let mut requests: Vec<_> = (0..50).map(|n| request(&format!("s{n}"), PortPolicy::Auto)).collect();
         requests.push(request("fixed", PortPolicy::Fixed(port)));
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn two_services_on_one_port_name_each_other() {
+    fn two_services_on_one_port_are_both_named() {
         let port = free_port();
         let error = resolve(&[request("a", PortPolicy::Fixed(port)), request("b", PortPolicy::Fixed(port))])
             .unwrap_err();
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_another_host_is_refused() {
+    fn a_non_local_address_is_refused() {
         let bind = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)); // TEST-NET-1, RFC 5737
         let error = resolve(&[PortRequest { bind, ..request("a", PortPolicy::Fixed(9)) }]).unwrap_err();
         assert!(matches!(error.reason, TakenReason::Refused { .. }), "{error:?}");

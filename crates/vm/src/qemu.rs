@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_offered_are_the_lines_after_the_heading() {
+    fn options_are_the_lines_after_the_heading() {
         let displays = "Available display backend types:\nnone\ngtk\nspice-app\n\nSome display backends support suboptions\n";
         let chardevs = "Available chardev backend types: \n  stdio\n  qemu-vdagent\n";
         let offers = Offers { displays: listed(displays), chardevs: listed(chardevs) };

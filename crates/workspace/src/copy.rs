@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_is_in_a_sandbox_by_its_colon() {
+    fn a_colon_marks_a_path_in_a_sandbox() {
         let guest = |name: &str, path: &str| End::Guest(name.into(), path.into());
         assert_eq!(End::new("demo:work/a:b"), guest("demo", "work/a:b"));
         assert_eq!(End::new("demo:"), guest("demo", ""));

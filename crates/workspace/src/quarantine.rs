@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn scripts_and_hosts_are_looked_at_and_other_changes_of_their_files_are_not() {
+    fn only_scripts_and_hosts_in_their_files_are_held_back() {
         let package = |before: &'static str, after: &'static str| {
             let sides =
                 Sides { before: Some(before.as_bytes()), after: Some(after.as_bytes()), ..Sides::default() };
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_users_list_is_read_and_its_faults_are_named() {
+    fn a_users_list_is_parsed_and_its_errors_named() {
         let own = Quarantine::new(Some(("own", "1 secret-plan ours"))).unwrap();
         assert_eq!(own.of(b"secret-plan", Sides::default()).unwrap().why, "ours");
         for (text, why) in

@@ -150,14 +150,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_in_use_is_read_from_the_last_lines() {
+    fn memory_in_use_is_parsed_from_the_last_lines() {
         let text = "MemTotal: 4096 kB\nMemAvailable: 4096 kB\nlogin: MemTotal:  4096 kB\r\nMemAvailable:  1024 kB\r\n";
         assert_eq!(in_use(text), Some(3.0));
         assert_eq!(in_use("MemTotal: 4096 kB\n"), None);
     }
 
     #[test]
-    fn rest_is_when_the_last_looks_agree() {
+    fn the_system_is_idle_when_the_last_samples_agree() {
         assert!(!is_calm(&[160.0, 161.0, 162.0]));
         assert!(!is_calm(&[100.0, 160.0, 161.0, 162.0]));
         assert!(is_calm(&[100.0, 160.0, 161.0, 162.0, 163.0]));

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worktree_is_there_and_goes_also_after_a_failure() {
+    fn the_worktree_exists_and_is_removed_even_after_a_failure() {
         let scratch = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(scratch.path()).unwrap().join("repository");
         fs::create_dir(&root).unwrap();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn checks_are_what_is_left_of_a_run_after_its_boot() {
+    fn checks_take_the_rest_of_a_run_after_its_boot() {
         let report = r#"{"schema": 3, "runs": [{
             "subject": {"base": "", "profile": "", "format": "", "row": "", "medium": "", "artifact": "", "sha256": "",
                 "accelerator": "", "firmware": "", "bus": "", "nic": "", "memory_mib": 1, "cpus": 1},

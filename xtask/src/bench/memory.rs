@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_allocation_is_seen_and_forgotten() {
+    fn a_large_allocation_is_measured_and_released() {
         with_peak(|peak| {
             let before = peak.take_own();
             let block = vec![1_u8; 64 << 20];
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_descendants_counts() {
+    fn memory_of_descendants_is_included() {
         // A child of a shell keeps 32 MiB of text in a variable until its input ends.
         let child = r#"text=$(head -c 33554432 /dev/zero | tr "\0" x); echo full; read -r line"#;
         let script = format!("sh -c '{child}'; true");

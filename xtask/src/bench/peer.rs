@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_that_fails_is_named_with_its_last_lines() {
+    fn a_failing_peer_is_named_with_its_last_lines() {
         assert!(time(&["true"], None).is_ok());
         let error = time(&["sh", "-c", "echo why >&2; exit 3"], None).unwrap_err().to_string();
         assert!(error.contains("exit 3") && error.contains("\n  why"), "{error}");

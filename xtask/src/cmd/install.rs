@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cargo_names_the_program_that_it_made() {
+    fn the_installed_program_is_parsed_from_cargos_output() {
         let messages = concat!(
             "{\"reason\":\"compiler-artifact\",\"executable\":null}\n",
             "{\"reason\":\"compiler-artifact\",\"executable\":\"/t/debug/rave\"}\n",
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn another_program_of_the_name_stays() {
+    fn another_program_with_the_name_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let place = Utf8PathBuf::from_path_buf(folder.path().join(PROGRAM)).unwrap();
         assert!(refuse_stranger(&place).is_ok());

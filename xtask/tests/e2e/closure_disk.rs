@@ -135,7 +135,7 @@ fn says(place: &Place, name: &str, disk: &Path, firmware: Firmware, interface: I
 }
 
 #[test]
-fn the_disk_of_a_closure_starts_under_both_firmwares_and_on_each_bus() {
+fn a_closure_disk_boots_with_both_firmwares_on_each_bus() {
     let place = Place::new();
     let disk = disk(&place);
     let booted = ["rave: boot loader", "usage: rave-guest COMMAND"];

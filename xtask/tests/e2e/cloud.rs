@@ -61,7 +61,7 @@ fn root_mib(ssh: &Ssh) -> u64 {
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test cloud"]
-fn without_user_data_the_image_works_as_every_other() {
+fn an_image_without_user_data_works_as_usual() {
     shared_cache(CLOUD);
     let place = Place::new();
     let mut command = place.xtask(&[
@@ -85,7 +85,7 @@ fn without_user_data_the_image_works_as_every_other() {
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test cloud"]
-fn a_no_cloud_seed_gives_key_name_network_and_growth_and_the_agent_answers() {
+fn a_no_cloud_seed_sets_key_name_network_and_growth() {
     let (fixture, key) = with_medium(Medium::NoCloud);
     let (instance, ready, _) = fixture.ready_within(LIMIT);
     let ssh = by_own_key(&instance, &ready, &key, "agent");
@@ -118,7 +118,7 @@ fn a_no_cloud_seed_gives_key_name_network_and_growth_and_the_agent_answers() {
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test cloud"]
-fn a_config_drive_gives_key_name_and_users_and_may_forbid_growth() {
+fn a_config_drive_sets_key_name_and_users_and_may_forbid_growth() {
     let (fixture, key) = with_medium(Medium::ConfigDrive);
     let (instance, ready, _) = fixture.ready_within(LIMIT);
     let ssh = by_own_key(&instance, &ready, &key, "agent");

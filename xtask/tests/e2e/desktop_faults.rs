@@ -23,7 +23,7 @@ fn is_painted(instance: &mut Instance, fixture: &Fixture) -> bool {
 }
 
 #[test]
-fn with_little_memory_a_dead_service_a_killed_browser_and_a_full_disk_it_comes_up_and_the_checks_say_why() {
+fn a_desktop_survives_faults_and_the_checks_name_them() {
     let mut fixture = Fixture::new(SIMPLE);
     fixture.sandbox.machine.memory_mib = LITTLE_MEMORY;
     fixture.drop_in("vibe-kanban.service", "[Service]\nExecStartPre=/bin/false\nRestart=no\n");
@@ -62,7 +62,7 @@ fn with_little_memory_a_dead_service_a_killed_browser_and_a_full_disk_it_comes_u
 }
 
 #[test]
-fn without_a_network_it_comes_up_and_the_network_is_named() {
+fn a_desktop_without_a_network_starts_and_the_network_is_named() {
     let mut fixture = Fixture::new(SIMPLE);
     fixture.sandbox.machine.network = None;
     fixture.sandbox.machine.forwards.clear();

@@ -43,7 +43,7 @@ fn refused(ssh: &Ssh, answers: &str, why: &str) {
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn a_disk_that_is_no_target_is_refused_and_one_that_vanishes_is_named() {
+fn an_invalid_target_disk_is_refused_and_a_lost_one_is_named() {
     let mut fixture = Fixture::of(HEADLESS, Format::Iso);
     let folder = fixture.folder();
     fixture.sandbox.machine.more_disks = vec![
@@ -147,7 +147,7 @@ fn console(instance: &mut Instance, text: &str) -> String {
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn a_power_cut_starts_over_and_a_damaged_medium_writes_nothing() {
+fn an_installation_restarts_after_a_power_cut_and_a_damaged_medium_writes_nothing() {
     const MARK: &[u8] = b"RAVE: an installation to this disk began and did not end";
     let mut fixture = Fixture::of(HEADLESS, Format::Iso);
     let folder = fixture.folder();

@@ -145,7 +145,7 @@ fn everywhere(stages: &[Stages], usual: u64, mut case: impl FnMut(Moment, Victim
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn an_up_that_is_killed_is_none_or_goes_on() {
+fn a_killed_up_leaves_nothing_or_can_be_resumed() {
     let mut stand = Stand::new();
     let mut is_removed = false;
     everywhere(&[UP], 4000, |moment, victim| {
@@ -164,7 +164,7 @@ fn an_up_that_is_killed_is_none_or_goes_on() {
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn an_rm_that_is_killed_removes_or_leaves_what_can_be_removed() {
+fn a_killed_rm_removes_or_leaves_a_removable_sandbox() {
     let mut stand = Stand::new();
     everywhere(&[RM], 500, |moment, victim| {
         stand.succeeds(&["up", "demo"]);
@@ -179,7 +179,7 @@ fn an_rm_that_is_killed_removes_or_leaves_what_can_be_removed() {
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn a_stop_that_is_killed_loses_nothing_that_was_flushed() {
+fn a_killed_stop_loses_no_flushed_data() {
     let mut stand = Stand::with_demo();
     everywhere(&[STOP], 4000, |moment, victim| {
         stand.text("demo", "echo flushed > flushed; sync");
@@ -194,7 +194,7 @@ fn a_stop_that_is_killed_loses_nothing_that_was_flushed() {
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn a_start_that_is_killed_goes_on_with_the_next() {
+fn a_killed_start_is_resumed_by_the_next() {
     let mut stand = Stand::with_demo();
     everywhere(&[START], 4000, |moment, victim| {
         stand.succeeds(&["stop", "--timeout", "1s", "demo"]);
@@ -207,7 +207,7 @@ fn a_start_that_is_killed_goes_on_with_the_next() {
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn a_fork_that_is_killed_harms_neither_its_parent_nor_the_next() {
+fn a_killed_fork_harms_neither_its_parent_nor_the_next_fork() {
     let mut stand = Stand::with_demo();
     let mut case = |of: &str, moment, victim| {
         stand.kill(&["fork", "demo", "new"], of, moment, victim);
@@ -226,7 +226,7 @@ fn a_fork_that_is_killed_harms_neither_its_parent_nor_the_next() {
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn a_snapshot_of_a_running_sandbox_that_is_killed_is_none_or_whole() {
+fn a_killed_snapshot_of_a_running_sandbox_is_complete_or_absent() {
     let mut stand = Stand::with_demo();
     everywhere(&[SNAPSHOT], 2000, |moment, victim| {
         stand.kill(&["snapshot", "demo", "kept"], "demo", moment, victim);
@@ -251,7 +251,7 @@ fn a_snapshot_of_a_running_sandbox_that_is_killed_is_none_or_whole() {
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn a_restore_of_a_running_sandbox_that_is_killed_is_none_or_whole() {
+fn a_killed_restore_of_a_running_sandbox_is_complete_or_absent() {
     let mut stand = Stand::with_demo();
     everywhere(&[RESTORE], 3000, |moment, victim| {
         stand.text("demo", "echo later > disk; sync");
@@ -267,7 +267,7 @@ fn a_restore_of_a_running_sandbox_that_is_killed_is_none_or_whole() {
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn an_apply_that_is_killed_goes_on_with_the_next() {
+fn a_killed_apply_is_completed_by_the_next() {
     let mut stand = Stand::with_demo();
     let mut turn = 0;
     everywhere(&[APPLY], 3000, |moment, victim| {

@@ -67,7 +67,7 @@ impl Drop for Sandbox {
 }
 
 #[test]
-fn a_sandbox_outlives_its_supervisor_and_ps_says_what_is() {
+fn a_sandbox_outlives_its_supervisor_and_ps_reports_the_real_state() {
     shared_cache(HEADLESS);
     let sandbox = Sandbox { place: Place::new() };
     // Two at once: the second waits for the first and joins it.

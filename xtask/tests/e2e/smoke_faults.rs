@@ -36,7 +36,7 @@ pub(crate) fn expect(rows: &[CheckResult], expected: &[(&str, &str)]) {
 }
 
 #[test]
-fn each_broken_part_fails_its_own_checks_and_a_dead_machine_is_named() {
+fn each_fault_fails_its_own_checks_and_a_dead_machine_is_named() {
     let fixture = Fixture::new(HEADLESS);
     let (instance, ready, ssh) = fixture.ready();
     said(&ssh, BREAK);

@@ -42,7 +42,7 @@ fn a_service_that_hangs_is_named_as_the_stage_that_hangs() {
 }
 
 #[test]
-fn a_wrong_clock_does_no_harm_and_a_full_disk_is_survived() {
+fn a_wrong_clock_and_a_full_disk_are_survived() {
     let mut fixture = Fixture::new(HEADLESS);
     // Long before the image was built: every file and certificate is from the future.
     fixture.sandbox.machine.clock = Clock::At("2006-06-17T16:01:21".into());
@@ -95,7 +95,7 @@ fn in_checkout(place: &Place, folder: &Utf8Path, arguments: &[&str]) -> crate::c
 }
 
 #[test]
-fn a_hardened_profile_takes_no_passwords_and_units_and_variables_of_the_user_are_there() {
+fn a_hardened_profile_refuses_passwords_and_has_user_units_and_variables() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest"]);
     let local = r#"
@@ -129,7 +129,7 @@ fn a_hardened_profile_takes_no_passwords_and_units_and_variables_of_the_user_are
 
 /// The first image's file is renamed and replaced by a newer image; the disk keeps its original base.
 #[test]
-fn a_kept_disk_goes_on_beside_a_newer_image() {
+fn a_kept_disk_keeps_working_beside_a_newer_image() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest", "disk"]);
     let keep = |more: &[&str]| {
@@ -164,7 +164,7 @@ fn a_kept_disk_goes_on_beside_a_newer_image() {
 }
 
 #[test]
-fn a_taken_port_is_found_before_the_boot_with_its_owner_and_the_flag_that_avoids_it() {
+fn a_taken_port_is_reported_before_the_boot_with_its_owner_and_a_remedy() {
     shared_cache(HEADLESS);
     let place = Place::new();
     let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -180,7 +180,7 @@ fn a_taken_port_is_found_before_the_boot_with_its_owner_and_the_flag_that_avoids
 }
 
 #[test]
-fn ctrl_c_while_the_guest_boots_ends_the_machine() {
+fn ctrl_c_during_boot_ends_the_machine() {
     shared_cache(HEADLESS);
     let place = Place::new();
     let mut run = place.xtask(&["run", "--base", "debian", "--headless", "--out"]);

@@ -65,7 +65,7 @@ fn paths(changes: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn a_project_goes_in_and_an_agents_work_comes_back() {
+fn an_agents_work_in_a_project_is_copied_back() {
     shared_cache(HEADLESS);
     let sandbox = Sandbox { place: Place::new() };
     sandbox.write("src/main.sh", "echo one\necho two\n");

@@ -7,7 +7,7 @@ use rave_testing::skip;
 use crate::checkout::root;
 
 #[test]
-fn actionlint_has_nothing_to_say() {
+fn actionlint_reports_no_problems() {
     if find_program("actionlint").is_none() {
         skip!("this host has no actionlint");
     }

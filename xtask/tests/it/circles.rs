@@ -54,22 +54,22 @@ fn has_one(fixture: &str, modules: &[&str]) {
 }
 
 #[test]
-fn a_circle_between_commands_is_found() {
+fn a_cycle_between_commands_is_found() {
     has_one("request", &["cmd::double", "cmd::image", "cmd::image::locked", "request"]);
 }
 
 #[test]
-fn a_circle_through_an_error_type_is_found() {
+fn a_cycle_through_an_error_type_is_found() {
     has_one("error", &["bases::debian::lock", "error", "room", "scratch", "store"]);
 }
 
 #[test]
-fn a_circle_through_a_constant_is_found() {
+fn a_cycle_through_a_constant_is_found() {
     has_one("formats", &["formats::stream", "formats::virtualbox", "formats::vmware"]);
 }
 
 #[test]
-fn a_circle_of_two_is_found_with_its_places() {
+fn a_cycle_of_two_is_found_with_its_positions() {
     has_one("session", &["smoke::install", "smoke::session"]);
     let way = &of_fixture("session")[0].way;
     assert_eq!(
@@ -82,12 +82,12 @@ fn a_circle_of_two_is_found_with_its_places() {
 }
 
 #[test]
-fn a_circle_between_a_table_and_its_rows_is_found() {
+fn a_cycle_between_a_table_and_its_rows_is_found() {
     has_one("rows", &["host::disk_space", "host::privileges", "host::rows"]);
 }
 
 #[test]
-fn circles_that_are_hard_to_see_are_found() {
+fn hidden_cycles_are_found() {
     let found = of_fixture("hidden");
     let expected: [&[&str]; 5] = [
         &["attribute", "by_attribute"],
@@ -100,7 +100,7 @@ fn circles_that_are_hard_to_see_are_found() {
 }
 
 #[test]
-fn declarations_reexports_and_tests_make_no_circle() {
+fn declarations_reexports_and_tests_cause_no_cycle() {
     let found = of_fixture("none");
     assert!(found.is_empty(), "{:?}", found.iter().map(names).collect::<Vec<_>>());
 }
@@ -129,7 +129,7 @@ fn kind(target: &Value) -> &str {
 }
 
 #[test]
-fn no_modules_of_a_crate_depend_on_one_another_in_a_circle() {
+fn modules_of_a_crate_have_no_dependency_cycle() {
     let sources: Sources = files(".rs").into_iter().map(|file| (file.clone(), read(&file))).collect();
     let mut found = Vec::new();
     for package in packages() {
@@ -143,7 +143,7 @@ fn no_modules_of_a_crate_depend_on_one_another_in_a_circle() {
 }
 
 #[test]
-fn no_crates_depend_on_one_another_in_a_circle() {
+fn crates_have_no_dependency_cycle() {
     // Cargo refuses cyclic dependencies, except through [dev-dependencies].
     let name = |value: &Value| vec![value["name"].as_str().expect("a name").to_owned()];
     let packages = packages();
@@ -159,7 +159,7 @@ fn no_crates_depend_on_one_another_in_a_circle() {
 }
 
 #[test]
-fn dependencies_go_down_the_table_of_the_architecture() {
+fn dependencies_follow_the_table_of_the_architecture() {
     let text = read("ARCHITECTURE.md".into());
     let row = |line: &str| line.strip_prefix("| `")?.split('`').next().map(Utf8PathBuf::from);
     let order: Vec<Utf8PathBuf> = text.lines().filter_map(row).collect();

@@ -43,7 +43,7 @@ fn claims(text: &str, known: &BTreeSet<Utf8PathBuf>) -> bool {
 }
 
 #[test]
-fn every_path_in_a_document_is_there() {
+fn every_path_in_a_document_exists() {
     let known = known();
     let mut missing = Vec::new();
     let mut seen = 0;
@@ -69,7 +69,7 @@ fn anchor(heading: &str) -> String {
 }
 
 #[test]
-fn every_link_in_a_document_leads_somewhere() {
+fn every_link_in_a_document_resolves() {
     let known = known();
     let mut broken = Vec::new();
     let mut seen = 0;
@@ -124,7 +124,7 @@ fn the_readme_is_short() {
 }
 
 #[test]
-fn every_page_says_what_it_is_for_and_is_in_the_table() {
+fn every_page_has_a_purpose_and_is_in_the_table() {
     let table = read("docs/README.md".into());
     let rows: BTreeSet<&str> = table.lines().filter(|line| line.starts_with("| [")).collect();
     for page in files(".md").into_iter().filter(|page| page.starts_with("docs")) {
@@ -145,7 +145,7 @@ fn is_test_name(name: &str) -> bool {
 }
 
 #[test]
-fn every_test_that_a_document_names_is_there() {
+fn every_test_named_in_a_document_exists() {
     let code: Vec<String> = files(".rs").iter().map(|file| read(file)).collect();
     let mut seen = 0;
     for document in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
@@ -185,7 +185,7 @@ fn kinds_of_events() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_table_of_events_has_every_kind_that_is_recorded() {
+fn every_recorded_event_is_in_the_table() {
     let text = read("docs/isolation.md".into());
     let (_, table) = text.split_once("| event | with |\n").expect("the table");
     let cells =

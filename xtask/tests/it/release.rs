@@ -75,7 +75,7 @@ const GOOD: [&str; 6] =
     ["--version", VERSION, "--base", "debian", "--allow-default-password", "--accept-unfree"];
 
 #[test]
-fn a_dry_run_shows_the_checks_and_the_stages_and_writes_nothing() {
+fn a_dry_run_lists_checks_and_stages_and_writes_nothing() {
     let place = repository();
     or_skip!(has_space(place.path()));
     let root = place.path().join("checkout");
@@ -103,7 +103,7 @@ fn a_dry_run_shows_the_checks_and_the_stages_and_writes_nothing() {
 }
 
 #[test]
-fn each_check_that_fails_is_named_with_what_to_do() {
+fn each_failed_check_is_named_with_a_remedy() {
     let place = repository();
     or_skip!(has_space(place.path()));
     let root = place.path().join("checkout");
@@ -168,7 +168,7 @@ fn each_check_that_fails_is_named_with_what_to_do() {
 }
 
 #[test]
-fn all_that_fails_is_told_at_once() {
+fn all_failures_are_reported_together() {
     let folder = fresh(&own_toml());
     let ran = dry_run(folder.path(), &["--version", "9.9.9"]);
     assert_eq!(ran.code, 2);

@@ -157,7 +157,7 @@ esac
 }
 
 #[test]
-fn parts_are_signed_by_the_key_of_the_environment_which_leaves_nothing() {
+fn parts_are_signed_with_the_key_in_the_environment_which_leaves_no_trace() {
     let place = Place::new();
     let said =
         place.ci("sign-release", &["../parts", "../release", VERSION, "debian"], &[("RELEASE_KEY", "")]);
@@ -184,7 +184,7 @@ fn parts_are_signed_by_the_key_of_the_environment_which_leaves_nothing() {
 }
 
 #[test]
-fn a_draft_gets_each_file_once_and_never_another_content() {
+fn a_draft_gets_each_file_once_and_never_other_content() {
     let place = Place::new();
     assert_eq!(place.sign().code, Some(0));
     let said = place.draft(&[]);

@@ -85,7 +85,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn an_image_is_built_behind_a_proxy_that_looks_into_tls() {
+fn an_image_is_built_behind_a_proxy_that_intercepts_tls() {
     let own = ["https_proxy", "HTTPS_PROXY"].iter().find(|name| std::env::var_os(name).is_some());
     if let Some(name) = own {
         skip!("this host's own network is left by a proxy ({name}), behind which no other is put");

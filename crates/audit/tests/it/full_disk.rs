@@ -17,7 +17,7 @@ const PLACE: &str = "RAVE_TEST_SMALL_DISK";
 
 /// Runs this test again in its own mount namespace with a tmpfs of 2 MiB, so that nothing is left behind.
 #[test]
-fn a_full_disk_is_told_and_a_reserve_lasts_for_a_time() {
+fn a_full_disk_is_recorded_until_the_reserve_is_used() {
     match std::env::var(PLACE) {
         Ok(place) => on_small_disk(Utf8Path::new(&place)),
         Err(_) => in_a_namespace(),
@@ -30,7 +30,7 @@ fn in_a_namespace() {
     let program = std::env::current_exe().unwrap();
     let words =
         ["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"].map(std::ffi::OsString::from);
-    let test = "full_disk::a_full_disk_is_told_and_a_reserve_lasts_for_a_time";
+    let test = "full_disk::a_full_disk_is_recorded_until_the_reserve_is_used";
     let words =
         words.into_iter().chain([folder.path().into(), program.into(), "--exact".into(), test.into()]);
     let output = duct::cmd("unshare", words)

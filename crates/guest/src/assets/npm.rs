@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lock_names_no_place_and_covers_every_package() {
+    fn the_lock_has_no_registry_url_and_covers_every_package() {
         let lock: serde_json::Value = serde_json::from_str(PACKAGE_LOCK).unwrap();
         assert_eq!(lock["lockfileVersion"], 3);
         let packages = lock["packages"].as_object().unwrap();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn no_command_and_no_zip_target_is_dead_weight() {
+    fn pruning_removes_no_command_and_no_zip_target() {
         for command in COMMANDS {
             assert!(!is_dead_weight(command.program), "{}", command.name);
         }
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_that_installs_claude_code_has_the_launcher_and_no_package_of_it() {
+    fn a_guest_that_installs_claude_code_has_only_the_launcher() {
         let config = GuestConfig { claude_at_first_boot: true, ..GuestConfig::default() };
         assert!(CLAUDE_PACKAGES.iter().all(|package| left_out(&config).contains(package)));
         let program =

@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_ones_are_kept_in_lines_of_plain_text() {
+    fn the_latest_messages_are_kept_as_plain_text() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rave/denied");
         let many: Vec<Notice> = (0..50).map(|number| notice(number, &"x".repeat(LINE * 2))).collect();

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_come_back() {
+    fn arguments_round_trip() {
         let user = User {
             name: "agent".into(),
             uid: 1000,

@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn no_link_on_the_way_is_followed() {
+    fn links_in_a_path_are_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let (inside, outside) = (folder.path().join("in"), folder.path().join("out"));
         fs::create_dir_all(&inside).unwrap();
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_whole_or_not_there() {
+    fn a_file_is_complete_or_absent() {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::open(folder.path()).unwrap();
         root.make_folder(b"a/b").unwrap();

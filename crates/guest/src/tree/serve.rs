@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_come_back() {
+    fn arguments_round_trip() {
         for task in [
             Task::Put("a b".into()),
             Task::List("/x".into()),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_goes_where_cp_would_put_it() {
+    fn a_copy_has_the_same_destination_as_cp() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         assert_eq!(destination(path).unwrap(), (path.to_owned(), None));

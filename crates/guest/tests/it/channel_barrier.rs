@@ -116,7 +116,7 @@ fn renew() -> Request {
 }
 
 #[test]
-fn programs_run_only_after_the_barrier_was_opened() {
+fn programs_run_only_after_the_barrier_opens() {
     let guest = Guest::new(false);
     assert_eq!(guest.program().as_deref(), Some("this machine has no identity yet"));
     assert_eq!(guest.client.ask(&Request::Hold, LIMIT).unwrap(), None);
@@ -132,7 +132,7 @@ fn programs_run_only_after_the_barrier_was_opened() {
 }
 
 #[test]
-fn a_guest_that_runs_is_held_and_goes_on_as_itself_or_as_another() {
+fn a_running_guest_is_frozen_and_resumes_as_itself_or_as_a_fork() {
     let guest = Guest::running();
     assert_eq!(guest.program(), None);
     for _ in 0..2 {
@@ -151,7 +151,7 @@ fn a_guest_that_runs_is_held_and_goes_on_as_itself_or_as_another() {
 }
 
 #[test]
-fn a_guest_that_is_too_old_to_be_held_is_told_from_one_that_refuses() {
+fn a_guest_without_freezing_is_distinguished_from_a_refusal() {
     for (why, is_too_old) in [("this machine has an identity", true), ("a group does not stand", false)] {
         let (host, mut guest) = UnixStream::pair().unwrap();
         let peer = thread::spawn(move || {
@@ -182,7 +182,7 @@ fn a_guest_that_is_too_old_to_be_held_is_told_from_one_that_refuses() {
 }
 
 #[test]
-fn while_a_guest_is_held_nothing_is_sent_to_it() {
+fn nothing_is_sent_to_a_frozen_guest() {
     let guest = Guest::running();
     let held = guest.client.hold(LIMIT).unwrap();
     let client = guest.client.clone();
@@ -195,7 +195,7 @@ fn while_a_guest_is_held_nothing_is_sent_to_it() {
 }
 
 #[test]
-fn a_guest_that_cannot_renew_itself_says_why_and_stays() {
+fn a_guest_that_cannot_renew_its_identity_reports_why_and_stays_held() {
     let guest = Guest::new(true);
     let error = guest.client.ask(&renew(), LIMIT).unwrap_err();
     assert_eq!(error.to_string(), "there is no generator");
@@ -204,7 +204,7 @@ fn a_guest_that_cannot_renew_itself_says_why_and_stays() {
 }
 
 #[test]
-fn entropy_is_in_no_log() {
+fn entropy_is_not_logged() {
     let text = format!("{:?}", renew());
     assert!(!text.contains("1, 1") && text.contains("demo"), "{text}");
 }
@@ -221,7 +221,7 @@ impl Clock for Wall {
 }
 
 #[test]
-fn the_clock_is_set_once_there_is_an_identity() {
+fn the_clock_is_set_after_the_identity() {
     let time = Arc::new(Mutex::new(0));
     let guest = Guest::with_clock(false, Box::new(Wall(Arc::clone(&time))));
     let ask = || guest.client.ask(&Request::Clock { time_ms: 7000 }, LIMIT);

@@ -6,7 +6,7 @@ use crate::host::{command, has, run, text, write_guest};
 use rave_guest::config::GuestConfig;
 
 #[test]
-fn git_asks_the_helper_and_takes_what_it_says() {
+fn git_uses_the_credential_helper() {
     rave_testing::or_skip!(has("git"));
     let root = tempfile::tempdir().unwrap();
     write_guest(&GuestConfig::default(), root.path());

@@ -85,7 +85,7 @@ impl Image {
 }
 
 #[test]
-fn every_kind_of_entry_is_listed_in_the_order_of_paths() {
+fn every_kind_of_entry_is_listed_in_path_order() {
     let image = image();
     let entries = image.entries();
     let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
@@ -122,7 +122,7 @@ fn every_kind_of_entry_is_listed_in_the_order_of_paths() {
 
 /// The encoding is stable: an implementation of docs/reproducible.md must compute the same digest.
 #[test]
-fn the_digest_is_the_documented_encoding_of_the_listing() {
+fn the_digest_has_the_documented_encoding() {
     let image = image();
     let mut bytes = Vec::new();
     let mut field = |name: &str, value: &[u8]| {
@@ -157,7 +157,7 @@ fn the_digest_is_the_documented_encoding_of_the_listing() {
 }
 
 #[test]
-fn any_change_but_of_times_changes_the_digest() {
+fn any_change_except_times_changes_the_digest() {
     let image = image();
     let before = image.digest().unwrap();
     image.debugfs("set_inode_field b.c mtime 20200101");
@@ -176,7 +176,7 @@ fn any_change_but_of_times_changes_the_digest() {
 }
 
 #[test]
-fn a_large_sparse_file_is_read_as_what_it_is() {
+fn a_large_sparse_file_is_read_as_sparse() {
     let image = image();
     let local = image.path.with_extension("sparse");
     let file = File::create(&local).unwrap();
@@ -191,7 +191,7 @@ fn a_large_sparse_file_is_read_as_what_it_is() {
 }
 
 #[test]
-fn what_is_no_ext4_or_takes_too_long_is_said() {
+fn non_ext4_disks_and_timeouts_are_reported() {
     let image = image();
     let refused = |start, size| Ext4Tree::open(&image.path, start, size).err().unwrap().to_string();
     assert!(refused(0, SIZE).starts_with("not a valid ext4 file system: "), "{}", refused(0, SIZE));
@@ -213,7 +213,7 @@ fn device_numbers_are_decimal() {
 
 /// A file system garbled anywhere in its tables is either read or refused, without a panic.
 #[test]
-fn damaged_file_systems_are_refused_and_nothing_falls_over() {
+fn damaged_file_systems_are_refused_without_a_panic() {
     let image = image();
     let whole = std::fs::read(&image.path).unwrap();
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {

@@ -339,7 +339,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_core_image_does_without_the_modules_that_grub_dropped() {
+    fn a_core_image_omits_modules_that_grub_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap();
         let chosen = || UEFI_MODULES.iter().filter(|module| is_available(path, module)).collect::<Vec<_>>();

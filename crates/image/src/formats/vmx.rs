@@ -323,19 +323,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn machines_come_back_as_they_were(machine in machine()) {
+        fn machines_round_trip(machine in machine()) {
             prop_assert_eq!(Vmx::parse(&machine.render()).unwrap(), machine);
         }
 
         #[test]
-        fn garbage_is_refused_and_nothing_more(text in "(\\PC|\n|\"|=|\\|){0,200}") {
+        fn garbage_is_refused(text in "(\\PC|\n|\"|=|\\|){0,200}") {
             let _ = Vmx::parse(&text);
             let _ = Vmx::parse(&format!("config.version = \"8\"\nvirtualHW.version = \"14\"\nscsi0:0.fileName = {text:?}"));
         }
     }
 
     #[test]
-    fn what_others_write_is_read() {
+    fn files_of_other_programs_are_parsed() {
         let text = "#!/usr/bin/vmware\n.encoding = \"UTF-8\"\nconfig.version = \"8\"\nvirtualHW.version = \"19\"\n\
                     memSize = \"2048\"\nide1:0.present = \"TRUE\"\nide1:0.deviceType = \"cdrom-raw\"\n\
                     ide1:0.fileName = \"auto detect\"\nsata0:0.present=\"TRUE\"\nsata0:0.fileName=\"a|22.vmdk\"\n";

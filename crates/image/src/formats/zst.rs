@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_cost_nothing_and_the_program_reads_what_is_made() {
+    fn zeros_take_no_space_and_zstd_reads_the_result() {
         let folder = Folder::new();
         let disk = folder.disk("a.img", 520);
         assert_eq!(shape(&disk, LONG_RUN / MIB), [(false, 4), (true, 516), (false, 40)]);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_threads_does_not_show() {
+    fn the_number_of_threads_does_not_change_the_bytes() {
         let folder = Folder::new();
         let disk = folder.disk("a.img", 60);
         let with = |threads: &str| {

@@ -64,7 +64,7 @@ fn shown(disk: &Utf8Path) -> (Vec<FileSystem>, Vec<String>) {
 }
 
 #[test]
-fn every_file_of_every_file_system_is_shown_in_every_container() {
+fn every_file_of_every_file_system_is_listed_in_every_container() {
     let folder = tempfile::tempdir_in("/var/tmp").unwrap();
     let folder = Utf8Path::from_path(folder.path()).unwrap();
     let disk = or_skip!(disk(folder));
@@ -95,7 +95,7 @@ fn every_file_of_every_file_system_is_shown_in_every_container() {
 }
 
 #[test]
-fn an_image_that_is_cut_is_an_error_and_not_an_empty_disk() {
+fn a_truncated_image_is_an_error_and_not_an_empty_disk() {
     let folder = tempfile::tempdir_in("/var/tmp").unwrap();
     let folder = Utf8Path::from_path(folder.path()).unwrap();
     let disk = or_skip!(disk(folder));

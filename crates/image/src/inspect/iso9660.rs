@@ -85,7 +85,7 @@ mod tests {
     use rave_process::Cmd;
 
     #[test]
-    fn a_squashfs_is_found_in_a_folder_and_noise_is_survived() {
+    fn a_squashfs_is_found_in_a_folder_despite_noise() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         std::fs::create_dir_all(folder.join("tree/a/b")).unwrap();

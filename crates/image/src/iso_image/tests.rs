@@ -29,7 +29,7 @@ fn unpacked(iso: &Utf8Path, folder: &Utf8Path) {
 }
 
 #[test]
-fn two_isos_of_one_disk_are_the_same_bytes_and_carry_it_with_its_kernel() {
+fn isos_of_one_disk_are_identical_and_contain_disk_and_kernel() {
     let place = Place::new();
     let disk = place.write("a/disk.raw", &store()).unwrap();
     let first = place.path.join("first.iso");
@@ -61,7 +61,7 @@ fn two_isos_of_one_disk_are_the_same_bytes_and_carry_it_with_its_kernel() {
 }
 
 #[test]
-fn what_is_no_disk_of_ours_is_refused_and_nothing_is_left() {
+fn foreign_disks_are_refused_and_leave_no_files() {
     let place = Place::new();
     let output = place.path.join("a.iso");
     let disk = place.path.join("disk.raw");

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_killed_command_left_is_removed_and_nothing_else() {
+    fn only_leftovers_of_killed_commands_are_removed() {
         let guard = tempfile::tempdir().unwrap();
         let place = Utf8Path::from_path(guard.path()).unwrap();
         let left = place.join("rave-a-left");

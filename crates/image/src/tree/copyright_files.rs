@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn links_between_packages_are_followed_and_circles_end() {
+    fn links_between_packages_are_followed_and_cycles_end() {
         let mut builder = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_gnu();
         header.set_size(FILE.len() as u64);

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_installed_packages_are_listed_sorted() {
+    fn only_installed_packages_are_listed_in_order() {
         let status = "Package: zsh\nStatus: install ok installed\nArchitecture: amd64\nVersion: 5\nDescription: a\n \
                       Version: no\n\nPackage: gone\nStatus: deinstall ok config-files\nArchitecture: all\nVersion: 1\n\n\
                       Package: adduser\nStatus: install ok installed\nArchitecture: all\nVersion: 3.152\nInstalled-Size: 7\n";
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_archives_of_a_sources_list_are_named_once() {
+    fn each_archive_of_a_sources_list_is_named_once() {
         let sources = "# deb http://no.example/ x\ndeb http://deb.example/debian trixie main\n\
                        deb [arch=amd64 trusted=yes] https://b.example trixie main\n\
                        deb http://deb.example/debian trixie-updates main\ndeb-src http://no.example/ x\n";

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_sgdisk_identifies_is_a_problem_though_its_code_is_0() {
+    fn sgdisk_problems_are_found_despite_exit_code_0() {
         let good = "No problems found. 12 free sectors (6.0 KiB) available in 1 segments.";
         assert!(sgdisk(&answer(0, good)).is_ok());
         let bad = "Problem: The secondary header's self-pointer indicates ...\nIdentified 1 problems!";

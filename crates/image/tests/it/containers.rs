@@ -18,7 +18,7 @@ fn length(image: &Utf8Path) -> u64 {
 }
 
 #[test]
-fn a_vhdx_is_converted_and_told_by_its_name() {
+fn a_vhdx_is_converted_and_identified() {
     let place = Place::new();
     let disk = place.disk("d.raw");
     let vhdx = place.made(&disk, "d.img", &["-O", "vhdx"]);
@@ -29,7 +29,7 @@ fn a_vhdx_is_converted_and_told_by_its_name() {
 }
 
 #[test]
-fn what_is_no_disk_is_refused_by_its_name() {
+fn non_disks_are_refused_by_name() {
     let place = Place::new();
     let file = place.image("file");
     for (content, words) in [
@@ -57,7 +57,7 @@ fn what_is_no_disk_is_refused_by_its_name() {
 }
 
 #[test]
-fn a_qcow2_that_was_cut_is_refused() {
+fn a_truncated_qcow2_is_refused() {
     let place = Place::new();
     let disk = place.disk("d.raw");
     let qcow2 = place.made(&disk, "d.qcow2", &["-O", "qcow2"]);
@@ -74,7 +74,7 @@ fn a_qcow2_that_was_cut_is_refused() {
 }
 
 #[test]
-fn a_partition_table_that_ends_beyond_its_disk_is_refused() {
+fn a_partition_table_beyond_its_disk_is_refused() {
     let place = Place::new();
     for label in ["gpt", "dos"] {
         let disk = place.disk("d.raw");
@@ -93,7 +93,7 @@ fn a_partition_table_that_ends_beyond_its_disk_is_refused() {
 }
 
 #[test]
-fn the_partitions_of_an_mbr_are_listed() {
+fn mbr_partitions_are_listed() {
     let place = Place::new();
     let disk = place.disk("m.raw");
     cut(&disk, 64 << 20);
@@ -112,7 +112,7 @@ fn the_partitions_of_an_mbr_are_listed() {
 }
 
 #[test]
-fn a_fixed_vhd_is_seen_by_its_footer() {
+fn a_fixed_vhd_is_detected_by_its_footer() {
     let place = Place::new();
     let disk = place.disk("d.raw");
     let vhd = place.made(&disk, "d.vhd", &["-O", "vpc", "-o", "subformat=fixed,force_size=on"]);
@@ -135,7 +135,7 @@ fn a_fixed_vhd_is_seen_by_its_footer() {
 }
 
 #[test]
-fn a_descriptor_alone_is_converted_with_its_extents_or_refused() {
+fn a_plain_descriptor_is_converted_with_its_extents_or_refused() {
     let place = Place::new();
     let disk = place.disk("d.raw");
     for kind in ["monolithicFlat", "twoGbMaxExtentFlat", "twoGbMaxExtentSparse"] {
@@ -163,14 +163,14 @@ fn a_descriptor_alone_is_converted_with_its_extents_or_refused() {
 }
 
 #[test]
-fn a_name_that_no_vmdk_can_write_is_refused() {
+fn a_name_that_is_invalid_in_a_vmdk_is_refused() {
     let place = Place::new();
     let disk = place.disk("a\"b.raw");
     assert!(place.refusal(&disk).contains("a double quote"));
 }
 
 #[test]
-fn a_disk_that_is_itself_an_image_is_refused() {
+fn a_disk_that_contains_an_image_is_refused() {
     let place = Place::new();
     let inner = place.made(&place.disk("d.raw"), "inner.qcow2", &["-O", "qcow2"]);
     let outer = place.made(&inner, "outer.vmdk", &["-O", "vmdk"]);
@@ -189,7 +189,7 @@ fn a_disk_that_is_itself_an_image_is_refused() {
 }
 
 #[test]
-fn an_encrypted_machine_is_said_to_be() {
+fn an_encrypted_machine_is_reported() {
     let place = Place::new();
     let vmx = place.image("a.vmx");
     fs::write(&vmx, ".encoding = \"UTF-8\"\ndisplayName = \"a\"\nencryption.keySafe = \"vmware:key/list\"\nencryption.data = \"x\"\n").unwrap();
@@ -198,7 +198,7 @@ fn an_encrypted_machine_is_said_to_be() {
 }
 
 #[test]
-fn a_hybrid_cd_is_a_disk_and_a_plain_one_is_not() {
+fn a_hybrid_iso_is_a_disk_and_a_plain_iso_is_not() {
     let place = Place::new();
     let disk = place.disk("d.iso");
     File::options().write(true).open(&disk).unwrap().write_all_at(b"\x01CD001", 0x8000).unwrap();

@@ -77,7 +77,7 @@ fn runs() -> impl Strategy<Value = Vec<(Index, u8, usize)>> {
 }
 
 #[test]
-fn what_comes_out_is_the_disk_that_went_in() {
+fn conversions_preserve_the_disk() {
     let place = Place::new();
     let run = runner().run(&(3000_u64..9000, runs(), 0..PACKERS.len()), |(sectors, runs, packer)| {
         for format in FORMATS {
@@ -113,7 +113,7 @@ fn what_comes_out_is_the_disk_that_went_in() {
 
 /// An image truncated anywhere is refused, unless the missing part was empty; `inspect` agrees.
 #[test]
-fn what_was_cut_is_the_disk_or_nothing() {
+fn truncated_images_yield_the_disk_or_nothing() {
     let place = Place::new();
     let run = runner().run(&(3000_u64..9000, runs(), any::<[Index; 3]>()), |(sectors, runs, cuts)| {
         for format in FORMATS.iter().filter(|format| !ends_anywhere(format)) {
@@ -133,7 +133,7 @@ fn what_was_cut_is_the_disk_or_nothing() {
 
 /// `qemu-img check` does not notice that it is incomplete.
 #[test]
-fn the_last_grain_of_a_stream_is_whole() {
+fn the_last_grain_of_a_stream_is_complete() {
     let place = Place::new();
     let disk = place.image("d.raw");
     // Incompressible, so that the last grain has many bytes.

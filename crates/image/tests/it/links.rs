@@ -93,7 +93,7 @@ fn an_external_data_file_is_not_read() {
 }
 
 #[test]
-fn a_chain_of_ones_own_is_read_within_its_folder_where_that_is_asked_for() {
+fn a_backing_chain_is_read_within_its_folder_on_request() {
     let place = Place::new();
     let disk = place.disk("base.raw");
     place.overlay("middle.qcow2", "raw", "base.raw", "4M");
@@ -116,7 +116,7 @@ fn a_chain_of_ones_own_is_read_within_its_folder_where_that_is_asked_for() {
 }
 
 #[test]
-fn a_chain_of_ones_own_ends_at_its_folder_and_at_what_it_does_not_say() {
+fn a_backing_chain_ends_at_its_folder_and_at_undeclared_files() {
     let place = Place::new();
     let follow = |image: &Utf8Path| place.convert_as(image, Links::Follow, false).unwrap_err().to_string();
     place.overlay("middle.qcow2", "raw", place.secret().as_str(), "1M");
@@ -137,7 +137,7 @@ fn a_chain_of_ones_own_ends_at_its_folder_and_at_what_it_does_not_say() {
 }
 
 #[test]
-fn an_extent_lies_beside_its_descriptor_or_is_not_read() {
+fn an_extent_outside_the_descriptors_folder_is_not_read() {
     let place = Place::new();
     let secret = place.secret();
     symlink(&secret, place.image("link.vmdk")).unwrap();
@@ -174,7 +174,7 @@ fn an_extent_lies_beside_its_descriptor_or_is_not_read() {
 }
 
 #[test]
-fn a_sparse_extent_that_is_a_descriptor_leads_nowhere() {
+fn a_sparse_extent_that_is_a_descriptor_is_not_followed() {
     let place = Place::new();
     let disk = place.disk("d.raw");
     let sparse = place.made(&disk, "s.vmdk", &["-O", "vmdk", "-o", "subformat=monolithicSparse"]);
@@ -194,7 +194,7 @@ fn a_sparse_extent_that_is_a_descriptor_leads_nowhere() {
 }
 
 #[test]
-fn disks_of_differences_are_refused() {
+fn differencing_disks_are_refused() {
     let place = Place::new();
     let disk = place.disk("d.raw");
     let vhd = place.made(&disk, "d.vhd", &["-O", "vpc"]);
@@ -226,7 +226,7 @@ fn disks_of_differences_are_refused() {
 }
 
 #[test]
-fn what_an_artifact_must_be_to_be_booted() {
+fn bootable_artifacts_meet_all_requirements() {
     let place = Place::new();
     let disk = place.disk("d.raw");
     let qcow2 = place.made(&disk, "d.qcow2", &["-O", "qcow2"]);

@@ -32,7 +32,7 @@ fn get(fields: &str) -> String {
 }
 
 #[test]
-fn a_request_for_the_sandbox_by_any_of_its_names_is_passed_on() {
+fn requests_for_any_name_of_the_sandbox_are_forwarded() {
     for host in ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "BOX.localhost:8080"] {
         let request = format!("GET /x?y HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n");
         assert_eq!(ask(&request), Ok(request));
@@ -40,7 +40,7 @@ fn a_request_for_the_sandbox_by_any_of_its_names_is_passed_on() {
 }
 
 #[test]
-fn another_name_that_leads_here_is_refused() {
+fn foreign_names_that_resolve_to_the_page_are_refused() {
     for host in [
         "evil.example:8080",
         "evil.example",
@@ -62,7 +62,7 @@ fn another_name_that_leads_here_is_refused() {
 }
 
 #[test]
-fn what_changes_something_comes_from_the_page_itself_or_from_no_browser() {
+fn writes_come_from_the_page_itself_or_from_no_browser() {
     let post = |fields: &str| {
         ask(&format!("POST / HTTP/1.1\r\nHost: {HERE}\r\nContent-Length: 2\r\n{fields}\r\nok"))
     };
@@ -88,7 +88,7 @@ fn what_changes_something_comes_from_the_page_itself_or_from_no_browser() {
 }
 
 #[test]
-fn a_websocket_is_for_the_page_itself() {
+fn websockets_are_only_for_the_page_itself() {
     let socket = |fields: &str| {
         ask(&get(&format!("Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n{fields}")))
     };
@@ -100,7 +100,7 @@ fn a_websocket_is_for_the_page_itself() {
 }
 
 #[test]
-fn what_is_no_strict_http_is_refused() {
+fn non_strict_http_is_refused() {
     for (request, status) in [
         ("\x16\x03\x01\x02", "400"),
         ("SSH-2.0-x\r\n\r\n", "400"),
@@ -128,7 +128,7 @@ fn what_is_no_strict_http_is_refused() {
 }
 
 #[test]
-fn a_bad_chunk_is_refused_once_the_head_is_on_its_way() {
+fn a_bad_chunk_is_refused_after_the_head_was_sent() {
     for body in ["x\r\n", "\r\n", "1\r\nab\r\n", "-1\r\n", "1\nab", "fffffffffffffffff\r\n"] {
         let mut exchange = exchange();
         let head = format!("POST / HTTP/1.1\r\nHost: {HERE}\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
@@ -137,7 +137,7 @@ fn a_bad_chunk_is_refused_once_the_head_is_on_its_way() {
 }
 
 #[test]
-fn each_request_of_a_connection_is_looked_at_in_any_pieces() {
+fn every_request_of_a_connection_is_checked_for_any_segmentation() {
     let first = format!(
         "POST /a HTTP/1.1\r\nHost: {HERE}\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nT: x\r\n\r\n"
     );
@@ -165,7 +165,7 @@ fn each_request_of_a_connection_is_looked_at_in_any_pieces() {
 }
 
 #[test]
-fn a_page_that_is_closed_connects_to_itself_and_loses_what_lets_it_out() {
+fn a_confined_page_connects_only_to_itself_and_loses_permissive_headers() {
     let fields = "Content-Type: text/html\r\nService-Worker-Allowed: /\r\nSet-Cookie: a=b; Domain=localhost; Path=/; HttpOnly\r\n\
         Set-Cookie: domain=x\r\nReport-To: {}\r\nLink: <http://evil.example>; rel=preconnect\r\nAlt-Svc: h3=\":1\"\r\nSpeculation-Rules: \"/rules\"\r\n\
         Content-Security-Policy: img-src *; report-uri http://evil.example/; script-src 'self'\r\nContent-Length: 0\r\n";
@@ -196,7 +196,7 @@ fn a_page_that_is_closed_connects_to_itself_and_loses_what_lets_it_out() {
 }
 
 #[test]
-fn a_websocket_and_a_stream_of_events_pass_as_they_come() {
+fn websockets_and_event_streams_are_forwarded_unbuffered() {
     let mut exchange = exchange();
     let request = get("Connection: Upgrade\r\nUpgrade: websocket\r\n");
     assert_eq!(exchange.take_client(request.as_bytes(), true), None);
@@ -221,7 +221,7 @@ fn a_websocket_and_a_stream_of_events_pass_as_they_come() {
 }
 
 #[test]
-fn an_answer_that_is_none_is_told_as_the_services_fault() {
+fn an_invalid_response_is_reported_as_a_fault_of_the_service() {
     for (said, why) in [
         ("\x00\x01", "not HTTP"),
         ("SSH-2.0-OpenSSH\r\n\r\n", "does not answer with HTTP/1"),
@@ -239,7 +239,7 @@ fn an_answer_that_is_none_is_told_as_the_services_fault() {
 }
 
 #[test]
-fn an_answer_without_a_body_does_not_swallow_the_next() {
+fn a_response_without_a_body_does_not_swallow_the_next() {
     let mut exchange = exchange();
     for (method, said) in [
         ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
@@ -258,7 +258,7 @@ fn an_answer_without_a_body_does_not_swallow_the_next() {
 }
 
 #[test]
-fn a_body_where_browsers_read_none_is_not_passed_on() {
+fn a_body_where_browsers_expect_none_is_not_forwarded() {
     let hidden = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
     for status in ["204 No Content", "205 Reset Content", "304 Not Modified", "103 Early Hints"] {
         for length in

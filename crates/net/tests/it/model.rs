@@ -87,7 +87,7 @@ fn tells(stream: Stream) {
 }
 
 #[test]
-fn the_provider_sees_the_users_key_and_the_guest_its_token() {
+fn the_provider_gets_the_users_key_and_the_guest_only_a_token() {
     let (site, mut guest) = site(tells, Limits::default(), &["model"]);
     let answer = ask(&mut guest, "/v1/messages?beta=true", "{}");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -108,7 +108,7 @@ fn the_provider_sees_the_users_key_and_the_guest_its_token() {
 }
 
 #[test]
-fn without_token_rule_or_limit_nothing_is_passed_on() {
+fn requests_without_token_rule_or_limit_are_not_forwarded() {
     let (closed, mut guest) = site(tells, Limits::default(), &["provider.example"]);
     assert_eq!(guest.connect(MODEL.0, MODEL.1), Outcome::Refused);
     assert_eq!(closed.denial().allow.as_deref(), Some("model"));
@@ -128,7 +128,7 @@ fn without_token_rule_or_limit_nothing_is_passed_on() {
 }
 
 #[test]
-fn events_are_passed_on_as_they_come() {
+fn events_are_forwarded_unbuffered() {
     static SEEN: AtomicBool = AtomicBool::new(false);
     let serve = |stream: Stream| {
         reply(stream, |head, stream| {
@@ -172,7 +172,7 @@ fn events_are_passed_on_as_they_come() {
 }
 
 #[test]
-fn what_a_guest_does_not_wait_for_counts() {
+fn abandoned_requests_are_counted() {
     static ASKED: AtomicBool = AtomicBool::new(false);
     static GONE: AtomicBool = AtomicBool::new(false);
     let serve = |stream: Stream| {
@@ -218,7 +218,7 @@ fn what_a_guest_does_not_wait_for_counts() {
 }
 
 #[test]
-fn faults_of_the_provider_are_told() {
+fn provider_errors_are_reported() {
     let status = |stream: Stream| {
         reply(stream, |_, stream| {
             let _ = write!(

@@ -24,7 +24,7 @@ fn connect(site: &Site, guest: &mut Guest) -> Client {
 const OPENED: &[&str] = &["api.example,private,inspect"];
 
 #[test]
-fn requests_of_a_connection_are_passed_on_one_after_the_other() {
+fn requests_of_a_connection_are_forwarded_in_order() {
     let world = World::new();
     let (site, mut guest) = site(&world, OPENED, mirror);
     let mut client = connect(&site, &mut guest);
@@ -47,7 +47,7 @@ fn requests_of_a_connection_are_passed_on_one_after_the_other() {
 }
 
 #[test]
-fn each_request_must_be_for_the_name_of_the_connection() {
+fn every_request_must_be_for_the_name_of_its_connection() {
     let world = World::new();
     let (site, mut guest) = site(&world, OPENED, mirror);
     let mut client = connect(&site, &mut guest);
@@ -62,7 +62,7 @@ fn each_request_must_be_for_the_name_of_the_connection() {
 }
 
 #[test]
-fn what_servers_read_differently_never_reaches_them() {
+fn ambiguous_requests_never_reach_a_server() {
     let world = World::new();
     let (site, mut guest) = site(&world, OPENED, mirror);
     for (request, status) in [
@@ -94,7 +94,7 @@ fn what_servers_read_differently_never_reaches_them() {
 }
 
 #[test]
-fn chunks_and_an_expectation_are_passed_on() {
+fn chunks_and_expect_headers_are_forwarded() {
     let world = World::new();
     let serve = |stream: Stream| {
         let mut stream = BufReader::new(stream);
@@ -124,7 +124,7 @@ fn chunks_and_an_expectation_are_passed_on() {
 }
 
 #[test]
-fn a_body_that_is_cut_is_not_taken_for_whole() {
+fn a_truncated_body_is_not_taken_as_complete() {
     let world = World::new();
     let serve = |stream: Stream| {
         let mut stream = BufReader::new(stream);
@@ -140,7 +140,7 @@ fn a_body_that_is_cut_is_not_taken_for_whole() {
 }
 
 #[test]
-fn a_host_that_cannot_prove_its_name_is_not_reached() {
+fn a_host_without_a_valid_certificate_is_not_reached() {
     let (world, other) = (World::new(), World::new());
     let wrong_name = world.server("other.example", mirror);
     for (address, why) in
@@ -160,7 +160,7 @@ fn a_host_that_cannot_prove_its_name_is_not_reached() {
 }
 
 #[test]
-fn the_authority_vouches_for_opened_names_alone_and_one_that_is_not_trusted_is_told() {
+fn the_authority_signs_only_opened_names_and_distrust_is_reported() {
     let (world, stranger) = (World::new(), World::new());
     let (site, mut guest) = site(&world, OPENED, mirror);
     let strange = std::fs::read_to_string(stranger.file()).unwrap();
@@ -189,7 +189,7 @@ fn npm(rule: &str) -> Policy {
 }
 
 #[test]
-fn a_group_is_read_only_until_it_may_be_written() {
+fn a_group_is_read_only_unless_writing_is_allowed() {
     let world = World::new();
     let names = Names::from([(("api.example", 443), world.server("api.example", mirror))]);
     let (site, mut guest) = Site::with_trust(npm("npm"), names, vec![], Trust::File(world.file()));

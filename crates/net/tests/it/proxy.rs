@@ -56,7 +56,7 @@ fn says(guest: &mut Guest, address: Ipv4Addr, port: u16, bytes: &[u8]) -> Vec<u8
 }
 
 #[test]
-fn a_name_that_the_host_does_not_know_is_asked_of_its_proxy() {
+fn an_unresolved_name_is_left_to_the_proxy() {
     let (address, told) = proxy("HTTP/1.1 200 OK\r\nvia: x\r\n\r\nhello ");
     let rules = policy(Mode::Restricted, &["db.example:5432/tcp"], &[]);
     let (site, mut guest) = Site::behind(proxies(address, ""), rules, Names::new());
@@ -71,7 +71,7 @@ fn a_name_that_the_host_does_not_know_is_asked_of_its_proxy() {
 }
 
 #[test]
-fn a_proxy_that_refuses_is_told_without_its_password() {
+fn a_refusing_proxy_is_reported_without_its_password() {
     let (address, _told) = proxy("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
     let rules = policy(Mode::Restricted, &["db.example:5432/tcp"], &[]);
     let (site, mut guest) = Site::behind(proxies(address, ""), rules, Names::new());
@@ -85,7 +85,7 @@ fn a_proxy_that_refuses_is_told_without_its_password() {
 }
 
 #[test]
-fn the_proxy_is_no_way_to_a_private_network() {
+fn the_proxy_gives_no_access_to_a_private_network() {
     let (address, told) = proxy("HTTP/1.1 200 OK\r\n\r\n");
     let names = Names::from([(("inner.example", 0), "10.0.0.7:443".parse().unwrap())]);
     let rules = policy(Mode::Open, &["inner.example:22/tcp"], &[]);
@@ -103,7 +103,7 @@ fn the_proxy_is_no_way_to_a_private_network() {
 }
 
 #[test]
-fn a_name_with_a_private_address_beside_a_public_one_is_not_left_to_the_proxy() {
+fn a_name_with_private_and_public_addresses_is_not_left_to_the_proxy() {
     let (address, told) = proxy("HTTP/1.1 200 OK\r\n\r\n");
     let resolve: Resolve = Arc::new(|_, port| {
         Ok(["93.184.215.14", "10.0.0.7"].map(|ip| (ip.parse::<IpAddr>().unwrap(), port).into()).into())
@@ -117,7 +117,7 @@ fn a_name_with_a_private_address_beside_a_public_one_is_not_left_to_the_proxy() 
 }
 
 #[test]
-fn what_no_proxy_names_and_what_is_near_is_reached_directly() {
+fn hosts_in_no_proxy_and_local_ones_are_reached_directly() {
     let (address, told) = proxy("HTTP/1.1 502 Bad Gateway\r\n\r\n");
     let near = echo();
     let names = Names::from([(("near.example", 0), near)]);

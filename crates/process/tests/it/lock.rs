@@ -43,7 +43,7 @@ fn a_released_lock_goes_to_the_waiter() {
 }
 
 #[test]
-fn waiting_can_be_interrupted_and_leaves_the_record_alone() {
+fn waiting_can_be_interrupted_and_keeps_the_record() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("lock");
     let _lock = FileLock::acquire(&path, &mut |_| {}).unwrap();

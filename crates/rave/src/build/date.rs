@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clone_a_shallow_one_and_a_worktree_have_the_date_of_their_commit() {
+    fn clones_shallow_clones_and_worktrees_have_their_commit_date() {
         let (_folder, repository) = repository();
         assert_eq!(of_commit(&repository).unwrap(), COMMITTED);
         run(&repository, &["clone", "-q", "--depth=1", &format!("file://{repository}"), "../shallow"]);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_unpacked_inside_a_repository_has_no_commit_and_says_what_to_do() {
+    fn an_archive_unpacked_inside_a_repository_has_no_commit_date() {
         let (_folder, repository) = repository();
         let unpacked = repository.join("unpacked");
         std::fs::create_dir(&unpacked).unwrap();

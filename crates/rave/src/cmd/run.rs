@@ -395,7 +395,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_processor_without_avx_is_told_where_the_guest_gets_it() {
+    fn missing_avx_is_reported_with_a_remedy() {
         let (with, without) = ("flags : fpu avx\n", "flags : fpu sse4_2\n");
         assert_eq!(without_avx(Accelerator::Kvm, with), None);
         assert_eq!(without_avx(Accelerator::Tcg, without), None);

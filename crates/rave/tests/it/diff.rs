@@ -22,7 +22,7 @@ fn changed() -> (State, tempfile::TempDir) {
 const REMOVED: &str = "\x1b[31m-one";
 
 #[test]
-fn a_terminal_has_colours_and_a_pager_and_a_pipe_has_neither() {
+fn colours_and_pager_are_only_for_a_terminal() {
     let (state, _scratch) = changed();
     if state.shell(&[], "command -v script && command -v less").code != Some(0) {
         rave_testing::skip!("script(1) or less(1) is not installed");
@@ -56,7 +56,7 @@ fn a_terminal_has_colours_and_a_pager_and_a_pipe_has_neither() {
 }
 
 #[test]
-fn a_tool_gets_two_folders_that_it_can_only_read_and_git_chooses_none() {
+fn a_diff_tool_gets_two_read_only_folders_and_git_selects_none() {
     let (state, _scratch) = changed();
     let source = state.path().join("project");
     for arguments in [

@@ -26,7 +26,7 @@ fn started(state: &State, name: &str) -> serde_json::Value {
 }
 
 #[test]
-fn whoever_is_killed_ps_says_what_is_and_the_next_command_goes_on() {
+fn after_any_kill_ps_reports_the_real_state_and_the_next_command_works() {
     let state = State::new();
     state.make("demo", &SSH);
     let row = started(&state, "demo");
@@ -66,7 +66,7 @@ fn started_again(state: &State) -> serde_json::Value {
 }
 
 #[test]
-fn a_kill_at_any_moment_of_a_start_leaves_nothing_that_ps_does_not_show() {
+fn a_kill_during_start_leaves_nothing_that_ps_does_not_list() {
     let state = State::new();
     state.make("demo", &SSH);
     for moment in [0, 30, 60, 120, 250, 500, 1000] {
@@ -92,7 +92,7 @@ fn a_kill_at_any_moment_of_a_start_leaves_nothing_that_ps_does_not_show() {
 }
 
 #[test]
-fn after_the_host_was_restarted_a_sandbox_has_crashed_and_starts() {
+fn a_host_restart_leaves_a_crashed_sandbox_that_can_start() {
     let state = State::new();
     let place = state.make("demo", &SSH);
     let row = started(&state, "demo");
@@ -119,7 +119,7 @@ fn after_the_host_was_restarted_a_sandbox_has_crashed_and_starts() {
 }
 
 #[test]
-fn a_log_out_takes_no_sandbox_along() {
+fn a_logout_ends_no_sandbox() {
     let state = State::new();
     state.make("demo", &SSH);
     let start = state.start(&["start", "demo"]);
@@ -140,7 +140,7 @@ fn a_log_out_takes_no_sandbox_along() {
 }
 
 #[test]
-fn thirty_at_once_start_in_turn_and_each_get_ports_of_their_own() {
+fn thirty_sandboxes_start_in_turn_with_distinct_ports() {
     let state = State::new();
     let names: Vec<String> = (0..30).map(|number| format!("s{number}")).collect();
     for name in &names {
@@ -174,7 +174,7 @@ fn thirty_at_once_start_in_turn_and_each_get_ports_of_their_own() {
 }
 
 #[test]
-fn a_port_that_is_taken_meanwhile_is_another_one_or_an_error_with_its_owner() {
+fn a_port_taken_meanwhile_is_replaced_or_an_error_with_its_owner() {
     let state = State::new();
     state.make("any", &SSH);
     let port = port_of(&started(&state, "any"));
@@ -201,7 +201,7 @@ fn a_port_that_is_taken_meanwhile_is_another_one_or_an_error_with_its_owner() {
 }
 
 #[test]
-fn names_that_are_paths_or_too_long_and_folders_of_others_are_refused() {
+fn invalid_names_and_folders_of_other_users_are_refused() {
     let state = State::new();
     let long = "a".repeat(64);
     for name in ["../demo", "/tmp", "a/b", ".", "Demo", &long] {
@@ -221,7 +221,7 @@ fn names_that_are_paths_or_too_long_and_folders_of_others_are_refused() {
 }
 
 #[test]
-fn a_name_that_no_sandbox_has_is_said_once_with_what_to_do() {
+fn an_unknown_sandbox_is_reported_once_with_a_remedy() {
     let state = State::new();
     for command in [
         &["exec", "demo", "--", "true"][..],
@@ -240,7 +240,7 @@ fn a_name_that_no_sandbox_has_is_said_once_with_what_to_do() {
 }
 
 #[test]
-fn what_an_older_version_left_is_listed_and_can_be_removed() {
+fn sandboxes_of_an_older_version_are_listed_and_removable() {
     let state = State::new();
     let place = state.make("demo", &SSH);
     let file = place.folder().join("record.json");
@@ -269,7 +269,7 @@ pub(crate) fn in_room(state: &State, script: &str) -> Result<crate::sandbox::Don
 }
 
 #[test]
-fn a_full_disk_is_told_and_what_was_there_stays() {
+fn a_full_disk_is_reported_and_existing_data_is_kept() {
     let state = State::new();
     state.make("demo", &SSH);
     let script = r#"
@@ -293,7 +293,7 @@ fn a_full_disk_is_told_and_what_was_there_stays() {
 }
 
 #[test]
-fn a_state_folder_that_is_read_only_can_be_looked_at() {
+fn a_read_only_state_folder_can_be_inspected() {
     let state = State::new();
     state.make("demo", &SSH);
     let script = r#"
@@ -310,7 +310,7 @@ fn a_state_folder_that_is_read_only_can_be_looked_at() {
 }
 
 #[test]
-fn an_apply_on_a_full_disk_leaves_each_file_whole_and_the_next_one_goes_on() {
+fn an_apply_on_a_full_disk_leaves_complete_files_and_can_be_repeated() {
     let state = State::new();
     let place = state.make("demo", &SSH);
     let scratch = tempfile::tempdir().unwrap();
@@ -341,7 +341,7 @@ fn an_apply_on_a_full_disk_leaves_each_file_whole_and_the_next_one_goes_on() {
 }
 
 #[test]
-fn a_sandbox_with_work_in_it_is_removed_only_by_force() {
+fn a_sandbox_with_unapplied_work_is_removed_only_by_force() {
     let state = State::new();
     let place = state.make("demo", &SSH);
     let scratch = tempfile::tempdir().unwrap();
@@ -364,7 +364,7 @@ fn a_sandbox_with_work_in_it_is_removed_only_by_force() {
 }
 
 #[test]
-fn a_sandbox_that_is_not_there_keeps_no_other_from_being_removed() {
+fn an_unknown_sandbox_does_not_stop_the_removal_of_others() {
     let state = State::new();
     for name in ["a", "b"] {
         state.make(name, &SSH);

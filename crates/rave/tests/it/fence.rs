@@ -125,7 +125,7 @@ fn attempts_of_qemu(qemu: &mut Running, folder: &Utf8Path) -> BTreeMap<&'static 
 }
 
 #[test]
-fn a_qemu_that_was_taken_over_has_its_own_disk_and_nothing_else() {
+fn a_compromised_qemu_can_access_only_its_own_disk() {
     let fencer = or_skip!(whole());
     let ((_control, open), (_scratch, closed)) = (scratch(), scratch());
     let control = attempts_of_qemu(&mut Running::start(&open, None), &open);
@@ -171,7 +171,7 @@ attempt("namespace", syscall(272, 0x10000000) == 0);
 "#;
 
 #[test]
-fn a_fenced_program_does_nothing_to_other_processes_and_sandboxes() {
+fn a_fenced_program_cannot_affect_other_processes_and_sandboxes() {
     let Some(perl) = find_program("perl").filter(|_| cfg!(target_arch = "x86_64")) else {
         skip!("perl is not there, or calls have other numbers");
     };
@@ -216,7 +216,7 @@ fn results(said: &str) -> BTreeMap<String, bool> {
 }
 
 #[test]
-fn a_fenced_program_has_no_variable_of_its_user_and_no_right_of_root() {
+fn a_fenced_program_has_no_user_variables_and_no_root_rights() {
     let fencer = or_skip!(whole());
     let (_scratch, folder) = scratch();
     let rules = Rules {

@@ -57,7 +57,7 @@ fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {
 }
 
 #[test]
-fn neither_run_nor_smoke_boots_an_image_that_names_a_file_of_the_host() {
+fn run_and_smoke_refuse_an_image_that_names_a_host_file() {
     let ((_scratch, place), home) = (scratch(), copied_home());
     let (out, manifest) = image_of_a_stranger(&place);
     let refusal = "it needs another file, which was not opened: its backing file";
@@ -74,7 +74,7 @@ fn neither_run_nor_smoke_boots_an_image_that_names_a_file_of_the_host() {
 }
 
 #[test]
-fn what_the_host_cannot_unpack_is_refused_with_the_command() {
+fn an_unsupported_archive_is_refused_with_the_command() {
     let ((_scratch, place), home) = (scratch(), copied_home());
     let (programs, image) = (place.join("programs"), place.join("d.raw.lz4"));
     fs::create_dir(&programs).expect("a folder");

@@ -77,7 +77,7 @@ pub(crate) fn copied_home() -> tempfile::TempDir {
 }
 
 #[test]
-fn rave_home_wins_from_any_folder() {
+fn rave_home_applies_in_any_folder() {
     let (elsewhere, home) = (tempfile::tempdir().expect("a folder"), copied_home());
     let text = fs::read_to_string(home.path().join("rave.toml")).expect("text");
     fs::write(home.path().join("rave.toml"), text.replace("cpus = 2", "cpus = 3")).expect("written");
@@ -87,7 +87,7 @@ fn rave_home_wins_from_any_folder() {
 }
 
 #[test]
-fn without_a_home_the_nearest_checkout_is_it_and_none_is_wrong_usage() {
+fn the_nearest_checkout_is_the_default_home_and_none_is_a_usage_error() {
     let home = copied_home();
     // Cargo's target folder may be outside the checkout, so a copy of the program stands for one that was built in it.
     let program = home.path().join("rave");
@@ -104,7 +104,7 @@ fn without_a_home_the_nearest_checkout_is_it_and_none_is_wrong_usage() {
 }
 
 #[test]
-fn a_home_that_does_not_fit_or_is_none_is_refused_by_name() {
+fn incompatible_and_invalid_homes_are_refused_by_name() {
     let (elsewhere, home) = (tempfile::tempdir().expect("a folder"), copied_home());
     fs::write(home.path().join("nix/facts.json"), "{}").expect("written");
     let said = rave(elsewhere.path(), Some(home.path()), &["config"]);

@@ -16,7 +16,7 @@ const FILES: [(&str, &str); 7] = [
 ];
 
 #[test]
-fn nothing_in_a_foreign_folder_counts() {
+fn nothing_in_a_foreign_folder_applies() {
     let (plain, hostile, home) =
         (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"), copied_home());
     fs::create_dir(hostile.path().join("profiles")).expect("a folder");
@@ -34,7 +34,7 @@ fn nothing_in_a_foreign_folder_counts() {
 }
 
 #[test]
-fn the_users_own_file_counts_and_is_named() {
+fn the_users_file_applies_and_is_named() {
     let (elsewhere, home, own) =
         (tempfile::tempdir().expect("a folder"), copied_home(), tempfile::tempdir().expect("a folder"));
     fs::create_dir(own.path().join("rave")).expect("a folder");
@@ -51,7 +51,7 @@ fn the_users_own_file_counts_and_is_named() {
 }
 
 #[test]
-fn trust_refuses_what_is_not_in_the_schema_and_prints_what_it_trusts() {
+fn trust_refuses_unknown_keys_and_prints_what_it_trusts() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().to_str().expect("text");
     let trust = || rave(folder.path(), None, &["trust", path]);

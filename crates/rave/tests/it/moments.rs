@@ -62,7 +62,7 @@ fn kept() -> Kept {
 }
 
 #[test]
-fn a_restore_that_is_killed_is_none_or_whole() {
+fn a_killed_restore_is_complete_or_absent() {
     let Kept { state, place, one, two } = kept();
     let mut restored = 0;
     for moment in MOMENTS {
@@ -87,7 +87,7 @@ fn a_restore_that_is_killed_is_none_or_whole() {
 }
 
 #[test]
-fn a_snapshot_that_is_killed_is_none_or_whole() {
+fn a_killed_snapshot_is_complete_or_absent() {
     let Kept { state, place, .. } = kept();
     for moment in MOMENTS {
         begin(&place);
@@ -106,7 +106,7 @@ fn a_snapshot_that_is_killed_is_none_or_whole() {
 }
 
 #[test]
-fn a_full_disk_takes_neither_a_snapshot_nor_a_restore_and_loses_nothing() {
+fn a_full_disk_fails_snapshot_and_restore_without_loss() {
     let Kept { state, .. } = kept();
     let script = r#"
         sandbox="$RAVE_STATE/sandboxes/demo"
@@ -127,7 +127,7 @@ fn a_full_disk_takes_neither_a_snapshot_nor_a_restore_and_loses_nothing() {
 }
 
 #[test]
-fn forks_whose_machines_end_are_said_and_leave_nothing() {
+fn forks_whose_machines_exit_are_reported_and_removed() {
     let state = State::new();
     let place = state.make("demo", &SSH);
     begin(&place);

@@ -7,7 +7,7 @@ use duct::cmd;
 use crate::release::Place;
 
 #[test]
-fn a_release_is_published_once_and_no_other_takes_its_name() {
+fn a_release_is_published_once_and_its_name_is_not_reused() {
     let place = Place::new();
     place.keygen("key");
     let release = place.release("key");
@@ -34,7 +34,7 @@ fn a_release_is_published_once_and_no_other_takes_its_name() {
 }
 
 #[test]
-fn what_does_not_verify_is_refused_with_every_reason() {
+fn releases_that_do_not_verify_are_refused_with_every_reason() {
     let place = Place::new();
     place.keygen("key");
     let release = place.release("key");
@@ -51,7 +51,7 @@ fn what_does_not_verify_is_refused_with_every_reason() {
 }
 
 #[test]
-fn a_state_folder_that_cannot_be_written_to_is_a_warning_unless_trust_needs_it() {
+fn an_unwritable_state_folder_is_a_warning_unless_trust_needs_it() {
     let place = Place::new();
     place.keygen("key");
     place.release("key");

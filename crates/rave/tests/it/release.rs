@@ -191,7 +191,7 @@ fn a_key_is_private_and_its_passphrase_comes_from_a_file_or_a_descriptor() {
 }
 
 #[test]
-fn a_release_is_trusted_by_a_given_or_a_pinned_key_and_by_nothing_else() {
+fn only_a_given_or_pinned_key_makes_a_release_trusted() {
     let place = Place::new();
     place.keygen("key");
     let release = place.release("key");
@@ -227,7 +227,7 @@ fn a_release_is_trusted_by_a_given_or_a_pinned_key_and_by_nothing_else() {
 }
 
 #[test]
-fn a_key_is_rotated_and_revoked_and_receivers_follow() {
+fn keys_can_be_rotated_and_revoked() {
     let place = Place::new();
     place.keygen("key");
     place.keygen("next");

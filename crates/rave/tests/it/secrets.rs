@@ -44,7 +44,7 @@ fn has(bytes: &[u8], text: &str) -> bool {
 }
 
 #[test]
-fn a_secret_stays_with_the_supervisor_and_a_workspace_names_none() {
+fn secrets_stay_in_the_supervisor_and_a_workspace_cannot_name_any() {
     let state = State::new();
     let place = made(&state);
     configure(&state, SECRET);
@@ -85,7 +85,7 @@ fn a_secret_stays_with_the_supervisor_and_a_workspace_names_none() {
 }
 
 #[test]
-fn what_is_no_list_of_secrets_is_told_and_nothing_starts() {
+fn an_invalid_secrets_file_is_reported_and_nothing_starts() {
     let state = State::new();
     made(&state);
     configure(

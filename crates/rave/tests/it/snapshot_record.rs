@@ -26,7 +26,7 @@ fn recorded(state: &State, kind: &str, field: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_record_has_what_was_done_with_snapshots() {
+fn snapshots_are_recorded() {
     let state = State::new();
     stopped(&state);
     state.run(&["snapshot", "demo", "one"]).expect(0);
@@ -36,7 +36,7 @@ fn the_record_has_what_was_done_with_snapshots() {
 }
 
 #[test]
-fn the_record_has_the_forks_that_were_made_of_it() {
+fn forks_are_recorded_in_the_parents_record() {
     let state = State::new();
     stopped(&state);
     let fork = state.start(&["fork", "demo", "twin"]);

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_has_the_packages_name_and_version_unless_the_archive_says_otherwise() {
+    fn a_source_defaults_to_the_packages_name_and_version() {
         let input = Input {
             kind: Kind::Stanza,
             name: "libssl3t64".into(),

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn common_names_are_not_searched_and_that_is_said() {
+    fn common_names_are_skipped_and_reported() {
         let names = BuilderNames {
             user: "root".into(),
             host: "quokka-17".into(),

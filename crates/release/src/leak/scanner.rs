@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_found_wherever_a_chunk_ends() {
+    fn a_secret_is_found_across_chunk_boundaries() {
         let token = format!("ghp_{}", "a1B2c3D4e5F6g7H8i9J0".repeat(2));
         for shift in -50_i64..50 {
             for edge in [CHUNK, CHUNK + AHEAD, 2 * CHUNK, 2 * CHUNK + 2 * AHEAD] {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn names_stand_alone_and_are_found_within_paths() {
+    fn names_match_as_whole_words_and_in_paths() {
         assert_eq!(found(b"x/home/quokka/rave/y"), [(Rule::BuildPath, 1), (Rule::BuilderUser, 7)]);
         assert_eq!(found(b"/home/quokka/ravenous"), [(Rule::BuilderUser, 6)]);
         assert_eq!(found(b"quokkas, aquokka"), []);

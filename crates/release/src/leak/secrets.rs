@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_secret_is_known() {
+    fn every_kind_of_secret_is_detected() {
         for kind in SECRETS {
             let upper = letters(60).to_uppercase();
             let text = match kind.tail {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_known_in_every_dress() {
+    fn a_key_is_detected_in_every_encoding() {
         let body = letters(64);
         for text in [
             format!("-----BEGIN OPENSSH PRIVATE KEY-----\r\n{body}"),
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_alone_public_parts_and_placeholders_are_none() {
+    fn labels_public_keys_and_placeholders_are_not_secrets() {
         let body = letters(64);
         for text in [
             "-----BEGIN OPENSSH PRIVATE KEY-----\n\0-----END OPENSSH".to_owned(),

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stretch_comes_back_and_holes_take_a_bit() {
+    fn a_stretch_round_trips_and_a_hole_takes_one_bit() {
         let mut disk = vec![0_u8; 20 * BLOCK_BYTES];
         disk[0] = 1;
         disk[9 * BLOCK_BYTES + 5] = 2;

@@ -59,7 +59,7 @@ fn flip(path: &Utf8Path, place: u64) {
 }
 
 #[test]
-fn a_byte_flipped_anywhere_is_found_in_the_file_that_has_it() {
+fn a_flipped_byte_is_found_in_its_file() {
     let fixture = or_skip!(small());
     let release = fixture.release();
     let place = fixture.path("changed");
@@ -82,7 +82,7 @@ fn a_byte_flipped_anywhere_is_found_in_the_file_that_has_it() {
 }
 
 #[test]
-fn files_that_are_swapped_removed_added_renamed_or_of_another_kind_are_named() {
+fn swapped_removed_added_renamed_and_special_files_are_named() {
     let fixture = or_skip!(small());
     let release = fixture.release();
     let other = or_skip!(small());
@@ -135,7 +135,7 @@ fn files_that_are_swapped_removed_added_renamed_or_of_another_kind_are_named() {
 }
 
 #[test]
-fn what_the_list_or_the_manifest_may_not_say_is_refused_though_it_is_signed() {
+fn invalid_lists_and_manifests_are_refused_even_if_signed() {
     let fixture = or_skip!(small());
     let release = fixture.release();
     let signed = |change: &dyn Fn(&Utf8Path)| {
@@ -185,7 +185,7 @@ fn what_the_list_or_the_manifest_may_not_say_is_refused_though_it_is_signed() {
 }
 
 #[test]
-fn statements_that_are_of_something_else_are_refused_though_they_are_signed() {
+fn statements_about_something_else_are_refused_even_if_signed() {
     let fixture = or_skip!(small());
     let release = fixture.release();
     let mut plan = fixture.plan("another commit");
@@ -223,7 +223,7 @@ fn statements_that_are_of_something_else_are_refused_though_they_are_signed() {
 }
 
 #[test]
-fn who_signed_it_must_be_trusted_and_still_be() {
+fn the_signer_must_be_trusted_at_the_time() {
     let fixture = or_skip!(small());
     let release = fixture.release();
     let state = fixture.path("state");
@@ -276,7 +276,7 @@ fn who_signed_it_must_be_trusted_and_still_be() {
 }
 
 #[test]
-fn an_older_release_as_a_whole_is_refused_where_a_version_is_named() {
+fn a_rollback_is_refused_if_a_version_is_named() {
     let fixture = or_skip!(small());
     let release = fixture.release();
     let cause = |expect: Option<&str>, oldest: Option<&str>| {
@@ -299,7 +299,7 @@ fn an_older_release_as_a_whole_is_refused_where_a_version_is_named() {
 }
 
 #[test]
-fn sizes_without_bounds_cost_no_time() {
+fn excessive_sizes_cost_no_time() {
     let fixture = or_skip!(small());
     let release = fixture.release();
     let quick = |change: &dyn Fn(&Utf8Path), expected: &str| {

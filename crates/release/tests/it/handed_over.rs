@@ -41,7 +41,7 @@ fn join(fixture: &Fixture, folders: &[&Utf8Path]) -> Result<Finished, Error> {
 }
 
 #[test]
-fn a_release_of_parts_is_the_one_that_a_single_host_cuts() {
+fn a_release_from_parts_equals_one_cut_on_a_single_host() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     let part = part(&fixture);
     let found = files(&part);
@@ -127,7 +127,7 @@ fn other_part(fixture: &Fixture, name: &str, content: &'static str) -> Utf8PathB
 }
 
 #[test]
-fn the_inputs_of_parts_become_one_archive_and_one_list_of_sources() {
+fn inputs_of_parts_are_merged_into_one_archive_and_source_list() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     let (first, second) = (part(&fixture), other_part(&fixture, "second", "another package"));
     let joined = join(&fixture, &[&first, &second]).unwrap();
@@ -160,7 +160,7 @@ fn the_inputs_of_parts_become_one_archive_and_one_list_of_sources() {
 }
 
 #[test]
-fn an_input_that_two_parts_have_differently_is_refused_and_a_part_without_inputs_leaves_none() {
+fn conflicting_inputs_of_parts_are_refused_and_missing_inputs_leave_no_archive() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     let first = other_part(&fixture, "first", "a package");
     let mut plan = fixture.plan("second");
@@ -184,7 +184,7 @@ fn an_input_that_two_parts_have_differently_is_refused_and_a_part_without_inputs
 }
 
 #[test]
-fn parts_of_another_commit_or_of_one_profile_twice_are_refused() {
+fn parts_of_another_commit_and_duplicate_profiles_are_refused() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     let part = part(&fixture);
     let error = join(&fixture, &[&part, &part]).unwrap_err().to_string();
@@ -198,7 +198,7 @@ fn parts_of_another_commit_or_of_one_profile_twice_are_refused() {
 }
 
 #[test]
-fn a_part_that_was_changed_on_its_way_is_refused_by_the_name_of_the_file() {
+fn a_part_changed_in_transit_is_refused_by_file_name() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     let plan = Plan { part_limit: parts::LIMIT, ..fixture.plan("part") };
     cut::part(&plan, &fixture, &|_| ()).unwrap();
@@ -241,7 +241,7 @@ fn a_part_that_was_changed_on_its_way_is_refused_by_the_name_of_the_file() {
 }
 
 #[test]
-fn what_was_taken_before_a_part_changed_is_not_used() {
+fn stale_copies_of_a_changed_part_are_not_used() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     let part = part(&fixture);
     let read = vec![ReleasePart::read(&part).unwrap()];

@@ -106,7 +106,7 @@ fn archive() -> Vec<u8> {
 }
 
 #[test]
-fn each_sample_is_taken() {
+fn each_sample_is_accepted() {
     let samples = samples();
     assert_eq!(samples.len(), PARSERS.len());
     assert!(Envelope::parse(&samples[0]).is_ok());
@@ -133,7 +133,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
     #[test]
-    fn mutated_samples_are_read_or_refused_at_once(
+    fn mutated_samples_are_parsed_or_refused_quickly(
         which in 0..PARSERS.len(),
         changes in proptest::collection::vec((any::<Index>(), piece(), 0_usize..12), 1..5),
         cut in proptest::option::weighted(0.2, any::<Index>())
@@ -153,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..1500)) {
+    fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..1500)) {
         for (_, parse) in PARSERS {
             parse(&bytes);
         }

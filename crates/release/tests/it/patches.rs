@@ -58,7 +58,7 @@ fn digest(path: &Utf8Path) -> Digest {
 }
 
 #[test]
-fn a_patch_makes_the_newer_artifacts_of_any_older_one_and_the_notes_have_its_size() {
+fn a_patch_updates_any_older_artifact_and_the_notes_have_its_size() {
     let fixture = or_skip!(fixture());
     let (old, new) = or_skip!(releases(&fixture));
     let verdict = fixture.verify(&new);
@@ -101,7 +101,7 @@ fn a_patch_makes_the_newer_artifacts_of_any_older_one_and_the_notes_have_its_siz
 }
 
 #[test]
-fn what_a_patch_does_not_give_is_refused_before_anything_is_written() {
+fn unpatched_files_are_refused_before_anything_is_written() {
     let fixture = or_skip!(fixture());
     let (old, new) = or_skip!(releases(&fixture));
     let base = old.join("rave-1.2.0-headless-x86_64.img.zst");
@@ -206,7 +206,7 @@ impl Bare {
 }
 
 #[test]
-fn a_patch_that_is_cut_changed_or_lies_makes_nothing() {
+fn truncated_changed_and_false_patches_produce_nothing() {
     let fixture = or_skip!(fixture());
     let (_, new) = or_skip!(releases(&fixture));
     let bare = Bare::of(&fixture, &new);
@@ -267,7 +267,7 @@ fn a_patch_that_is_cut_changed_or_lies_makes_nothing() {
 }
 
 #[test]
-fn the_same_releases_make_the_same_patch() {
+fn equal_releases_produce_equal_patches() {
     let fixture = or_skip!(fixture());
     let (_, new) = or_skip!(releases(&fixture));
     let bare = Bare::of(&fixture, &new);
@@ -290,7 +290,7 @@ const KILLED: &str = "RAVE_TEST_PATCH";
 
 /// Not a test by itself: the test below starts and kills it.
 #[test]
-fn child_that_is_killed() {
+fn killed_child() {
     if let Ok(place) = std::env::var(KILLED) {
         restore_until_killed(Utf8Path::new(&place));
     }
@@ -311,13 +311,13 @@ fn restore_until_killed(place: &Utf8Path) {
 }
 
 #[test]
-fn a_kill_leaves_nothing_under_the_final_name_and_the_next_run_sweeps() {
+fn a_kill_leaves_no_final_file_and_the_next_run_sweeps() {
     let fixture = or_skip!(fixture());
     let (old, new) = or_skip!(releases(&fixture));
     let (reader, writer) = std::io::pipe().unwrap();
     let (input, held) = std::io::pipe().unwrap();
     let program = std::env::current_exe().unwrap();
-    let child = duct::cmd!(program, "--exact", "patches::child_that_is_killed", "--nocapture")
+    let child = duct::cmd!(program, "--exact", "patches::killed_child", "--nocapture")
         .env(KILLED, fixture.path("").as_str())
         .stdin_file(input)
         .stdout_null()
@@ -339,16 +339,16 @@ fn a_kill_leaves_nothing_under_the_final_name_and_the_next_run_sweeps() {
 }
 
 #[test]
-fn a_full_disk_is_told_and_nothing_is_left_on_it() {
+fn a_full_disk_is_reported_and_leaves_no_files() {
     let fixture = or_skip!(fixture());
     or_skip!(releases(&fixture));
-    let said = or_skip!(small_disk::run(&fixture, "small", "patches::child_on_a_small_disk"));
+    let said = or_skip!(small_disk::run(&fixture, "small", "patches::small_disk_child"));
     assert!(said.contains("nothing is left"), "{said}");
 }
 
 /// Not a test by itself: the test above runs it on a small file system.
 #[test]
-fn child_on_a_small_disk() {
+fn small_disk_child() {
     small_disk::in_child(|place| {
         let fixture = Fixture::at(place);
         let patch = fixture.path("newer/release").join(PATCH);

@@ -31,7 +31,7 @@ fn again(fixture: &Fixture, release: &Utf8Path, name: &str) -> (Utf8PathBuf, Man
 }
 
 #[test]
-fn what_is_built_again_from_its_manifest_is_equal_also_where_it_is_cut_into_parts() {
+fn rebuilds_from_a_manifest_are_equal_even_if_split() {
     let fixture = or_skip!(Fixture::new());
     let mut plan = fixture.plan("release");
     for limit in [u64::MAX, 100_000] {
@@ -46,7 +46,7 @@ fn what_is_built_again_from_its_manifest_is_equal_also_where_it_is_cut_into_part
 }
 
 #[test]
-fn the_first_byte_and_the_file_in_the_image_that_differ_are_told() {
+fn the_first_differing_byte_and_file_are_reported() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Raw]));
     let release = fixture.release();
     let ours = manifest(&release);

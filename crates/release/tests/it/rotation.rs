@@ -41,7 +41,7 @@ impl Keys {
 }
 
 #[test]
-fn a_successor_is_trusted_once_both_keys_signed_so() {
+fn a_successor_is_trusted_after_both_keys_signed_it() {
     let keys = Keys::new();
     let mut store = keys.store();
     let mut trusted = keys.trusted(&store);
@@ -62,7 +62,7 @@ fn a_successor_is_trusted_once_both_keys_signed_so() {
 }
 
 #[test]
-fn a_revocation_stays_and_its_successor_may_sign_it() {
+fn a_revocation_is_permanent_and_a_successor_may_sign_it() {
     let keys = Keys::new();
     let mut store = keys.store();
     let mut trusted = keys.trusted(&store);
@@ -94,7 +94,7 @@ fn a_revocation_stays_and_its_successor_may_sign_it() {
 }
 
 #[test]
-fn a_statement_about_a_key_of_strangers_changes_nothing() {
+fn a_statement_about_unknown_keys_changes_nothing() {
     let keys = Keys::new();
     let mut store = keys.store();
     let stranger = SigningKey::in_memory("stranger").unwrap();

@@ -10,7 +10,7 @@ use rave_testing::{or_skip, skip};
 use crate::fixture::Fixture;
 
 #[test]
-fn ssh_keygen_and_sha256sum_take_the_release_and_refuse_a_changed_one() {
+fn ssh_keygen_and_sha256sum_accept_the_release_and_refuse_a_changed_one() {
     if find_program("ssh-keygen").is_none() {
         skip!("ssh-keygen was not found");
     }
@@ -51,7 +51,7 @@ fn ssh_keygen_and_sha256sum_take_the_release_and_refuse_a_changed_one() {
 }
 
 #[test]
-fn a_key_that_is_generated_is_one_of_ssh_keygen() {
+fn a_generated_key_is_accepted_by_ssh_keygen() {
     if find_program("ssh-keygen").is_none() {
         skip!("ssh-keygen was not found");
     }

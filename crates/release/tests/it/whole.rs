@@ -5,7 +5,7 @@ use rave_testing::or_skip;
 use crate::fixture::{Fixture, files};
 
 #[test]
-fn a_release_is_cut_and_holds_until_a_byte_is_flipped() {
+fn a_release_verifies_until_a_byte_is_flipped() {
     let fixture = or_skip!(Fixture::new());
     let folder = fixture.release();
     let verdict = fixture.verify(&folder);

@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_slow_is_tried_again_and_what_was_refused_is_not() {
+    fn timeouts_are_retried_and_refusals_are_not() {
         assert_eq!(fails(ErrorKind::TimedOut, 2, true), (3, true));
         assert_eq!(fails(ErrorKind::UnexpectedEof, 9, true), (3, false));
         assert_eq!(fails(ErrorKind::TimedOut, 1, false), (1, false));

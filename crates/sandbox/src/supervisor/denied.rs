@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn each_message_is_there_once_and_the_newest_is_last() {
+    fn messages_are_unique_and_the_newest_is_last() {
         let mut notices = Notices::new("demo".parse().unwrap());
         assert!(notices.take(&log(&[("a.example", 1), ("b.example", 1)])));
         assert!(!notices.take(&log(&[("a.example", 1), ("b.example", 1)])));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_bounded() {
+    fn messages_are_bounded() {
         let mut notices = Notices::new("demo".parse().unwrap());
         for number in 0..100 {
             notices.take(&log(&[(&format!("n{number}.example"), 1)]));

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_limit_counts_by_itself_and_none_is_no_limit() {
+    fn limits_are_independent_and_none_means_unlimited() {
         let seconds = Duration::from_secs;
         let at = |ttl, idle| {
             over(Expiry { ttl, idle }, Some(seconds(100)), seconds(50)).map(|why| why.split(' ').count())

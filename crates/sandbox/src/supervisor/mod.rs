@@ -295,7 +295,7 @@ mod tests {
     use rave_guest::protocol::GuestStage;
 
     #[test]
-    fn a_machine_that_goes_on_is_ready_once_its_services_have_said_so() {
+    fn a_resumed_machine_is_ready_after_its_services_report() {
         let silent = Progress {
             stage: BootStage::Firmware,
             is_ready: false,

@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_is_let_through_by_its_own_receipt_alone() {
+    fn a_port_opens_only_by_the_receipt_of_its_own_service() {
         let forwards = [PortForward::new("ssh", 2222, 22), PortForward::new("gateway", 3002, 80)];
         let starting = |ready: &[&str]| Doors::of(&forwards, ready).starting;
         assert_eq!(starting(&[]), ["ssh", "gateway"]);

@@ -205,7 +205,7 @@ _NET_WM_NAME = "vibe-kanban - Chromium"
 "#;
 
     #[test]
-    fn windows_are_told_by_type() {
+    fn windows_are_distinguished_by_type() {
         assert_eq!(names_of(SHOWN, "_NET_WM_WINDOW_TYPE_NORMAL"), ["vibe-kanban - Chromium"]);
         assert_eq!(names_of(SHOWN, ""), ["xfce4-panel", "Desktop", "vibe-kanban - Chromium"]);
         assert!(names_of(SHOWN, "_NET_WM_WINDOW_TYPE_DIALOG").is_empty());

@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attacks_are_chosen_by_their_names_and_by_those_of_their_rows() {
+    fn attacks_are_selected_by_name_or_row() {
         let chosen = |only: &[&str]| {
             let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
             select(&only).map(|attacks| attacks.iter().map(|attack| attack.name).collect::<Vec<_>>())
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_program_says_is_read_and_shown_as_text() {
+    fn the_probes_output_is_parsed_and_escaped() {
         let attempt = Attempt::parse("noise\nrefused\t1.5\t\u{1b}[2Jwhy").unwrap();
         assert_eq!((attempt.word.as_str(), attempt.milliseconds), ("refused", 1.5));
         assert!(!attempt.detail.contains('\u{1b}'), "{attempt:?}");
@@ -262,14 +262,14 @@ mod tests {
     }
 
     #[test]
-    fn a_denial_of_before_does_not_count() {
+    fn an_earlier_denial_does_not_count() {
         let is = |begins, before| logged(&|| Ok(log("1.1.1.1:80", 3)), begins, before).unwrap().is_some();
         assert!(is("1.1.1.1:80", 2));
         assert!(!is("1.1.1.1:80", 3) && !is("1.1.1.2:80", 0));
     }
 
     #[test]
-    fn a_log_that_cannot_be_read_is_no_log_without_denials() {
+    fn an_unreadable_log_is_not_a_log_without_denials() {
         let result = logged(&|| Err("it is gone".into()), "1.1.1.1:80", 0);
         assert!(matches!(result, Err(CheckError::CouldNotRun(why)) if why.ends_with("it is gone")));
     }
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn one_target_that_is_reached_is_not_hidden_by_others_that_are_not() {
+    fn a_reached_target_is_not_hidden_by_blocked_ones() {
         if rave_process::find_program("python3").is_none() {
             rave_testing::skip!("this host has no python3");
         }

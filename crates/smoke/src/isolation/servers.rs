@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rules_open_what_the_controls_need_and_nothing_that_is_attacked() {
+    fn the_rules_open_the_controls_and_no_attacked_target() {
         let servers = Servers::start().unwrap();
         let policy = servers.policy();
         assert_eq!(policy.allow.len(), 5, "each rule is one");
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn no_placeholder_is_left() {
+    fn no_placeholder_remains() {
         let servers = Servers::start().unwrap();
         for attack in ATTACKS {
             let words = [servers.arguments(attack.tries), servers.arguments(attack.control.0)].concat();

@@ -90,7 +90,7 @@ mod tests {
     use crate::report::samples::{failed_boot, mixed, report};
 
     #[test]
-    fn the_document_is_read_back_with_each_outcome() {
+    fn the_document_round_trips_with_each_outcome() {
         let text = junit(&report(vec![mixed()]));
         let back = XmlReport::deserialize_from_str(&text).unwrap();
         assert_eq!((back.tests, back.failures, back.errors), (4, 1, 1));
@@ -103,14 +103,14 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_that_was_not_ready_is_a_failed_case_of_its_own() {
+    fn a_guest_that_was_not_ready_is_a_failed_test_case() {
         let back = XmlReport::deserialize_from_str(&junit(&report(vec![failed_boot()]))).unwrap();
         assert_eq!((back.tests, back.failures), (5, 1));
         assert_eq!(back.test_suites[0].test_cases[0].name.as_str(), "boot");
     }
 
     #[test]
-    fn an_artifact_that_is_missing_is_an_error() {
+    fn a_missing_artifact_is_an_error() {
         let incomplete = Report { incomplete: Some("QEMU did not start".into()), ..report(Vec::new()) };
         let back = XmlReport::deserialize_from_str(&junit(&incomplete)).unwrap();
         assert_eq!((back.tests, back.errors), (1, 1));

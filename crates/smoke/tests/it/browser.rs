@@ -103,7 +103,7 @@ fn look(chromium: &Utf8Path, name: &str, report: &Report) -> Seen {
 }
 
 #[test]
-fn a_browser_shows_rows_pictures_and_bars_of_several_runs() {
+fn a_browser_shows_rows_screenshots_and_bars_of_several_runs() {
     let chromium = or_skip!(browser());
     let checks = rave_smoke::registry::CHECKS.len();
     let seen = look(&chromium, "several", &report(vec![passed("qemu"), failed("raw")], None));
@@ -125,7 +125,7 @@ fn a_browser_shows_a_single_run_and_a_boot_that_failed() {
 }
 
 #[test]
-fn a_hostile_guest_changes_nothing_but_its_texts() {
+fn a_hostile_guest_changes_only_its_own_texts() {
     let chromium = or_skip!(browser());
     let mut report = hostile();
     // We choose the names of the files; their contents come from the guest.

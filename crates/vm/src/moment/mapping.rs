@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_read_and_others_are_none() {
+    fn lines_are_parsed_and_others_ignored() {
         let line =
             "7f18c3fff000-7f1943fff000 rw-p 00001000 fe:00 5359872          /state/a b/memory (deleted)";
         let mapping = Mapping {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_file_that_is_mapped_is_beneath() {
+    fn only_the_mapped_file_is_the_backing_file() {
         // The mapping of this test's program.
         let text = fs::read_to_string("/proc/self/maps").unwrap();
         let program = std::env::current_exe().unwrap();

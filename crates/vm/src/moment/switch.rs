@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_layer_is_known_by_its_node_and_the_first_by_its_file() {
+    fn a_layer_is_identified_by_its_node_and_the_first_by_its_file() {
         for number in [1, 24] {
             assert_eq!(number_of(&node_of(number)), Some(number));
         }

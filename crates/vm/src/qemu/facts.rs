@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn facts_are_read_from_what_qemu_prints() {
+    fn facts_are_parsed_from_qemus_output() {
         let machines = "Supported machines are:\nmicrovm   microvm (i386)\npc-q35-10.0          Standard PC\n\
                         q35                  Standard PC (Q35 + ICH9, 2009) (alias of pc-q35-10.0)\n";
         assert_eq!(newest_q35(machines).as_deref(), Some("pc-q35-10.0"));

@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn the_report_is_found_and_taken_out() {
+    fn the_report_is_found_and_removed() {
         let none = Vec::<String>::new();
         assert_eq!(taken(&["", "rave: exit status 0"]), (Some(Status::Code(0)), none.clone()));
         assert_eq!(taken(&["rave: exit status 255"]), (Some(Status::Code(255)), none));
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_report_the_lines_stay() {
+    fn without_a_report_lines_are_unchanged() {
         for lines in
             [&["Connection closed by remote host"][..], &["rave: exit status"], &["rave: exit status x"], &[]]
         {

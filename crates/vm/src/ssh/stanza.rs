@@ -58,7 +58,7 @@ mod tests {
 
     /// Checks how ssh(1) itself parses the stanza, with paths that contain characters special to its parser.
     #[test]
-    fn ssh_takes_the_stanza_and_gives_nothing_away() {
+    fn ssh_accepts_the_stanza_and_forwards_no_credentials() {
         let folder = tempfile::tempdir().unwrap();
         let config = Utf8Path::from_path(folder.path()).unwrap().join("config");
         let stanza = Stanza {

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_found_by_its_key_and_what_was_changed_is_told() {
+    fn a_template_is_found_by_its_key_and_changes_are_reported() {
         let (_scratch, store) = store();
         let lock = make(&store, &key(), 10);
         let Found::Whole(template) = store.find(&key(), &lock) else { panic!("it was made") };
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_maker_left_is_none_and_goes() {
+    fn leftovers_of_a_killed_build_are_ignored_and_removed() {
         let (_scratch, store) = store();
         let lock = store.lock(&key().id(), &mut || {}).unwrap();
         let new = store.begin(&lock).unwrap();
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_recently_used_that_nothing_lies_on_goes_first() {
+    fn the_least_recently_used_unreferenced_template_is_removed_first() {
         let (_scratch, store) = store();
         let keys: Vec<Key> = (1..=3).map(|cpus| Key { cpus, ..key() }).collect();
         for (number, key) in (1..).zip(&keys) {
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clone_holds_what_it_was_made_of() {
+    fn a_clone_keeps_the_files_of_its_template() {
         let (_scratch, store) = store();
         let lock = make(&store, &key(), 10);
         let Found::Whole(template) = store.find(&key(), &lock) else { panic!("it was made") };

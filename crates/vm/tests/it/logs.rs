@@ -61,7 +61,7 @@ fn sizes(folder: &Utf8Path) -> u64 {
 }
 
 #[test]
-fn the_debug_port_fills_no_disk() {
+fn the_debug_log_is_bounded() {
     let bench = Bench::new();
     let instance = bench.boot(bench.with_disk(&sector_that_prints_for_ever())).unwrap();
     let mut alone = Alone::new(instance.detach().unwrap());
@@ -71,7 +71,7 @@ fn the_debug_port_fills_no_disk() {
 }
 
 #[test]
-fn the_readiness_port_of_a_detached_machine_fills_no_disk() {
+fn the_readiness_log_of_a_detached_machine_is_bounded() {
     let bench = Bench::new();
     // It writes to the existing port until that is removed, and then to the new one; the old port's node may still
     // exist for a moment.

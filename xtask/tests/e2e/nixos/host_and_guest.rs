@@ -7,7 +7,7 @@ use super::project::Project;
 use crate::tool::{HEADLESS, finish, shared_cache, shared_out};
 
 #[test]
-fn doctor_tells_of_the_nix_that_is_there() {
+fn doctor_reports_the_installed_nix() {
     let project = or_skip!(Project::new());
     let mut doctor = project.xtask(&["doctor", "--json"]);
     doctor.env("RAVE_BASE", "nixos").env("RAVE_NIXOS_SUBSTITUTERS", "file:///nowhere");
@@ -27,7 +27,7 @@ fn doctor_tells_of_the_nix_that_is_there() {
 }
 
 #[test]
-fn what_nix_built_is_booted_and_checked() {
+fn images_built_by_nix_are_booted_and_checked() {
     let project = or_skip!(Project::new());
     shared_cache(HEADLESS);
     // The fixture's disk is empty; one that boots takes its place, from where no sandbox hides it.

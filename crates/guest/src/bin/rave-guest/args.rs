@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_of_the_help_is_understood() {
+    fn every_command_in_the_help_is_parsed() {
         for line in HELP.lines().skip(2).filter(|line| !line.contains("...")) {
             let command = line.trim().split("  ").next().unwrap();
             assert!(words(command).is_ok(), "{command}");
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_named() {
+    fn unknown_arguments_are_named() {
         assert_eq!(words("health --loud"), Err("unknown arguments: health --loud".into()));
         assert_eq!(words(""), Err("a command is required".into()));
     }

@@ -61,7 +61,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     #[test]
-    fn it_holds_until_it_is_told_and_nothing_else_opens_it() {
+    fn the_barrier_opens_only_on_its_request() {
         let scratch = tempfile::tempdir().unwrap();
         let fifo = scratch.path().join("run/barrier");
         let (done, ended) = channel();

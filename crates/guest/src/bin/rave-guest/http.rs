@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_line_is_read_and_noise_is_not() {
+    fn a_status_line_is_parsed_and_noise_is_refused() {
         assert_eq!(status(b"HTTP/1.1 503 Service Unavailable\r\nA: b\r\n"), Some(503));
         assert_eq!(status(b"HTTP/1.1\r\n"), None);
         assert_eq!(status(b"SSH-2.0-OpenSSH_10.0\r\n"), None);

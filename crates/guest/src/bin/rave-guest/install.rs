@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_with_data_is_taken_only_by_who_says_so_twice() {
+    fn a_disk_with_data_needs_two_confirmations() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("disk");
         fs::write(&path, vec![7; 4 << 20]).unwrap();

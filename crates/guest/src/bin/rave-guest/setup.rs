@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_home_is_made_with_the_skeleton_and_a_second_run_changes_nothing() {
+    fn a_missing_home_is_created_from_the_skeleton_once() {
         let scratch = tempfile::tempdir().unwrap();
         let ids = own_ids(scratch.path());
         let skeleton = scratch.path().join("skel");

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_connection_asks_is_answered_to_it_alone() {
+    fn a_reply_goes_only_to_the_connection_that_asked() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("agent.sock");
         let listener = UnixListener::bind(&path).unwrap();

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_made_once_and_a_half_made_pair_again() {
+    fn keys_are_created_once_and_incomplete_pairs_replaced() {
         let scratch = tempfile::tempdir().unwrap();
         make_all(scratch.path()).unwrap();
         let first = public_keys(scratch.path());
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_an_error_with_the_command() {
+    fn a_missing_folder_is_an_error_with_the_command() {
         let error = make_all(Path::new("/nowhere/at/all")).unwrap_err().to_string();
         assert!(error.contains("ssh-keygen -q -t"), "{error}");
     }

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_that_is_down_is_told_with_its_log_and_nothing_breaks_out_of_the_page() {
+    fn a_failed_service_is_shown_with_its_escaped_log() {
         let service = ServiceHealth {
             name: "kanban".into(),
             unit: "vibe-kanban.service".into(),

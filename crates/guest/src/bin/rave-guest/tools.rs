@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_told() {
+    fn other_versions_are_reported() {
         let scratch = tempfile::tempdir().unwrap();
         let tools = complete(&scratch);
         assert_eq!(other_versions(&tools, &npm::held(&GuestConfig::default())), Vec::<String>::new());
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_links_are_mended_and_the_users_own_are_kept() {
+    fn broken_links_are_repaired_and_user_links_are_kept() {
         let scratch = tempfile::tempdir().unwrap();
         let tools = complete(&scratch);
         let links = scratch.path().join("links");

@@ -366,7 +366,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn apts_plan_is_read() {
+    fn apts_plan_is_parsed() {
         let id = planned(
             "Inst libc6 (2.41-12+deb13u5 Debian:13.8/stable, Debian-Security:13/stable-security [amd64]) []",
         );

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_download_is_taken_by_its_digest_swept_when_it_was_killed_and_made_a_repository_of() {
+    fn downloads_are_verified_swept_and_served_as_a_repository() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Utf8Path::from_path(dir.path()).unwrap();
         let deb_cache = DebCache::open(cache).unwrap();

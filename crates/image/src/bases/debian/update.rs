@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_named_fixes_first() {
+    fn security_fixes_are_listed_first() {
         let old = lock(&[("a", "1.9"), ("b", "2"), ("c", "1"), ("d", "2"), ("e", "1"), ("same", "1")]);
         let new =
             lock(&[("a", "1.10"), ("b", "2+deb13u1"), ("c", "1!"), ("d", "2~1"), ("f", "3"), ("same", "1")]);

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn several_formats_are_one_command() {
+    fn several_formats_are_built_by_one_command() {
         let argv = build(&[Format::Qemu, Format::Iso], "full", &Nixos::default(), "/state/x y".into());
         assert_eq!(
             argv,
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_passed_on() {
+    fn options_are_passed_to_nix() {
         let options = Nixos {
             builders: ["ssh://a x86_64-linux", "ssh://b x86_64-linux - 4 1 kvm"]
                 .map(|line| line.parse().unwrap())
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_about_the_store() {
+    fn store_queries() {
         assert_eq!(path_info(&["/a", "/b"]), ["nix", "path-info", "--json", "--closure-size", "/a", "/b"]);
         assert_eq!(config().map(|argv| argv.join(" ")), ["nix config show --json", "nix show-config --json"]);
         assert_eq!(store().map(|argv| argv.join(" ")), ["nix store info --json", "nix store ping --json"]);

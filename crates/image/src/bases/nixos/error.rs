@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn an_evaluation_error_is_about_this_project() {
+    fn evaluation_errors_point_to_this_project() {
         let trace = format!(
             "error:\n       … while calling the 'throw' builtin\n         at {SOURCE}/nix/settings.nix:41:3:\n           40| else\n\n       … while evaluating the option `system.build'\n         at /nix/store/other-source/lib/modules.nix:1084:9:\n\n       … while x\n         at {SOURCE}/flake.nix:7:5:\n\n       error: the configuration is wrong\n       rave.toml: vm.memory is missing"
         );
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_without_a_trace_is_told_as_it_is() {
+    fn an_error_without_a_trace_is_shown_unchanged() {
         let error =
             of("error: flake 'git+file:///x' does not provide attribute 'packages.x86_64-linux.nope'", false);
         assert!(
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nix_that_only_says_something_plain_is_quoted() {
+    fn a_plain_message_of_nix_is_quoted() {
         let mut failure = FailureCollector::default();
         failure.take(&NixEvent::Message { level: Level::Info, text: "Segmentation fault".into() });
         let here = Checkout { root: "/x".into(), source: None };

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_of_every_version() {
+    fn answers_of_every_version_are_parsed() {
         let config =
             serde_json::json!({"system-features": {"value": ["benchmark", "kvm"], "defaultValue": []}});
         assert_eq!(features(&config), ["benchmark", "kvm"]);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_nix_says_its_version() {
+    fn every_nix_variant_reports_its_version() {
         for (said, expected) in [
             ("nix (Nix) 2.26.3", NixVersion(2, 26)),
             ("nix (Nix) 2.18.1pre20230905_abcdef", NixVersion(2, 18)),

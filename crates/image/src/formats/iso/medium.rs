@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_the_disks_own_and_fit_their_fields() {
+    fn names_come_from_the_disk_and_fit_their_fields() {
         let names = names();
         assert!(names.label.len() <= 32 && names.label.starts_with("RAVE_"), "{names:?}");
         assert!(names.label.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_'));
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_boot_configuration_names_this_iso_and_leaves_no_placeholder() {
+    fn the_boot_configuration_names_this_iso_and_has_no_placeholders() {
         let text = configuration(&names(), 44_040_192, "init=/x ro");
         assert!(text.contains(&format!("rave.live={} ", names().label)), "{text}");
         assert!(text.contains("rave.root-offset=44040192 init=/x ro $*"), "{text}");

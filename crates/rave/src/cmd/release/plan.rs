@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_entry_of_a_version_is_all_up_to_the_next() {
+    fn an_entry_extends_to_the_next_version() {
         let folder = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(folder.path()).unwrap();
         let text = "# Changelog\n\n## [Unreleased]\n\n## [1.2.0] - 2026-11-28\n\n### Added\n\n- A.\n\n## [1.1.0]\n\n- B.\n";

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_versions_disk_goes_on_with_its_image_held() {
+    fn an_old_disk_keeps_its_image() {
         let scratch = tempfile::tempdir().unwrap();
         let (out, kept) = earlier_disk(Utf8Path::from_path(scratch.path()).unwrap());
         assert!(matches!(take_over(&kept, &out, Format::Raw).unwrap(), Earlier::Adopted));
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_versions_disk_stays_where_its_image_was_changed_or_a_newer_disk_is() {
+    fn an_old_disk_is_left_alone_if_its_image_changed_or_a_newer_disk_exists() {
         let scratch = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(scratch.path()).unwrap();
         let (out, kept) = earlier_disk(folder);

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn without_flags_it_is_open_and_flags_add_to_what_is_allowed() {
+    fn the_default_is_open_and_flags_extend_the_allowed_list() {
         let own = Policy {
             mode: Mode::Open,
             allow: vec!["p.example:1/tcp,private".parse().unwrap()],
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_only_a_sandbox_can_have_are_refused_with_the_command_that_has_them() {
+    fn rules_for_sandboxes_only_are_refused_with_the_right_command() {
         let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Rule>>();
         let allow = |texts: &[&str]| NetworkFlags { allow: rules(texts), ..NetworkFlags::default() };
         assert!(check(&allow(&["a.example", "10.0.0.0/8,private"])).is_ok());
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_is_told_once_and_not_without_an_end() {
+    fn refusals_are_reported_once_and_limited() {
         let mut denials = Denials::default();
         let log = |count: usize| Log {
             denials: (0..count).map(|number| denial(&format!("10.0.0.{number}:1"))).collect(),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_guest_wrote_is_shown_as_text() {
+    fn guest_text_is_escaped() {
         let told = text(&denial("\u{1b}[2J10.0.0.1:1"));
         assert!(
             !told.contains('\u{1b}') && told.ends_with("; to allow it: run --allow 127.0.0.1:1/tcp,private"),

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variable_has_a_value_or_ours() {
+    fn a_variable_has_a_value_or_takes_the_hosts() {
         assert_eq!(variable("A=b=c").unwrap(), ("A".into(), "b=c".into()));
         assert_eq!(variable("A=").unwrap(), ("A".into(), String::new()));
         assert_eq!(variable("PATH").unwrap().1, std::env::var("PATH").unwrap());

@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_one_fork_fails_it_is_said_which_stand() {
+    fn a_failed_fork_lists_the_forks_that_exist() {
         let store = Store::new(camino::Utf8Path::new("/state"));
         let name = |text: &str| text.parse::<SandboxName>().unwrap();
         let made = [store.place(&name("one")), store.place(&name("three"))];

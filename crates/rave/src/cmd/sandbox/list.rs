@@ -174,14 +174,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_sizes_are_short() {
+    fn times_and_sizes_are_formatted_briefly() {
         let times: Vec<String> = [0, 119, 120, 7199, 7200, 200_000].into_iter().map(time).collect();
         assert_eq!(times, ["0 s", "119 s", "2 min", "119 min", "2 h", "2 d"]);
         assert_eq!([mebibytes(0), mebibytes(1), mebibytes(3 << 20)], ["0 MiB", "1 MiB", "3 MiB"]);
     }
 
     #[test]
-    fn what_a_model_was_used_for_has_money_where_prices_are_known() {
+    fn model_usage_has_costs_if_prices_are_known() {
         let usage = Usage { requests: 1, input_tokens: 10, output_tokens: 5, money: 0.0 };
         assert_eq!(used(usage), "1 request, 15 tokens");
         assert_eq!(used(Usage { requests: 2, money: 0.000_105, ..usage }), "2 requests, 15 tokens, 0.0001");

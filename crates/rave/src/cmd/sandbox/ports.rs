@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_is_told_only_where_it_leads_somewhere() {
+    fn a_host_port_is_shown_only_if_it_is_open() {
         let forward = PortForward::new("gateway", 40_001, 80);
         let short = |starting: Option<&[String]>| {
             Port { state: state(starting, &forward), forward: forward.clone() }.short()

@@ -128,7 +128,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
-    fn a_file_names_secrets_and_none_is_read_before_it_is_used() {
+    fn secrets_are_listed_in_a_file_and_read_only_when_used() {
         let folder = tempfile::tempdir().unwrap();
         let key = folder.path().join("key");
         let text = format!(
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_name_the_field() {
         let entry = |more: &str| {
             format!(
                 "[[secret]]\nname = \"forge\"\nhost = \"a.example\"\nvalue.environment = \"FORGE\"\n{more}\n"

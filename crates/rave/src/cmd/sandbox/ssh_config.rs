@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_comes_first_once_and_goes_alone() {
+    fn the_include_line_is_first_unique_and_removed_alone() {
         let before = "Host a\n  User b";
         let line = "Include \"/x y/ssh_config\"";
         let with = with_line(before, line);

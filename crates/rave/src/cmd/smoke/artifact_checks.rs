@@ -53,7 +53,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_program_that_is_not_here_is_told_and_is_no_row() {
+    fn a_missing_program_is_reported_without_a_row() {
         let verification = |name: &str, outcome| Verification {
             name: name.into(),
             title: "all is well".into(),

@@ -219,14 +219,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_that_is_not_given_is_no_line() {
+    fn missing_answers_are_omitted() {
         let answers = Answers { host_name: Some("installed"), user: None, password: Some("p=1".into()) };
         let expected = "rave.install=auto\nrave.then=poweroff\nrave.hostname=installed\nrave.password=p=1\n";
         assert_eq!(answers.text(), expected);
     }
 
     #[test]
-    fn the_installers_own_error_is_told_with_what_to_do() {
+    fn the_installers_error_is_reported_with_a_remedy() {
         let console =
             "checking the medium\r\nrave-guest: there is data on /dev/vda\r\nuse an empty disk\r\n[FAILED]";
         assert_eq!(refusal(console), Some(("there is data on /dev/vda", "use an empty disk")));

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_cut_to_the_terminal_and_a_row_without_one_says_why() {
+    fn answers_are_truncated_to_the_terminal_and_missing_ones_have_a_reason() {
         let rows = [
             row("a-check", Outcome::Passed, &"ä".repeat(150)),
             row("b", Outcome::Error("no ssh\nmore".into()), ""),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_closing_line_counts_what_was_not_run_where_something_was_not() {
+    fn the_summary_counts_skipped_rows() {
         assert_eq!(closing(Counts { passed: 34, failed: 0, not_run: 0 }), "34 passed, 0 failed");
         assert_eq!(closing(Counts { passed: 1, failed: 2, not_run: 3 }), "1 passed, 2 failed, 3 not run");
     }

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packages_that_changed_came_or_went_are_listed() {
+    fn added_removed_and_changed_packages_are_listed() {
         let lock = |packages: &str| {
             versions(&format!("{{\"packages\": {{\"\": {{\"version\": \"0\"}}, {packages}}}}}")).unwrap()
         };

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_counts_only_as_the_one_that_was_trusted_and_where_it_was() {
+    fn a_file_applies_only_in_its_trusted_version_and_place() {
         let (_scratch, folder, state) = place();
         assert_eq!(look(&folder, &state), Ok(None));
         let file = folder.join(WORKSPACE_FILE);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_file_of_a_sane_size_does_not_count() {
+    fn only_plain_files_of_reasonable_size_apply() {
         let (_scratch, folder, state) = place();
         let file = folder.join(WORKSPACE_FILE);
         fs::write(folder.join("target"), NARROW).unwrap();

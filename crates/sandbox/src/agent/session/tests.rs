@@ -88,7 +88,7 @@ fn bind(host_key: &[u8], session: &[u8], signature: &[u8], forwards: u8) -> Vec<
 }
 
 #[test]
-fn one_key_is_listed_and_signs_logins_at_its_host_alone() {
+fn only_one_key_is_listed_and_it_signs_logins_at_its_host_only() {
     let host = rave_testing::or_skip!(Host::new());
     let (key, other, server, stranger) =
         (host.key("mine"), host.key("other"), host.key("server"), host.key("stranger"));
@@ -151,7 +151,7 @@ fn one_key_is_listed_and_signs_logins_at_its_host_alone() {
 }
 
 #[test]
-fn a_revoked_key_is_not_known_and_without_an_agent_nothing_is() {
+fn a_revoked_key_is_not_listed_and_a_missing_agent_lists_none() {
     let host = rave_testing::or_skip!(Host::new());
     let server = host.key("server");
     let known = host.knows("git.example", &server);
@@ -198,7 +198,7 @@ fn serve(listener: UnixListener, key: Vec<u8>, agent: impl Fn() -> Agent + Send 
 }
 
 #[test]
-fn ssh_logs_in_at_the_host_and_nowhere_else() {
+fn ssh_logs_in_only_at_the_allowed_host() {
     let host = rave_testing::or_skip!(Host::new());
     let sshd = rave_testing::or_skip!(sshd());
     let (key, server) = (host.key("mine"), host.key("server"));

@@ -103,7 +103,7 @@ fn installer(folder: &Path, npm: PathBuf, registry: &Registry, integrity: &str) 
 }
 
 #[test]
-fn what_is_locked_is_installed_from_the_registry_of_the_users_settings_and_once() {
+fn locked_packages_are_installed_once_from_the_configured_registry() {
     let npm = or_skip!(npm());
     let scratch = tempfile::tempdir().unwrap();
     let (archive, integrity) = package(scratch.path());
@@ -120,7 +120,7 @@ fn what_is_locked_is_installed_from_the_registry_of_the_users_settings_and_once(
 }
 
 #[test]
-fn another_content_than_the_locks_is_not_installed_and_the_next_attempt_is_not_hindered() {
+fn content_that_differs_from_the_lock_is_refused_and_can_be_retried() {
     let npm = or_skip!(npm());
     let scratch = tempfile::tempdir().unwrap();
     let (archive, integrity) = package(scratch.path());
@@ -140,7 +140,7 @@ fn another_content_than_the_locks_is_not_installed_and_the_next_attempt_is_not_h
 }
 
 #[test]
-fn pauses_grow_to_a_limit() {
+fn retry_delays_grow_up_to_a_limit() {
     let pauses: Vec<u64> = std::iter::successors(Some(FIRST_PAUSE), |pause| Some(longer(*pause)))
         .take(8)
         .map(|pause| pause.as_secs())

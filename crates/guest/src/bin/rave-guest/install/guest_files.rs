@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unit_of_the_images_owner_follows_the_user() {
+    fn units_of_the_image_user_are_renamed() {
         let me = GuestConfig { user: "me".into(), home: "/home/me".into(), ..GuestConfig::default() };
         let before = "[Service]\nUser=agent\nGroup = agent\nExecStart=/home/agent/bin/x --for agent\n\
                       Environment=HOME=/home/agent A=/home/agent2/x\nSupplementaryGroups=agent2\n";

@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_byte_an_unreadable_file_and_an_empty_list_are_called_damage() {
+    fn flipped_bytes_unreadable_files_and_empty_lists_are_damage() {
         let scratch = tempfile::tempdir().unwrap();
         let medium = scratch.path();
         fs::create_dir(medium.join("rave")).unwrap();
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_medium_it_says_what_to_start_from() {
+    fn a_missing_medium_is_reported_with_what_to_boot() {
         let scratch = tempfile::tempdir().unwrap();
         assert!(told(&scratch.path().join("none")).contains("start the machine from RAVE's ISO"));
     }

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_key_are_written_and_the_rest_stays() {
+    fn names_and_key_are_written_and_the_rest_is_kept() {
         let scratch = tempfile::tempdir().unwrap();
         let root = scratch.path();
         system(root);

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn each_change_is_told_once_and_ready_comes_last() {
+    fn each_change_is_reported_once_and_ready_is_last() {
         let mut progress = Progress::default();
         let news = progress.update(all_but(GuestStage::Kanban));
         assert_eq!(last(&news), (GuestStage::Ready, StageState::Waiting, "open: kanban"));
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_at_once_when_nothing_else_is_awaited_and_may_heal() {
+    fn a_failure_is_reported_once_nothing_else_is_pending() {
         let mut progress = Progress::default();
         progress.update(all_but(GuestStage::Kanban));
         let news = progress.update(vec![look(GuestStage::Kanban, StageState::Failed, "start-limit-hit")]);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn no_network_is_told_but_holds_nothing_up() {
+    fn a_missing_network_is_reported_but_blocks_nothing() {
         let mut progress = Progress::default();
         progress.update(all_but(GuestStage::Network));
         assert!(!progress.is_ready(), "it is waited for");

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_running_service_requires_is_done_and_nothing_else() {
+    fn a_running_service_implies_only_its_requirements() {
         let open = vec![GuestStage::Tools, GuestStage::Setup, GuestStage::Network, GuestStage::Gateway];
         let mut rest = open.clone();
         assert!(implied(&mut rest, false).is_empty());
@@ -201,14 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_question_is_asked_less_often_and_never_keeps_a_failure_back_for_long() {
+    fn slow_queries_are_less_frequent_but_never_delay_a_failure_long() {
         assert_eq!(pause(Duration::from_millis(10)), Duration::from_secs(1));
         assert_eq!(pause(Duration::from_millis(200)), Duration::from_secs(4));
         assert_eq!(pause(Duration::from_secs(20)), Duration::from_secs(10));
     }
 
     #[test]
-    fn a_lease_is_awaited_for_a_while_only() {
+    fn a_lease_is_awaited_for_a_limited_time() {
         let unit = Unit { active: "active".into(), changed_ms: 5_000, ..Unit::default() };
         let down = Network::Down(vec!["ens3".into()]);
         assert_eq!(judge_network(&unit, &down, 14_000), (StageState::Waiting, "ens3: no address yet".into()));
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_on_its_way_is_waited_for_and_one_given_up_is_a_failure() {
+    fn a_starting_unit_is_awaited_and_an_abandoned_one_has_failed() {
         let config = GuestConfig::default();
         let mut watch = Watch::new(&config);
         assert_eq!(watch.by_unit(GuestStage::Tools).state, StageState::Waiting);

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_templates_services_are_stopped_and_go_on() {
+    fn template_services_are_stopped_and_resumed() {
         let scratch = hierarchy(&GROUPS);
         let root = scratch.path().to_owned();
         let freezer = freezer(&root, false, LIMIT);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_comes_while_the_others_stop_is_stopped_too() {
+    fn a_group_created_meanwhile_is_stopped_too() {
         let scratch = hierarchy(&GROUPS);
         let root = scratch.path().to_owned();
         let freezer = freezer(&root, false, LIMIT);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_stop_in_time_is_an_error_and_all_goes_on() {
+    fn a_group_that_does_not_stop_in_time_is_an_error_and_all_resume() {
         let scratch = hierarchy(&GROUPS);
         let root = scratch.path().to_owned();
         let freezer = freezer(&root, false, Duration::from_millis(20));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_runs_is_stopped_but_what_renews() {
+    fn all_groups_are_stopped_except_the_renewing_one() {
         let scratch = hierarchy(&GROUPS);
         let root = scratch.path().to_owned();
         let freezer = freezer(&root, true, LIMIT);

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_users_with_subordinate_ids_of_both_kinds_can_unpack_a_system() {
+    fn only_users_with_subordinate_uids_and_gids_can_unpack_a_system() {
         let passwd = "root:x:0:0::/root:/bin/sh\nann:x:1001:1002:Ann,,:/home/ann:/bin/sh\nbob:x:1003:1003::/b:/bin/sh\n";
         let ids = "root:1:65536\nann:100000:65536\nbob:200000:65536\n";
         let names = |users: &str, groups: &str| {
