@@ -52,13 +52,13 @@ pub(crate) struct Recorded(pub(crate) std::sync::Arc<Recorder>);
 
 impl Witness for Recorded {
     fn see(&self, seen: Seen) {
-        let way = |from_guest| if from_guest { Way::Out } else { Way::In };
+        let direction = |from_guest| if from_guest { Way::Out } else { Way::In };
         self.0.see(match seen {
-            Seen::Opened { from_guest, to, rule } => Event::Opened { way: way(from_guest), to, rule },
+            Seen::Opened { from_guest, to, rule } => Event::Opened { way: direction(from_guest), to, rule },
             Seen::Closed { from_guest, to, sent, received } => {
-                Event::Closed { way: way(from_guest), to, sent, received }
+                Event::Closed { way: direction(from_guest), to, sent, received }
             }
-            Seen::Denied { kind, to, rule } => Event::Denied { what: word(kind).to_owned(), to, rule },
+            Seen::Denied { kind, to, rule } => Event::Denied { what: kind_name(kind).to_owned(), to, rule },
             Seen::Question { name, rule } => Event::Question { name, rule },
             Seen::Secret { name, to } => Event::Secret { name, to },
         });
@@ -69,7 +69,7 @@ impl Witness for Recorded {
     }
 }
 
-fn word(kind: Kind) -> &'static str {
+fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Name => "name",
         Kind::Connection => "connection",

@@ -165,7 +165,7 @@ pub enum Origin {
 
 impl EndKind {
     /// The description for records.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::PoweredOff => "powered off",
             Self::Ended => "ended by force",
@@ -176,7 +176,7 @@ impl EndKind {
 
 impl Origin {
     /// The description for records.
-    pub(crate) fn word(&self) -> &'static str {
+    pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Disk => "its disk",
             Self::Template => "a template",

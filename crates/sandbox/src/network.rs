@@ -151,8 +151,8 @@ pub fn write(place: &Place, policy: &Policy) -> Result<(), Error> {
 pub(crate) fn changed(place: &Place, change: &Change) -> Result<Policy, Error> {
     let mut policy = read(place)?;
     let refused = |why| Err(Error::Refused { name: place.name().clone(), why });
-    let is_there = |rule: &&Rule| policy.allow.contains(rule) || policy.deny.contains(rule);
-    if let Some(rule) = change.forget.iter().find(|rule| !is_there(rule)) {
+    let exists = |rule: &&Rule| policy.allow.contains(rule) || policy.deny.contains(rule);
+    if let Some(rule) = change.forget.iter().find(|rule| !exists(rule)) {
         return refused(format!("it has no rule {rule}; its rules: cargo xtask net {} show", place.name()));
     }
     if !change.apply(&mut policy) {

@@ -17,10 +17,10 @@ pub fn process_age(pid: u32) -> Option<Duration> {
 /// before it, in parentheses, may itself contain spaces and parentheses.
 fn age(stat: &str, uptime: &str, ticks: u64) -> Option<Duration> {
     let (_, after_name) = stat.rsplit_once(')')?;
-    let begun: u64 = after_name.split_whitespace().nth(19)?.parse().ok()?;
+    let started: u64 = after_name.split_whitespace().nth(19)?.parse().ok()?;
     let uptime: f64 = uptime.split_whitespace().next()?.parse().ok()?;
     #[allow(clippy::cast_precision_loss)] // ticks of ten years fit
-    let age = uptime - begun as f64 / ticks as f64;
+    let age = uptime - started as f64 / ticks as f64;
     Duration::try_from_secs_f64(age.max(0.0)).ok()
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use duct::{Expression, Handle, cmd};
-use rave_sandbox::{Expiry, Place, PortWish, Record, SCHEMA, Store};
+use rave_sandbox::{Expiry, Place, PortChoice, Record, SCHEMA, Store};
 use rave_spec::Format;
 use rave_vm::keys::KeyPair;
 use serde_json::Value;
@@ -68,7 +68,7 @@ impl State {
         }
         place.disk().hold(&image, &"0".repeat(64)).unwrap();
         KeyPair::generate(place.folder(), "test").unwrap();
-        let wish = |(service, guest, host): &(&str, u16, Option<u16>)| PortWish {
+        let choice = |(service, guest, host): &(&str, u16, Option<u16>)| PortChoice {
             service: (*service).to_owned(),
             guest: *guest,
             host: *host,
@@ -84,7 +84,7 @@ impl State {
             memory_mib: 64,
             cpus: 1,
             disk_mib: 64,
-            ports: ports.iter().map(wish).collect(),
+            ports: ports.iter().map(choice).collect(),
             expiry: Expiry::default(),
             require_fence: false,
             parent: None,

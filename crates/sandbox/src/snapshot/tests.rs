@@ -102,9 +102,9 @@ fn memory_is_distinguished_from_disks() {
     fs::write(folder(place, &label("one")).join("memory"), vec![1; 1 << 20]).unwrap();
     let sizes = sizes(place);
     assert!(disk > 0 && sizes.disk == disk && sizes.memory >= 1 << 20, "{sizes:?}");
-    let look = crate::look::look(place);
-    assert_eq!(look.saved_memory, sizes.memory);
-    assert!(look.disk < sizes.memory && list(place).unwrap()[0].bytes == sizes.disk + sizes.memory);
+    let current = crate::state::current_state(place);
+    assert_eq!(current.saved_memory, sizes.memory);
+    assert!(current.disk < sizes.memory && list(place).unwrap()[0].bytes == sizes.disk + sizes.memory);
 }
 
 #[test]

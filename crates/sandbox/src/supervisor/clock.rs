@@ -15,7 +15,7 @@ use crate::control::ClockReport;
 use crate::unix_time::now;
 
 /// How often to check.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The smallest jump that counts, ms. `CLOCK_REALTIME` and `CLOCK_MONOTONIC` are slewed alike (`clock_gettime(2)`), so
 /// they only drift apart by jumps.
 const JUMP: u64 = 100;
@@ -88,7 +88,7 @@ pub(super) fn keep(shared: &Arc<Shared>, is_attached: bool) {
                     Err(_) => {}
                 }
             }
-            thread::sleep(LOOK);
+            thread::sleep(POLL_INTERVAL);
         }
     });
 }

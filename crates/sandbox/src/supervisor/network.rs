@@ -101,13 +101,13 @@ pub(super) fn attach(
             changing: Mutex::default(),
         });
     }
-    let again = |forward: &PortForward| PortRequest {
+    let request = |forward: &PortForward| PortRequest {
         service: forward.service.clone(),
         bind: forward.bind,
         guest: forward.guest,
         policy: PortPolicy::FixedOrFree(forward.host),
     };
-    let requests: Vec<PortRequest> = forwards.iter().map(again).collect();
+    let requests: Vec<PortRequest> = forwards.iter().map(request).collect();
     let (resolved, listeners) = bind(&requests).map_err(rave_vm::Error::from)?;
     connect(place, resolved.forwards, listeners, (credentials, recorder))
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use rave_process::interrupt;
 use rave_process::progress::{Event, StageOutcome};
 use rave_sandbox::control::Status;
-use rave_sandbox::look::look;
 use rave_sandbox::start::{Supervise, attend};
+use rave_sandbox::state::current_state;
 use rave_sandbox::{Connection, Error, LifeLock, Place, SandboxName, Store, Turn};
 use rave_vm::standalone;
 use rave_vm::terminal_text::plain;
@@ -128,7 +128,7 @@ pub(super) fn wait(
     loop {
         let status = match connection.status() {
             Ok(status) => status,
-            Err(_) if look(place).qemu.is_none() => return Err(ended(place).into()),
+            Err(_) if current_state(place).qemu.is_none() => return Err(ended(place).into()),
             Err(error) => return Err(error.into()),
         };
         if is_enough(&status) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use rave_audit::Event;
 use rave_process::interrupt;
 use rave_sandbox::fork::{Passing, Taken, derive_name, make, take};
-use rave_sandbox::look::look;
 use rave_sandbox::start::{Supervise, attend};
+use rave_sandbox::state::current_state;
 use rave_sandbox::{Connection, Error, LifeLock, Place, Record, SandboxName, Store, Turn};
 use rave_vm::accel::Accelerator;
 use rave_vm::moment::Saved;
@@ -88,7 +88,7 @@ fn freeze(named: &Named, parent: &Record, news: &[New], ui: &Ui) -> anyhow::Resu
 /// Connects to a sandbox if it is running.
 pub(super) fn connect(named: &Named, lock: &LifeLock) -> anyhow::Result<Option<Connection>> {
     let place = named.place();
-    if look(&place).qemu.is_none() {
+    if current_state(&place).qemu.is_none() {
         return Ok(None);
     }
     Ok(Some(attend(&place, &supervisor(&named.name, None)?, lock)?))

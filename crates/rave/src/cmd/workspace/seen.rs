@@ -4,7 +4,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
-use rave_sandbox::look::look;
+use rave_sandbox::state::current_state;
 use rave_workspace::changes::{Change, changes};
 use rave_workspace::quarantine::Quarantine;
 use rave_workspace::record::{Place, Pull, Record};
@@ -127,12 +127,12 @@ pub(in crate::cmd) fn refuse_unapplied_now(named: &Named, ui: &Ui) -> anyhow::Re
 fn refuse(named: &Named, what: String) -> CommandError {
     let name = &named.name;
     let diff = format!("cargo xtask diff {name}");
-    let look = if look(&named.place()).state.runs() {
+    let hint = if current_state(&named.place()).state.runs() {
         format!("look: {diff}")
     } else {
         format!("start it and look: cargo xtask start {name}, {diff}")
     };
-    CommandError::new(Code::Usage, what).remedy(format!("{look}; or give --force, which drops it"))
+    CommandError::new(Code::Usage, what).remedy(format!("{hint}; or give --force, which drops it"))
 }
 
 fn refuse_open(named: &Named, pull: &Pull, record: &Record) -> anyhow::Result<()> {

@@ -90,7 +90,7 @@ fn bind(host_key: &[u8], session: &[u8], signature: &[u8], forwards: u8) -> Vec<
 #[test]
 fn only_one_key_is_listed_and_it_signs_logins_at_its_host_only() {
     let host = rave_testing::or_skip!(Host::new());
-    let (key, other, server, stranger) =
+    let (key, other, server, unknown) =
         (host.key("mine"), host.key("other"), host.key("server"), host.key("stranger"));
     let mut agent = host.agent(host.knows("git.example", &server));
     let refused = |answer: Answer, why: &str| {
@@ -111,11 +111,14 @@ fn only_one_key_is_listed_and_it_signs_logins_at_its_host_only() {
         assert_eq!(signed[0], SIGNED);
         signed[1..].to_vec()
     };
-    let (good, strange) = (proof(&server, b"session-1"), proof(&stranger, b"session-1"));
+    let (good, foreign_proof) = (proof(&server, b"session-1"), proof(&unknown, b"session-1"));
     let login = sign(&key, &login_of(b"session-1", "ssh-connection", &key));
     refused(session.answer(&key, &login, &mut agent), "does not report the server");
-    refused(session.answer(&key, &bind(&stranger, b"session-1", &strange, 0), &mut agent), "known_hosts");
-    refused(session.answer(&key, &bind(&server, b"session-1", &strange, 0), &mut agent), "proof");
+    refused(
+        session.answer(&key, &bind(&unknown, b"session-1", &foreign_proof, 0), &mut agent),
+        "known_hosts",
+    );
+    refused(session.answer(&key, &bind(&server, b"session-1", &foreign_proof, 0), &mut agent), "proof");
     refused(session.answer(&key, &bind(&server, b"session-2", &good, 0), &mut agent), "proof");
     refused(session.answer(&key, &bind(&server, b"session-1", &good, 1), &mut agent), "further");
     refused(session.answer(&key, &login, &mut agent), "does not report the server");
@@ -133,7 +136,7 @@ fn only_one_key_is_listed_and_it_signs_logins_at_its_host_only() {
         (sign(&key, &login_of(b"session-2", "ssh-connection", &key)), "not a login"),
         (sign(&key, &login_of(b"session-1", "other-service", &key)), "not a login"),
         (sign(&key, &login_of(b"session-1", "ssh-connection", &other)), "not a login"),
-        (sign(&key, &login_at(&stranger, b"session-1", &key)), "not a login"),
+        (sign(&key, &login_at(&unknown, b"session-1", &key)), "not a login"),
         (sign(&key, b"a commit, or a file"), "not a login"),
         (bind(&server, b"session-1", &good, 0), "further"),
         (vec![19], "are permitted"),
