@@ -64,8 +64,8 @@ const NOT_IMPLEMENTED: u8 = 4;
 /// itself.
 pub(crate) fn parse(bytes: &[u8]) -> Option<Message> {
     let head: &[u8; 12] = bytes.first_chunk()?;
-    let word = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
-    let (id, flags) = (word(0), word(2));
+    let u16_at = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
+    let (id, flags) = (u16_at(0), u16_at(2));
     if flags & 0x8000 != 0 {
         return None;
     }
@@ -74,10 +74,12 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<Message> {
         return bad(NOT_IMPLEMENTED);
     }
     // One question, no answer and no authority record.
-    if bytes.len() > MAX || (word(4), word(6), word(8)) != (1, 0, 0) {
+    if bytes.len() > MAX || (u16_at(4), u16_at(6), u16_at(8)) != (1, 0, 0) {
         return bad(FORMAT_ERROR);
     }
-    let Some(question) = question(bytes, id, flags & 0x0100 != 0, word(10)) else { return bad(FORMAT_ERROR) };
+    let Some(question) = question(bytes, id, flags & 0x0100 != 0, u16_at(10)) else {
+        return bad(FORMAT_ERROR);
+    };
     Some(Message::Question(question))
 }
 

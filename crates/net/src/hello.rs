@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
         self.take(1).map(|bytes| bytes[0])
     }
 
-    fn word(&mut self) -> Option<u16> {
+    fn uint16(&mut self) -> Option<u16> {
         self.take(2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
     }
 
@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
 
     /// A vector with a two-byte length.
     fn long(&mut self) -> Option<Reader<'a>> {
-        let length = self.word()?;
+        let length = self.uint16()?;
         self.take(length.into()).map(Reader)
     }
 }
@@ -118,7 +118,7 @@ fn server_name(message: &[u8]) -> Result<HostName, &'static str> {
     let mut name = None;
     let mut rest = extensions;
     while !rest.0.is_empty() {
-        let kind = rest.word().ok_or(DAMAGED)?;
+        let kind = rest.uint16().ok_or(DAMAGED)?;
         let body = rest.long().ok_or(DAMAGED)?;
         match kind {
             ENCRYPTED_HELLO | ENCRYPTED_NAME => return Err("its TLS hello hides the server's name (ECH)"),

@@ -161,9 +161,9 @@ mod tests {
             ("GET / HTTP/1.1\r\nX: y\nHost: b.example\r\nHost: a.example", "line end"),
             ("GET / HTTP/1.1\r\nX: y\0\r\nHost: a.example", "control"),
         ] {
-            let (passed, said) = feed(format!("{head}\r\n\r\n").as_bytes(), 1000);
+            let (passed, refusal) = feed(format!("{head}\r\n\r\n").as_bytes(), 1000);
             assert_eq!(passed, 0, "{head}");
-            assert!(said.as_ref().is_some_and(|said| said.contains(why)), "{head}: {said:?}");
+            assert!(refusal.as_ref().is_some_and(|refusal| refusal.contains(why)), "{head}: {refusal:?}");
         }
         assert!(feed(b"\x16\x03", 1).1.unwrap().contains("not HTTP"));
         assert!(feed(&vec![b'A'; MAX_HEAD + 1], 1000).1.unwrap().contains("too long"));

@@ -19,7 +19,10 @@ impl Policy {
             Host::Group { group, write } => {
                 let has = |write| policy.allow.contains(&Rule::of_group(*group, write));
                 (has(true) || (!write && has(false)))
-                    && policy.groups.of(*group).all(|origin| policy.holds(rule, &origin.host, origin.port))
+                    && policy
+                        .groups
+                        .of(*group)
+                        .all(|origin| policy.already_grants(rule, &origin.host, origin.port))
             }
             Host::Network(_) => policy.allow.contains(rule) || (policy.mode.is_public() && !rule.private),
             Host::Name(pattern) => {
@@ -27,7 +30,8 @@ impl Policy {
                     Ports::Web => vec![80, 443],
                     Ports::One(port) => vec![port],
                 };
-                let holds = |name: &HostName| ports.iter().all(|port| policy.holds(rule, name, *port));
+                let holds =
+                    |name: &HostName| ports.iter().all(|port| policy.already_grants(rule, name, *port));
                 sample(pattern).is_some_and(|name| holds(&name))
                     && policy.samples().filter(|name| pattern.matches(name)).all(|name| holds(&name))
             }
@@ -35,7 +39,7 @@ impl Policy {
     }
 
     /// Whether the policy already grants what the rule grants there, or denies it regardless of the rules that allow.
-    fn holds(&self, rule: &Rule, name: &HostName, port: u16) -> bool {
+    fn already_grants(&self, rule: &Rule, name: &HostName, port: u16) -> bool {
         let to = Destination::Name(name.clone());
         let Some(wanted) = self.grant(rule, &to, port) else { return true };
         match self.connect(&to, port) {
@@ -62,12 +66,12 @@ fn sample(pattern: &NamePattern) -> Option<HostName> {
 }
 
 fn is_within(wanted: &Grant, has: &Grant) -> bool {
-    let looks = |check| match check {
+    let strictness = |check| match check {
         Check::Opened => 0,
         Check::Tls | Check::Http => 1,
         Check::Nothing => 2,
     };
-    (wanted.check == has.check || looks(wanted.check) < looks(has.check))
+    (wanted.check == has.check || strictness(wanted.check) < strictness(has.check))
         && (wanted.access == has.access || has.access == Access::Full)
         && (has.private || !wanted.private)
 }

@@ -54,7 +54,7 @@ impl Pool {
             }
             return Some(*address);
         }
-        if is_wild && !self.takes_wild(now) {
+        if is_wild && !self.allows_wildcard_name(now) {
             return None;
         }
         if self.by_name.len() >= MOST {
@@ -73,7 +73,7 @@ impl Pool {
         Some(entry.name.clone())
     }
 
-    fn takes_wild(&mut self, now: Instant) -> bool {
+    fn allows_wildcard_name(&mut self, now: Instant) -> bool {
         let since = now.saturating_duration_since(self.refilled);
         self.wild = (self.wild + since.as_secs_f64() / WILD_PAUSE.as_secs_f64()).min(WILD_BURST);
         self.refilled = now;

@@ -172,21 +172,21 @@ impl Proxy {
                 self.shown
             ));
         };
-        let tell =
+        let unreachable =
             |error: io::Error| format!("the proxy {} of this host cannot be reached: {error}", self.shown);
-        let mut stream = reach(place).map_err(tell)?;
+        let mut stream = reach(place).map_err(unreachable)?;
         // An IPv6 address is in brackets (RFC 3986, 3.2.2).
         let target = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         let authorization = self.authorization.as_ref();
         let authorization =
             authorization.map(|value| format!("proxy-authorization: {value}\r\n")).unwrap_or_default();
         let request = format!("CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n{authorization}\r\n");
-        stream.write_all(request.as_bytes()).map_err(tell)?;
-        let head = read_head(&mut stream).map_err(tell)?;
+        stream.write_all(request.as_bytes()).map_err(unreachable)?;
+        let head = read_head(&mut stream).map_err(unreachable)?;
         match status(&head) {
             Some(code) if code.starts_with('2') => {
-                stream.set_read_timeout(None).map_err(tell)?;
-                stream.set_write_timeout(None).map_err(tell)?;
+                stream.set_read_timeout(None).map_err(unreachable)?;
+                stream.set_write_timeout(None).map_err(unreachable)?;
                 Ok(stream)
             }
             Some(code) => Err(format!("the proxy {} of this host answers {code}", self.shown)),

@@ -180,8 +180,9 @@ impl FromStr for Rule {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         if let Ok(network) = bare.parse::<Network>() {
             if !private && special::of(network.address).is_some() {
-                let say = format!("{bare} is not a public address; if it is intended, write {text}{PRIVATE}");
-                return Err(BadRule::new(text, say));
+                let message =
+                    format!("{bare} is not a public address; if it is intended, write {text}{PRIVATE}");
+                return Err(BadRule::new(text, message));
             }
             if inspect {
                 return Err(bad("TLS is only opened for names; write HOST,inspect"));

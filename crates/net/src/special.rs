@@ -120,9 +120,9 @@ fn of_v6(address: Ipv6Addr) -> Option<Special> {
 
 /// The IPv4 address embedded in an IPv6 address: mapped (RFC 4291, 2.5.5.2), NAT64 (RFC 6052, 2.1), 6to4 (RFC 3056, 2).
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let words = address.segments();
-    let of = |at: usize| Some(Ipv4Addr::from((u32::from(words[at]) << 16) | u32::from(words[at + 1])));
-    match words {
+    let segments = address.segments();
+    let of = |at: usize| Some(Ipv4Addr::from((u32::from(segments[at]) << 16) | u32::from(segments[at + 1])));
+    match segments {
         [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => of(6),
         [0x2002, ..] => of(1),
         _ => None,

@@ -54,8 +54,8 @@ fn foreign_names_that_resolve_to_the_page_are_refused() {
         "user@box.localhost:8080",
         "",
     ] {
-        let said = ask(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).unwrap_err();
-        assert!(said.starts_with("421"), "{host}: {said}");
+        let refusal = ask(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).unwrap_err();
+        assert!(refusal.starts_with("421"), "{host}: {refusal}");
     }
     assert!(ask("GET / HTTP/1.1\r\n\r\n").unwrap_err().starts_with("421"));
     assert!(ask("GET / HTTP/1.0\r\n\r\n").unwrap_err().starts_with("421"));
@@ -120,8 +120,11 @@ fn non_strict_http_is_refused() {
         ("POST / HTTP/1.1\r\nHost: box.localhost:8080\r\nContent-Length: +1\r\n\r\n", "400"),
         ("POST / HTTP/1.1\r\nHost: box.localhost:8080\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "400"),
     ] {
-        let said = ask(request);
-        assert!(said.as_ref().is_err_and(|said| said.starts_with(status)), "{request:?}: {said:?}");
+        let refusal = ask(request);
+        assert!(
+            refusal.as_ref().is_err_and(|refusal| refusal.starts_with(status)),
+            "{request:?}: {refusal:?}"
+        );
     }
     assert!(ask(&"A".repeat(MAX_HEAD)).unwrap_err().contains("too long"));
     assert!(ask(&get(&"A: b\r\n".repeat(200))).unwrap_err().contains("too many"));
@@ -190,8 +193,8 @@ fn a_confined_page_connects_only_to_itself_and_loses_permissive_headers() {
         "{open}"
     );
     for status in ["304 Not Modified", "404 Not Found", "103 Early Hints"] {
-        let said = answer(&get(""), &format!("HTTP/1.1 {status}\r\nLink: <x>\r\n\r\n"), true);
-        assert!(said.contains("default-src 'self'") && !said.contains("Link"), "{said}");
+        let response = answer(&get(""), &format!("HTTP/1.1 {status}\r\nLink: <x>\r\n\r\n"), true);
+        assert!(response.contains("default-src 'self'") && !response.contains("Link"), "{response}");
     }
 }
 
@@ -222,7 +225,7 @@ fn websockets_and_event_streams_are_forwarded_unbuffered() {
 
 #[test]
 fn an_invalid_response_is_reported_as_a_fault_of_the_service() {
-    for (said, why) in [
+    for (response, why) in [
         ("\x00\x01", "not HTTP"),
         ("SSH-2.0-OpenSSH\r\n\r\n", "does not answer with HTTP/1"),
         ("HTTP/1.1 20 OK\r\n\r\n", "does not answer with HTTP/1"),
@@ -231,8 +234,8 @@ fn an_invalid_response_is_reported_as_a_fault_of_the_service() {
         ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.0 and chunked"),
         ("HTTP/1.1 200 OK\r\nX: a\rSet-Cookie: b\r\n\r\n", "control characters"),
     ] {
-        let got = answer(&get(""), said, true);
-        assert!(got.starts_with("HTTP/1.1 502") && got.contains(why), "{said:?}: {got}");
+        let got = answer(&get(""), response, true);
+        assert!(got.starts_with("HTTP/1.1 502") && got.contains(why), "{response:?}: {got}");
     }
     let mut exchange = exchange();
     assert!(exchange.take_guest(b"HTTP/1.1 200 OK\r\n\r\n", true).unwrap().contains("without a request"));
@@ -241,7 +244,7 @@ fn an_invalid_response_is_reported_as_a_fault_of_the_service() {
 #[test]
 fn a_response_without_a_body_does_not_swallow_the_next() {
     let mut exchange = exchange();
-    for (method, said) in [
+    for (method, response) in [
         ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
         ("GET", "HTTP/1.1 204 No Content\r\n\r\n"),
         ("GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"),
@@ -252,8 +255,8 @@ fn a_response_without_a_body_does_not_swallow_the_next() {
         let request = format!("{method} / HTTP/1.1\r\nHost: {HERE}\r\n\r\n");
         assert_eq!(exchange.take_client(request.as_bytes(), false), None);
         assert_eq!(String::from_utf8_lossy(&exchange.to_guest), request);
-        assert_eq!(exchange.take_guest(said.as_bytes(), false), None);
-        assert_eq!(String::from_utf8_lossy(&exchange.to_client), said);
+        assert_eq!(exchange.take_guest(response.as_bytes(), false), None);
+        assert_eq!(String::from_utf8_lossy(&exchange.to_client), response);
     }
 }
 
@@ -264,11 +267,11 @@ fn a_body_where_browsers_expect_none_is_not_forwarded() {
         for length in
             [format!("Content-Length: {}\r\n", hidden.len()), "Transfer-Encoding: chunked\r\n".into()]
         {
-            let said = format!("HTTP/1.1 {status}\r\n{length}X: y\r\n\r\n");
+            let response = format!("HTTP/1.1 {status}\r\n{length}X: y\r\n\r\n");
             let mut exchange = exchange();
             // The next request is already waiting.
             assert_eq!(exchange.take_client(get("").repeat(2).as_bytes(), true), None);
-            exchange.take_guest(said.as_bytes(), true);
+            exchange.take_guest(response.as_bytes(), true);
             let got = String::from_utf8(std::mem::take(&mut exchange.to_client)).unwrap();
             assert!(got.contains("X: y") && !got.contains("chunked"), "{got}");
             assert_eq!(got.contains("Content-Length: 0"), status.starts_with("205"), "{got}");

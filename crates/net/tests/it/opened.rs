@@ -54,8 +54,8 @@ fn every_request_must_be_for_the_name_of_its_connection() {
     let good = "GET / HTTP/1.1\r\nHost: api.example\r\n\r\n";
     let fronted = "GET /secret HTTP/1.1\r\nHost: other.example\r\n\r\n";
     client.write(&mut guest, format!("{good}{fronted}").as_bytes());
-    let (answer, is_said) = client.read_all(&mut guest);
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && is_said, "{answer}");
+    let (answer, is_complete) = client.read_all(&mut guest);
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && is_complete, "{answer}");
     assert!(answer.contains("HTTP/1.1 421 Misdirected Request\r\n"), "{answer}");
     assert!(!answer.contains("/secret"), "{answer}");
     assert!(site.denial().rule.contains("another host, \"other.example\""));
@@ -85,8 +85,8 @@ fn ambiguous_requests_never_reach_a_server() {
     ] {
         let mut client = connect(&site, &mut guest);
         client.write(&mut guest, request.as_bytes());
-        let (answer, is_said) = client.read_all(&mut guest);
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && is_said, "{request}: {answer}");
+        let (answer, is_complete) = client.read_all(&mut guest);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && is_complete, "{request}: {answer}");
     }
     let mut client = connect(&site, &mut guest);
     client.write(&mut guest, format!("GET / HTTP/1.1\r\nX: {}", "a".repeat(17_000)).as_bytes());
@@ -135,8 +135,8 @@ fn a_truncated_body_is_not_taken_as_complete() {
     let (site, mut guest) = site(&world, OPENED, serve);
     let mut client = connect(&site, &mut guest);
     client.write(&mut guest, b"GET / HTTP/1.1\r\nHost: api.example\r\n\r\n");
-    let (answer, is_said) = client.read_all(&mut guest);
-    assert!(answer.ends_with("part") && !is_said, "{answer} {is_said}");
+    let (answer, is_complete) = client.read_all(&mut guest);
+    assert!(answer.ends_with("part") && !is_complete, "{answer} {is_complete}");
 }
 
 #[test]
@@ -161,13 +161,13 @@ fn a_host_without_a_valid_certificate_is_not_reached() {
 
 #[test]
 fn the_authority_signs_only_opened_names_and_distrust_is_reported() {
-    let (world, stranger) = (World::new(), World::new());
+    let (world, unrelated) = (World::new(), World::new());
     let (site, mut guest) = site(&world, OPENED, mirror);
-    let strange = std::fs::read_to_string(stranger.file()).unwrap();
+    let strange = std::fs::read_to_string(unrelated.file()).unwrap();
     assert!(Client::connect(&mut guest, "api.example", 443, &strange).is_err());
-    let told =
+    let refusal =
         guest.until(Duration::from_secs(20), |_| (!site.network.log().denials.is_empty()).then_some(()));
-    assert!(told.is_some(), "the refusal is reported");
+    assert!(refusal.is_some(), "the refusal is reported");
     assert!(site.denial().rule.contains("does not trust"), "{:?}", site.denial());
 
     // The old certificate is not valid for a name that was added later; the new one is valid for both.

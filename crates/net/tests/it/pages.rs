@@ -193,9 +193,9 @@ fn curl_gets_two_pages_over_one_connection() {
         server.guest.write(server.handle, ANSWER.as_bytes());
     }
     let output = server.wait(curl).unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.matches("<p>hi").count() == 2, "{said}");
-    assert_eq!(said.matches("form-action 'self'").count(), 2, "{said}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && stdout.matches("<p>hi").count() == 2, "{stdout}");
+    assert_eq!(stdout.matches("form-action 'self'").count(), 2, "{stdout}");
 }
 
 #[test]
