@@ -40,8 +40,8 @@ fn a_failure_leaves_the_old_file_complete_or_no_file() {
     Replace::new(&path).write("old").unwrap();
     assert!(Replace::new(&path).write_with(broken).is_err());
     assert!(Replace::new(&path).copy(&scratch.folder.join("gone")).is_err());
-    let make = |beside: &Utf8Path| {
-        fs::write(beside, "half").unwrap();
+    let make = |temporary: &Utf8Path| {
+        fs::write(temporary, "half").unwrap();
         Err("no more".to_owned())
     };
     assert_eq!(replace_by(&path, make, |error| error.to_string()).unwrap_err(), "no more");
@@ -74,7 +74,7 @@ fn a_file_has_the_requested_or_the_previous_mode() {
 fn leftovers_of_a_killed_writer_are_replaced() {
     let scratch = Scratch::new();
     let path = scratch.folder.join("a");
-    let left = beside(&path, "");
+    let left = temporary_path(&path, "");
     fs::write(&left, "half of something longer").unwrap();
     fs::set_permissions(&left, Permissions::from_mode(0o666)).unwrap();
     Replace::new(&path).mode(0o600).write("whole").unwrap();
@@ -110,7 +110,7 @@ fn long_names_and_links_are_supported() {
     std::os::unix::fs::symlink(&long, &link).unwrap();
     Replace::new(&link).write("y").unwrap();
     assert_eq!(fs::read_to_string(&long).unwrap() + &fs::read_to_string(&link).unwrap(), "xy");
-    replace_by(&link, |beside| fs::write(beside, "z"), |error| error).unwrap();
+    replace_by(&link, |temporary| fs::write(temporary, "z"), |error| error).unwrap();
     assert_eq!(fs::read_to_string(&link).unwrap(), "z");
 }
 

@@ -22,9 +22,9 @@ pub fn channel_frames(bytes: &[u8]) {
     for piece in bytes.chunks(97) {
         decoder.push(piece);
         while let Some(frame) = decoder.next() {
-            let mut again = Decoder::default();
-            again.push(&frame.to_bytes());
-            assert_eq!(again.next().as_ref(), Some(&frame));
+            let mut second = Decoder::default();
+            second.push(&frame.to_bytes());
+            assert_eq!(second.next().as_ref(), Some(&frame));
             let _ = (frame.number(), frame.size());
             let _ = parse::<Hello>(&frame.payload);
             let _ = parse::<Welcome>(&frame.payload);

@@ -143,7 +143,7 @@ fn links(config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
 }
 
 /// The pinned packages of a guest, name and exact version, sorted by name.
-pub fn held(config: &GuestConfig) -> Vec<(String, String)> {
+pub fn pinned_packages(config: &GuestConfig) -> Vec<(String, String)> {
     let left_out = left_out(config);
     pins().into_iter().filter(|(name, _)| !left_out.contains(&name.as_str())).collect()
 }
@@ -210,7 +210,10 @@ mod tests {
         assert!(left_out(&with).is_empty());
         let has = |config| commands(config).iter().any(|command| command.name == "playwright");
         assert!(has(&with) && !has(&without));
-        assert_eq!((held(&with).len(), held(&without).len()), (pins().len(), pins().len() - 1));
+        assert_eq!(
+            (pinned_packages(&with).len(), pinned_packages(&without).len()),
+            (pins().len(), pins().len() - 1)
+        );
     }
 
     #[test]
@@ -222,7 +225,9 @@ mod tests {
         assert_eq!(program(&config), CLAUDE_LAUNCHER);
         assert_eq!(program(&GuestConfig::default()), COMMANDS[0].program);
         assert!(
-            !held(&config).iter().any(|(name, _)| name.contains("claude-code") && !name.contains("router"))
+            !pinned_packages(&config)
+                .iter()
+                .any(|(name, _)| name.contains("claude-code") && !name.contains("router"))
         );
     }
 }

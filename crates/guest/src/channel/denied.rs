@@ -38,10 +38,10 @@ pub fn write(path: &Path, notices: &[Notice]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let beside = path.with_extension("new");
-    fs::write(&beside, file(notices))?;
-    fs::set_permissions(&beside, fs::Permissions::from_mode(0o644))?;
-    fs::rename(&beside, path)
+    let temporary = path.with_extension("new");
+    fs::write(&temporary, file(notices))?;
+    fs::set_permissions(&temporary, fs::Permissions::from_mode(0o644))?;
+    fs::rename(&temporary, path)
 }
 
 #[cfg(test)]

@@ -71,10 +71,10 @@ fn a_new_session_ends_the_previous_one_and_reads_none_of_its_data() {
     // Half a frame of the first session, then the second on the same connection, as after a SIGKILL of the host's end.
     let half = Frame::new(Kind::Stdin, 9, 1, vec![0xA5; 9000]).to_bytes();
     host.write_all(&half[..5000]).unwrap();
-    let again = host.try_clone().unwrap();
+    let second = host.try_clone().unwrap();
     let (client, _) = Client::begin(host, 2, LIMIT).unwrap();
     // A late frame still has the old nonce.
-    (&again).write_all(&exec(1, "touch /nowhere; echo of the old session")).unwrap();
+    (&second).write_all(&exec(1, "touch /nowhere; echo of the old session")).unwrap();
     let mut stream = client.open(&to_json(&Request::Exec(shell("echo fresh")))).unwrap();
     assert_eq!(finish(&mut stream).text(), "fresh\n");
     client.close();
@@ -158,16 +158,17 @@ fn a_guest_that_exceeds_its_credit_loses_the_stream() {
 #[test]
 fn many_programs_run_in_parallel_up_to_a_limit() {
     let channel = Channel::new();
-    let (tell, told) = mpsc::channel();
+    let (sender, results) = mpsc::channel();
     std::thread::scope(|scope| {
         for number in 0..10 {
-            let (channel, tell) = (&channel, tell.clone());
-            scope
-                .spawn(move || tell.send((number, channel.shell(&format!("echo {number}")).text())).unwrap());
+            let (channel, sender) = (&channel, sender.clone());
+            scope.spawn(move || {
+                sender.send((number, channel.shell(&format!("echo {number}")).text())).unwrap();
+            });
         }
     });
-    drop(tell);
-    assert!(told.iter().all(|(number, text)| text == format!("{number}\n")));
+    drop(sender);
+    assert!(results.iter().all(|(number, text)| text == format!("{number}\n")));
 
     let sleeping: Vec<_> = (0..JOBS).map(|_| channel.start(shell("sleep 300"))).collect();
     let done = channel.shell("true");

@@ -123,12 +123,12 @@ fn nginx_accepts_the_configuration_without_key_and_extra_files() {
     fs::remove_dir(gateway.folder.path().join("etc/rave/gateway.d")).unwrap();
     let file = gateway.folder.path().join("nginx.conf");
     let output = run(command("nginx").args(["-t", "-e", "stderr", "-c"]).arg(file));
-    let said = text(&output);
+    let printed = text(&output);
     // Only root can become another user.
-    let warned = said
+    let warned = printed
         .lines()
         .any(|line| line.contains("[warn]") && !line.contains("the \"user\" directive makes sense only"));
-    assert!(output.status.success() && !warned, "{said}");
+    assert!(output.status.success() && !warned, "{printed}");
 }
 
 #[test]

@@ -26,6 +26,6 @@ fn git_uses_the_credential_helper() {
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_TERMINAL_PROMPT", "0")
         .current_dir(root.path()));
-    let said = text(&output);
-    assert!(said.contains("username=git-credential,get\npassword=host=git.example\n"), "{said}");
+    let printed = text(&output);
+    assert!(printed.contains("username=git-credential,get\npassword=host=git.example\n"), "{printed}");
 }

@@ -36,8 +36,8 @@ fn install() -> Result<PathBuf, String> {
     let flags = ["ci", "--ignore-scripts", "--omit=dev", "--os=linux", "--cpu=x64", "--libc=glibc"];
     let output = run(command("npm").args(flags).current_dir(&work));
     if !output.status.success() {
-        let said = text(&output);
-        return Err(format!("npm ci failed: {}", said.lines().last().unwrap_or_default()));
+        let printed = text(&output);
+        return Err(format!("npm ci failed: {}", printed.lines().last().unwrap_or_default()));
     }
     for zipped in npm::ZIPPED {
         let output =

@@ -25,8 +25,8 @@ pub(crate) fn get(port: u16, path: &str, limit: Duration) -> io::Result<u16> {
 /// Parses `HTTP/1.1 200 OK`, RFC 9112 section 4.
 fn status(head: &[u8]) -> Option<u16> {
     let line = std::str::from_utf8(head.split(|&byte| byte == b'\n').next()?).ok()?;
-    let mut words = line.split_whitespace();
-    words.next()?.starts_with("HTTP/").then(|| words.next()?.parse().ok())?
+    let mut fields = line.split_whitespace();
+    fields.next()?.starts_with("HTTP/").then(|| fields.next()?.parse().ok())?
 }
 
 #[cfg(test)]

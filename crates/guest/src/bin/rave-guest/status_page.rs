@@ -23,9 +23,9 @@ pub(crate) fn render(health: &Health) -> String {
 }
 
 fn row(service: &ServiceHealth) -> String {
-    let (class, word) = if service.ok { ("ok", "up") } else { ("bad", "down") };
+    let (class, label) = if service.ok { ("ok", "up") } else { ("bad", "down") };
     format!(
-        "<tr class={class}><th scope=row>{}</th><td>{word}</td><td>{}</td><td>{}</td><td><code>{}</code></td></tr>\n",
+        "<tr class={class}><th scope=row>{}</th><td>{label}</td><td>{}</td><td>{}</td><td><code>{}</code></td></tr>\n",
         escape(&service.name),
         service.port,
         escape(&service.detail),

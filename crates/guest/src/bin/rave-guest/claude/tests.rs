@@ -71,14 +71,14 @@ fn package(folder: &Path) -> (Vec<u8>, String) {
     fs::create_dir(&tiny).unwrap();
     fs::write(tiny.join("package.json"), r#"{"name":"tiny","version":"1.0.0"}"#).unwrap();
     fs::write(tiny.join("claude"), "#!/bin/sh\necho 1.0.0\n").unwrap();
-    let said = spawn::output_in(
+    let printed = spawn::output_in(
         &tiny,
         "npm",
         &["pack", "--json", "--pack-destination", ".."],
         Duration::from_secs(60),
     );
-    let said: serde_json::Value = serde_json::from_str(&said.unwrap()).unwrap();
-    (fs::read(folder.join("tiny-1.0.0.tgz")).unwrap(), said[0]["integrity"].as_str().unwrap().to_owned())
+    let printed: serde_json::Value = serde_json::from_str(&printed.unwrap()).unwrap();
+    (fs::read(folder.join("tiny-1.0.0.tgz")).unwrap(), printed[0]["integrity"].as_str().unwrap().to_owned())
 }
 
 fn installer(folder: &Path, npm: PathBuf, registry: &Registry, integrity: &str) -> Installer {
@@ -98,7 +98,7 @@ fn installer(folder: &Path, npm: PathBuf, registry: &Registry, integrity: &str) 
         project: (root.into(), lock),
         version: "1.0.0".into(),
         program: "node_modules/tiny/claude",
-        words: vec![format!("--userconfig={}", settings.display())],
+        options: vec![format!("--userconfig={}", settings.display())],
     }
 }
 

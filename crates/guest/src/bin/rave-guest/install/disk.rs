@@ -335,9 +335,9 @@ mod tests {
         let one = [disk("/dev/none-a", 4 << 30, false)];
         assert_eq!(Disk::find(&one, "auto").unwrap().path, Path::new("/dev/none-a"));
         let two = [one[0].clone(), disk("/dev/none-b", 1 << 20, true)];
-        let told = |result: Result<&Disk, Error>| result.unwrap_err().to_string();
-        assert!(told(Disk::find(&two, "auto")).contains("/dev/none-a, /dev/none-b"));
-        assert!(told(Disk::find(&two, "/dev/sr0")).contains("/dev/sr0 is not a disk"));
+        let refusal = |result: Result<&Disk, Error>| result.unwrap_err().to_string();
+        assert!(refusal(Disk::find(&two, "auto")).contains("/dev/none-a, /dev/none-b"));
+        assert!(refusal(Disk::find(&two, "/dev/sr0")).contains("/dev/sr0 is not a disk"));
         let error = two[1].open(2 << 30).err().unwrap().to_string();
         assert!(error.contains("has 1 MiB, but 2048 MiB are required"), "{error}");
         assert!(two[1].open(1).err().unwrap().to_string().contains("read-only"));

@@ -63,11 +63,11 @@ fn renamed(text: &str, from: &GuestConfig, to: &GuestConfig) -> String {
 
 /// `text` with the path `from` replaced, except as the beginning of a longer name such as `/home/agent2`.
 fn moved(text: &str, from: &str, to: &str) -> String {
-    let goes_on = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let continues = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let mut parts = text.split(from);
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        out.push_str(if part.starts_with(goes_on) { from } else { to });
+        out.push_str(if part.starts_with(continues) { from } else { to });
         out.push_str(part);
     }
     out
