@@ -24,7 +24,7 @@ impl Installed {
 }
 
 /// All packages of this host; none without dpkg.
-pub(crate) fn look() -> Vec<Installed> {
+pub(crate) fn list() -> Vec<Installed> {
     let format = "${Package}\t${Version}\t${db:Status-Status}\n";
     let list = Cmd::new("dpkg-query").args(["--show", "--showformat", format]).timeout(DEADLINE).output();
     list.map(|output| parse(&String::from_utf8_lossy(&output.stdout))).unwrap_or_default()

@@ -75,9 +75,9 @@ fn kvm(features: &[String], is_remote: bool) -> Finding {
         why: "the machines of `nix flake check`; images need none",
         ..finding("nix builders")
     };
-    let is_there = features.iter().any(|feature| feature == "kvm");
+    let has_kvm = features.iter().any(|feature| feature == "kvm");
     let found = if features.is_empty() { "no features".to_owned() } else { features.join(" ") };
-    match (is_there, is_remote) {
+    match (has_kvm, is_remote) {
         (true, _) => Finding { found, ..finding },
         (false, true) => {
             Finding { found: format!("{found}; the builders of [nixos] may have it"), ..finding }

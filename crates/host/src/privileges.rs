@@ -156,8 +156,8 @@ fn of_directory(is_gid: bool, user: &str) -> Option<(u64, u64)> {
         return None;
     }
     let arguments = is_gid.then_some("-g").into_iter().chain([user]);
-    let said = Cmd::new("getsubids").args(arguments).timeout(DEADLINE).output().ok()?;
-    said.text().lines().find_map(directory_range)
+    let answer = Cmd::new("getsubids").args(arguments).timeout(DEADLINE).output().ok()?;
+    answer.text().lines().find_map(directory_range)
 }
 
 fn asks_a_directory(nsswitch: &str) -> bool {

@@ -126,7 +126,10 @@ mod tests {
     fn other_versions_are_reported() {
         let scratch = tempfile::tempdir().unwrap();
         let tools = complete(&scratch);
-        assert_eq!(other_versions(&tools, &npm::pinned_packages(&GuestConfig::default())), Vec::<String>::new());
+        assert_eq!(
+            other_versions(&tools, &npm::pinned_packages(&GuestConfig::default())),
+            Vec::<String>::new()
+        );
         fs::write(tools.join("node_modules/pnpm/package.json"), "{\"version\":\"9.9.9\"}").unwrap();
         let notes = other_versions(&tools, &npm::pinned_packages(&GuestConfig::default()));
         assert!(notes.len() == 1 && notes[0].starts_with("pnpm is 9.9.9; "), "{notes:?}");
