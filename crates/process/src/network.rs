@@ -134,13 +134,13 @@ impl NetworkEnvironment {
 
 /// A line of apt.conf(5), unless the key already has a value.
 fn setting(configured: &str, key: &str, value: &str) -> Option<String> {
-    let says = |line: &str| {
+    let sets_key = |line: &str| {
         let name = line.split(' ').next().unwrap_or_default();
         name.eq_ignore_ascii_case(key) && !line.ends_with(" \"\";")
     };
     // apt.conf(5) has no escape for the characters that end a value.
     let fits = !value.contains(['"', '\n']);
-    (fits && !configured.lines().any(says)).then(|| format!("{key} \"{value}\";\n"))
+    (fits && !configured.lines().any(sets_key)).then(|| format!("{key} \"{value}\";\n"))
 }
 
 /// A file of authorities that cannot be used.
