@@ -116,7 +116,7 @@ fn parse(text: &str) -> Result<Vec<TrustedCertificate>, String> {
 const SEQUENCE: u8 = 0x30;
 
 fn certificate(base64: &str) -> Option<TrustedCertificate> {
-    let der = Base64::decode_vec(base64).ok().filter(|der| is_whole(der))?;
+    let der = Base64::decode_vec(base64).ok().filter(|der| is_complete(der))?;
     let base64 = Base64::encode_string(&der);
     let lines: Vec<&str> =
         base64.as_bytes().chunks(LINE).map(|line| std::str::from_utf8(line).unwrap_or_default()).collect();
@@ -128,7 +128,7 @@ fn certificate(base64: &str) -> Option<TrustedCertificate> {
 }
 
 /// Whether it is a single SEQUENCE of the length that it declares (X.690, section 8.1.3).
-fn is_whole(der: &[u8]) -> bool {
+fn is_complete(der: &[u8]) -> bool {
     let [SEQUENCE, first, rest @ ..] = der else { return false };
     let (octets, content) = match usize::from(*first) {
         short @ ..=0x7f => return rest.len() == short,

@@ -91,10 +91,10 @@ impl ValidPath {
         one: &Written<'_>,
         places: &BTreeMap<&str, usize>,
     ) -> Result<Self, String> {
-        let told =
+        let message =
             |what: &str, value: &str| format!("{}: `{}` is not {what}", one.path, value.escape_debug());
-        let nar_hash = parse_sha256(one.hash).ok_or_else(|| told("a SHA-256 of nix", one.hash))?;
-        let nar_size = one.size.parse().map_err(|_| told("a size in bytes", one.size))?;
+        let nar_hash = parse_sha256(one.hash).ok_or_else(|| message("a SHA-256 of nix", one.hash))?;
+        let nar_size = one.size.parse().map_err(|_| message("a size in bytes", one.size))?;
         let deriver = (!one.deriver.is_empty()).then(|| StorePath::parse(one.deriver)).transpose()?;
         let reference = |name: &&str| {
             places.get(name).copied().ok_or_else(|| {

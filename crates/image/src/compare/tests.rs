@@ -48,9 +48,9 @@ fn stage(files: &[(&str, u32, &str)]) -> Stage {
         tar.append_data(&mut header, name, content.as_bytes()).unwrap();
     }
     let extended = format!("offset={},hash_seed={UUID}", Layout::ROOT_START);
-    let words =
+    let arguments =
         ["-q", "-F", "-t", "ext4", "-b", "4096", "-U", UUID, "-E", &extended, "-d", "-", disk.as_str()];
-    let command = Cmd::new("mke2fs").args(words).arg("4096k").env("SOURCE_DATE_EPOCH", "1");
+    let command = Cmd::new("mke2fs").args(arguments).arg("4096k").env("SOURCE_DATE_EPOCH", "1");
     command.stdin_bytes(tar.into_inner().unwrap()).output().unwrap();
     let tree = Ext4Tree::open(&disk, Layout::ROOT_START, 4 << 20).unwrap();
     crate::content::list(&tree, &ReadLimits::default(), &path.join(LISTING)).unwrap();

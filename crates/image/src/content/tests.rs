@@ -56,9 +56,10 @@ fn image() -> Image {
     add("é", tar::EntryType::Regular, 0o644, "", b"");
     let bytes = tar.into_inner().unwrap();
     let extended = format!("offset={START}");
-    let words = ["-q", "-F", "-t", "ext4", "-b", "4096", "-E", &extended, "-d", "-", path.as_str(), "8192k"];
+    let arguments =
+        ["-q", "-F", "-t", "ext4", "-b", "4096", "-E", &extended, "-d", "-", path.as_str(), "8192k"];
     let command =
-        Cmd::new("mke2fs").args(words).env("SOURCE_DATE_EPOCH", "1767225601").env("LC_ALL", "C.UTF-8");
+        Cmd::new("mke2fs").args(arguments).env("SOURCE_DATE_EPOCH", "1767225601").env("LC_ALL", "C.UTF-8");
     command.stdin_bytes(bytes).output().unwrap();
     Image { _guard: guard, path }
 }
@@ -202,8 +203,8 @@ fn non_ext4_disks_and_timeouts_are_reported() {
 
 #[test]
 fn device_numbers_are_decimal() {
-    let told = "Inode: 5\nDevice major/minor number: 10:200 (hex 0a:c8)\n";
-    assert_eq!(parse_numbers(told), Some(DeviceNumbers { major: 10, minor: 200 }));
+    let printed = "Inode: 5\nDevice major/minor number: 10:200 (hex 0a:c8)\n";
+    assert_eq!(parse_numbers(printed), Some(DeviceNumbers { major: 10, minor: 200 }));
     assert_eq!(
         parse_numbers("Device major/minor number: 01:03 (hex 01:03)"),
         Some(DeviceNumbers { major: 1, minor: 3 })

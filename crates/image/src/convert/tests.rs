@@ -67,8 +67,8 @@ fn every_format_is_reproducible_and_contains_the_same_disk() {
             ImageKind::Vmdk(_) => "vmdk",
             _ => continue,
         };
-        let words = ["compare", "-f", "raw", "-F", driver, disk.as_str(), path.as_str()];
-        Cmd::new("qemu-img").args(words).output().unwrap();
+        let arguments = ["compare", "-f", "raw", "-F", driver, disk.as_str(), path.as_str()];
+        Cmd::new("qemu-img").args(arguments).output().unwrap();
         Cmd::new("qemu-img").args(["check", "-q", "-f", driver, path.as_str()]).output().unwrap();
         disks += 1;
     }

@@ -197,8 +197,8 @@ impl GrubFolders {
     /// The modules of a platform.
     pub(crate) fn platform(&self, name: &str) -> Result<Utf8PathBuf, Error> {
         self.0.iter().map(|folder| folder.join(name)).find(|folder| folder.is_dir()).ok_or_else(|| {
-            let looked = self.0.iter().map(|folder| folder.as_str()).collect::<Vec<_>>().join(", ");
-            Error::Input { what: format!("GRUB's modules for {name}"), detail: format!("none in {looked}") }
+            let searched = self.0.iter().map(|folder| folder.as_str()).collect::<Vec<_>>().join(", ");
+            Error::Input { what: format!("GRUB's modules for {name}"), detail: format!("none in {searched}") }
         })
     }
 }

@@ -48,9 +48,9 @@ impl Place {
     /// A copy of the fixture's store with different modes and times, as on another host's file system.
     fn copy_of_the_store(&self) -> Utf8PathBuf {
         let copy = self.path.join("store");
-        let words =
+        let args =
             ["--recursive", "--no-preserve=mode,timestamps", &format!("{FIXTURE}/store"), copy.as_str()];
-        Cmd::new("cp").args(words).output().unwrap();
+        Cmd::new("cp").args(args).output().unwrap();
         for program in
             ["67wkd28gq9vrbxff62az56zvfqdv452h-odd/run", "2h9r6133hk4ksbhq7j02in13v63yx791-system/init"]
         {
@@ -149,8 +149,8 @@ fn the_disk_has_a_nix_store_and_what_the_first_boot_needs() {
     assert_eq!(of("etc/nixos/flake.nix"), (0o644, 0, 0, epoch, None));
     assert_eq!(of("etc/nixos/rave/a.sh"), (0o755, 0, 0, epoch, None));
     assert_eq!(of("tmp").0, 0o1777);
-    let beside: Vec<_> = entries.iter().filter(|(name, ..)| name.starts_with("nix/var/nix/db/")).collect();
-    assert_eq!(beside.len(), 2, "only the database and its version: {beside:?}");
+    let other: Vec<_> = entries.iter().filter(|(name, ..)| name.starts_with("nix/var/nix/db/")).collect();
+    assert_eq!(other.len(), 2, "only the database and its version: {other:?}");
 }
 
 #[test]

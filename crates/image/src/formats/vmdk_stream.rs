@@ -328,8 +328,8 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    fn qemu_img(words: &[&str]) {
-        Cmd::new("qemu-img").args(words.iter().copied()).output().unwrap();
+    fn qemu_img(arguments: &[&str]) {
+        Cmd::new("qemu-img").args(arguments.iter().copied()).output().unwrap();
     }
 
     /// Content at the start, at the edges of grains and tables, and in an incomplete last grain.

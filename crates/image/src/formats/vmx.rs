@@ -300,10 +300,10 @@ mod tests {
     }
 
     fn machine() -> impl Strategy<Value = Vmx> {
-        let words =
+        let arguments =
             ("\\PC{0,20}", "[a-z0-9-]{1,12}", proptest::bool::ANY, proptest::option::of(any::<u64>()));
         let cards = proptest::collection::vec(("vmxnet3|e1000e", "nat|bridged"), 0..4);
-        (words, any::<(u32, u64, u32)>(), proptest::option::of(disk()), cards).prop_map(
+        (arguments, any::<(u32, u64, u32)>(), proptest::option::of(disk()), cards).prop_map(
             |((name, guest_os, efi, video_bytes), (hardware, memory_mib, cpus), disk, cards)| Vmx {
                 name,
                 guest_os,

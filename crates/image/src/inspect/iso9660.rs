@@ -93,8 +93,8 @@ mod tests {
         std::fs::write(folder.join("tree/a/b/it"), "hsqs and more").unwrap();
         let iso = folder.join("x.iso");
         let (target, tree) = (iso.as_str(), folder.join("tree"));
-        let words = ["-as", "mkisofs", "-quiet", "-rational-rock", "-o", target, tree.as_str()];
-        if Cmd::new("xorriso").args(words).output().is_err() {
+        let arguments = ["-as", "mkisofs", "-quiet", "-rational-rock", "-o", target, tree.as_str()];
+        if Cmd::new("xorriso").args(arguments).output().is_err() {
             rave_testing::skip!("this host has no xorriso");
         }
         let file = File::options().read(true).write(true).open(&iso).unwrap();

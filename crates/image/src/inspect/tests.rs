@@ -37,9 +37,9 @@ impl Folder {
         path
     }
 
-    fn convert(&self, disk: &Utf8Path, name: &str, words: &[&str]) -> Utf8PathBuf {
+    fn convert(&self, disk: &Utf8Path, name: &str, arguments: &[&str]) -> Utf8PathBuf {
         let target = self.path.join(name);
-        let command = Cmd::new("qemu-img").args(["convert", "-f", "raw"]).args(words.iter().copied());
+        let command = Cmd::new("qemu-img").args(["convert", "-f", "raw"]).args(arguments.iter().copied());
         command.args([disk.as_str(), target.as_str()]).output().unwrap();
         target
     }
@@ -135,8 +135,8 @@ fn special_files_are_refused_immediately() {
 fn no_other_file_is_opened() {
     let folder = Folder::new();
     let overlay = folder.path.join("o.qcow2");
-    let words = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "/dev/zero", overlay.as_str(), "1M"];
-    Cmd::new("qemu-img").args(words).output().unwrap();
+    let arguments = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "/dev/zero", overlay.as_str(), "1M"];
+    Cmd::new("qemu-img").args(arguments).output().unwrap();
     let found = inspect(&overlay, Depth::Files).unwrap();
     assert_eq!(found.disk, None);
     assert!(found.problems[0].starts_with("it needs another file"), "{:?}", found.problems);

@@ -117,7 +117,7 @@ fn scan(tar: &Utf8Path, files: &[LockedPackage]) -> Result<Description, Error> {
     for entry in archive.entries_with_seek().at("read", tar)? {
         let mut entry = entry.at("read", tar)?;
         extent.add(entry.size());
-        copyright_files.look_at(&mut entry).at("read a copyright file of", tar)?;
+        copyright_files.record(&mut entry).at("read a copyright file of", tar)?;
         if entry.path_bytes().ends_with(b"var/lib/dpkg/status") {
             entry.read_to_string(&mut status).at("read the package list of", tar)?;
         } else if entry.path_bytes().ends_with(b"etc/apt/sources.list") {

@@ -26,7 +26,7 @@ pub(super) struct Answer {
 pub(super) type Interpretation = Result<String, String>;
 
 /// How many lines of an answer are reported.
-const TOLD: usize = 6;
+const MAX_LINES: usize = 6;
 
 /// A program that exits with 0 if it found no problem.
 pub(super) fn by_code(answer: &Answer) -> Interpretation {
@@ -78,7 +78,7 @@ pub(super) fn el_torito(answer: &Answer) -> Interpretation {
 }
 
 fn broken(answer: &Answer) -> String {
-    let from = answer.lines.len().saturating_sub(TOLD);
+    let from = answer.lines.len().saturating_sub(MAX_LINES);
     format!("`{}` ended with code {}:\n{}", answer.command, answer.code, answer.lines[from..].join("\n"))
 }
 

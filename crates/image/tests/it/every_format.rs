@@ -83,7 +83,7 @@ fn conversions_preserve_the_disk() {
         for format in FORMATS {
             clear(&place);
             let disk = disk(&place, sectors, &runs);
-            let image = place.made(&disk, "image", format);
+            let image = place.converted(&disk, "image", format);
             let content = place.convert(&image);
             prop_assert!(
                 content.as_ref().is_ok_and(|content| same(content, &disk)),
@@ -119,7 +119,7 @@ fn truncated_images_yield_the_disk_or_nothing() {
         for format in FORMATS.iter().filter(|format| !ends_anywhere(format)) {
             clear(&place);
             let disk = disk(&place, sectors, &runs);
-            let image = place.made(&disk, "image", format);
+            let image = place.converted(&disk, "image", format);
             let whole = fs::read(&image).unwrap();
             for cut in cuts {
                 fs::write(&image, &whole[..cut.index(whole.len())]).unwrap();
@@ -139,7 +139,7 @@ fn the_last_grain_of_a_stream_is_complete() {
     // Incompressible, so that the last grain has many bytes.
     let noise: Vec<u8> = (0..200_000_u32).map(|at| at.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
     fs::write(&disk, &noise).unwrap();
-    let image = place.made(&disk, "image", &["-O", "vmdk", "-o", "subformat=streamOptimized"]);
+    let image = place.converted(&disk, "image", &["-O", "vmdk", "-o", "subformat=streamOptimized"]);
     let whole = fs::read(&image).unwrap();
     assert_eq!(place.problems(&image), "");
     let end = whole.iter().rposition(|byte| *byte != 0).unwrap();

@@ -42,13 +42,13 @@ fn descriptor(disks: &[(&str, u32, &str)]) -> String {
 }
 
 fn archive(place: &Place, options: &[&str], files: &[&str]) -> Utf8PathBuf {
-    let words = [&["tar", "-cf", "a.ova"], options, files].concat();
-    place.run(&words);
+    let arguments = [&["tar", "-cf", "a.ova"], options, files].concat();
+    place.run(&arguments);
     place.image("a.ova")
 }
 
 fn stream(place: &Place, name: &str, from: &Utf8Path) -> Utf8PathBuf {
-    place.made(from, name, &["-O", "vmdk", "-o", "subformat=streamOptimized"])
+    place.converted(from, name, &["-O", "vmdk", "-o", "subformat=streamOptimized"])
 }
 
 const USTAR: &[&str] = &["--format=ustar"];
@@ -129,7 +129,7 @@ fn a_disk_in_a_package_is_identified_by_its_bytes() {
     for (name, format) in
         [("a.vhd", "vpc"), ("a.qcow2", "qcow2"), ("a.vdi", "vdi"), ("a.img", "raw"), ("wrong.vmdk", "vhdx")]
     {
-        place.made(&disk, name, &["-O", format]);
+        place.converted(&disk, name, &["-O", format]);
         fs::write(place.image("a.ovf"), descriptor(&[(name, 0, "")])).unwrap();
         let ova = archive(&place, USTAR, &["a.ovf", name]);
         assert!(same(&place.convert(&ova).unwrap(), &disk), "{format}");

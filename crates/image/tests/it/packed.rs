@@ -29,11 +29,11 @@ const PROGRAMS: &[(&str, &str, Packing)] = &[
 /// The programs that this host has.
 fn programs() -> impl Iterator<Item = &'static (&'static str, &'static str, Packing)> {
     PROGRAMS.iter().filter(|(program, ..)| {
-        let is_there = rave_process::find_program(program).is_some();
-        if !is_there {
+        let is_installed = rave_process::find_program(program).is_some();
+        if !is_installed {
             rave_testing::not_run(format_args!("no {program} on this host"));
         }
-        is_there
+        is_installed
     })
 }
 
@@ -41,7 +41,7 @@ fn programs() -> impl Iterator<Item = &'static (&'static str, &'static str, Pack
 fn a_compressed_disk_is_unpacked() {
     let place = Place::new();
     let disk = place.disk("d.raw");
-    let qcow2 = place.made(&disk, "q.qcow2", &["-O", "qcow2"]);
+    let qcow2 = place.converted(&disk, "q.qcow2", &["-O", "qcow2"]);
     for (program, ending, packing) in programs() {
         for (image, holds) in [(&disk, Container::Raw), (&qcow2, Container::Qcow2)] {
             let file = packed(&place, image, program, ending);

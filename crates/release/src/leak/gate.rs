@@ -107,7 +107,7 @@ impl Search {
         let name = path.file_name().unwrap_or_default().to_owned();
         let opened = inside::open(path)?;
         let mut known = Known::new();
-        for (file, place) in &opened.beside {
+        for (file, place) in &opened.siblings {
             let mut content = File::open(place).at("open", place)?;
             let size = content.metadata().at("read", place)?.len();
             let entry = Visited::File { size, content: &mut content };

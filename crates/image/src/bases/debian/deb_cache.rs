@@ -72,8 +72,8 @@ impl DebCache {
             };
             // It is read by the root of a user namespace, which is a different user.
             fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).at("open to others", &path)?;
-            let beside = self.stanza(&sha256);
-            Replace::new(&beside).unsynced().write(stanza).at("write", &beside)?;
+            let stanza_path = self.stanza(&sha256);
+            Replace::new(&stanza_path).unsynced().write(stanza).at("write", &stanza_path)?;
             let place = self.deb(&sha256);
             fs::rename(&path, &place).at("rename into", &place)?;
         }

@@ -25,7 +25,7 @@ pub(super) struct FailureCollector {
     ended: VecDeque<Build>,
     errors: Vec<String>,
     /// Other messages, in case nix fails without an error message.
-    said: VecDeque<String>,
+    messages: VecDeque<String>,
 }
 
 /// The derivation that failed.
@@ -60,7 +60,7 @@ impl FailureCollector {
                 }
                 self.errors.push(text.clone());
             }
-            NixEvent::Message { text, .. } => push(&mut self.said, text.clone(), LINES),
+            NixEvent::Message { text, .. } => push(&mut self.messages, text.clone(), LINES),
             _ => {}
         }
     }
@@ -71,8 +71,8 @@ impl FailureCollector {
     }
 
     /// The last messages other than errors.
-    pub(super) fn said(&self) -> Vec<String> {
-        self.said.iter().cloned().collect()
+    pub(super) fn messages(&self) -> Vec<String> {
+        self.messages.iter().cloned().collect()
     }
 
     /// The build named by an error, if any.

@@ -30,11 +30,11 @@ impl Nix {
         if let Some(nix) = FOUND.get() {
             return Ok(nix.clone());
         }
-        let nix = Self::look()?;
+        let nix = Self::query()?;
         Ok(FOUND.get_or_init(|| nix).clone())
     }
 
-    fn look() -> Result<Self, Error> {
+    fn query() -> Result<Self, Error> {
         let said = ask(&["nix", "--version"])?;
         let version = version(&said).ok_or_else(|| Error::Answer {
             command: "nix --version".into(),

@@ -57,8 +57,8 @@ mod tests {
 
     #[test]
     fn links_are_parsed_from_debugfs() {
-        let told = "Inode: 17   Type: symlink\nFast link dest: \"boot/vmlinuz-6.12\"\n";
-        assert_eq!(link_target(told), Some("boot/vmlinuz-6.12"));
+        let printed = "Inode: 17   Type: symlink\nFast link dest: \"boot/vmlinuz-6.12\"\n";
+        assert_eq!(link_target(printed), Some("boot/vmlinuz-6.12"));
         assert_eq!(link_target("Fast link dest: \"a b\""), None);
         assert_eq!(link_target("/vmlinuz: File not found by ext2_lookup"), None);
     }
