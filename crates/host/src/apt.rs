@@ -41,9 +41,9 @@ impl Apt<'_> {
         let plain = ["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C"];
         let start: &[&str] = if self.is_root { &[] } else { &["sudo", "-n"] };
         let variables = self.network.variables.iter().map(String::as_str);
-        let fields: Vec<&str> =
+        let command: Vec<&str> =
             start.iter().chain(&plain).copied().chain(variables).chain(argv.iter().copied()).collect();
-        Cmd::new(fields[0]).args(fields[1..].iter().copied())
+        Cmd::new(command[0]).args(command[1..].iter().copied())
     }
 
     /// Writes a temporary file beside it and renames that; apt ignores names that do not end in `.sources`.
@@ -301,14 +301,14 @@ mod tests {
 
     #[test]
     fn the_remedy_depends_on_apts_message() {
-        let prints = |line: &str| remedy(&[line.to_owned()]);
-        assert!(prints("E: Failed to fetch x  Temporary failure resolving 'x'").contains("network"));
+        let remedy_of = |line: &str| remedy(&[line.to_owned()]);
+        assert!(remedy_of("E: Failed to fetch x  Temporary failure resolving 'x'").contains("network"));
         let untrusted =
             "W: Failed to fetch https://x  Certificate verification failed: The certificate is NOT trusted.";
-        assert!(prints(untrusted).contains("SSL_CERT_FILE"));
-        assert!(prints("E: Unable to locate package mtools").contains("apt-get update"));
+        assert!(remedy_of(untrusted).contains("SSL_CERT_FILE"));
+        assert!(remedy_of("E: Unable to locate package mtools").contains("apt-get update"));
         assert!(
-            prints("E: You don't have enough free space in /var/cache/apt/archives/.")
+            remedy_of("E: You don't have enough free space in /var/cache/apt/archives/.")
                 .contains("free some space")
         );
     }

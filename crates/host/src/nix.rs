@@ -19,7 +19,7 @@ pub fn nix(context: Context<'_>) -> Vec<Finding> {
     let absent = if context.base == Base::Nixos { State::Missing } else { State::Optional };
     match Nix::find() {
         Ok(nix) => {
-            let first = Finding { found: nix.said, ..finding("nix") };
+            let first = Finding { found: nix.printed_version, ..finding("nix") };
             match NixFacts::find() {
                 Ok(facts) => std::iter::once(first).chain(of_facts(&facts, context)).collect(),
                 Err(error) => vec![first, unknown(&error)],

@@ -57,7 +57,7 @@ pub struct Cli {
 
 /// The same command line with `program`'s name in its help texts.
 pub fn named(program: Program, command: clap::Command) -> clap::Command {
-    let words = |text: &clap::builder::StyledStr| program.words(&text.to_string());
+    let words = |text: &clap::builder::StyledStr| program.rename_commands(&text.to_string());
     let named = |mut command: clap::Command| {
         if let Some(text) = command.get_about().map(words) {
             command = command.about(text);

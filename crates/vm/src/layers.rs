@@ -189,7 +189,7 @@ impl Layers {
     fn check_names(&self, note: Note, on: &Utf8Path) -> Result<(), Error> {
         let named = |number| {
             let file = self.file(number);
-            let named = File::open(&file).and_then(|file| header::beneath(&file));
+            let named = File::open(&file).and_then(|file| header::backing_name(&file));
             named.map_err(|e| Error::io("read", &file, e))
         };
         named(note.active)?;

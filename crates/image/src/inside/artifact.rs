@@ -32,13 +32,13 @@ pub struct Opened {
 pub fn open(path: &Utf8Path) -> Result<Opened, Error> {
     let path = &crate::build::absolute(path)?;
     let file = inspect::open(path)?;
-    let part = Part::with_disk(path, &file).at("read", path)?;
+    let part = Part::whole(path, &file).at("read", path)?;
     match Container::of_file(&file, 0, part.size).at("read", path)? {
         Container::Raw => Ok(Opened { disk: Some(path.clone()), siblings: Vec::new(), _scratch: None }),
         Container::Packed(packing) => {
             let scratch = scratch(part.size.saturating_mul(EXPANSION))?;
             let target = scratch.path().join(IMAGE);
-            unpack::with_disk(path, packing, &target).map_err(|why| refuse(path, why))?;
+            unpack::whole(path, packing, &target).map_err(|why| refuse(path, why))?;
             let inner = inspect::open(&target)?;
             let size = inner.metadata().at("read", &target)?.len();
             match Container::of_file(&inner, 0, size).at("read", &target)? {

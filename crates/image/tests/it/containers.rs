@@ -32,7 +32,7 @@ fn a_vhdx_is_converted_and_identified() {
 fn non_disks_are_refused_by_name() {
     let place = Place::new();
     let file = place.image("file");
-    for (content, arguments) in [
+    for (content, message) in [
         (&b"#!/bin/sh\necho a script\n"[..], "neither a disk image that is known nor a raw disk"),
         (b"\x7fELF\x02\x01\x01", "neither a disk image"),
         (b"PK\x03\x04....", "a zip archive: unpack it"),
@@ -44,8 +44,8 @@ fn non_disks_are_refused_by_name() {
     ] {
         fs::write(&file, content).unwrap();
         let refusal = place.refusal(&file);
-        assert!(refusal.contains(arguments), "{refusal}");
-        assert!(!place.problems(&file).is_empty(), "{arguments}: no problem");
+        assert!(refusal.contains(message), "{refusal}");
+        assert!(!place.problems(&file).is_empty(), "{message}: no problem");
     }
     fs::write(&file, vec![7; 1 << 20]).unwrap();
     assert!(place.refusal(&file).contains("say so with --raw"));

@@ -19,9 +19,9 @@ fn descriptor(place: &Place, kind: &str, extent: &str) -> camino::Utf8PathBuf {
     image
 }
 
-fn refused(place: &Place, image: &Utf8Path, arguments: &str) {
+fn refused(place: &Place, image: &Utf8Path, message: &str) {
     let refusal = place.refusal(image);
-    assert!(refusal.contains(arguments), "{image}: {refusal}");
+    assert!(refusal.contains(message), "{image}: {refusal}");
     assert!(!place.problems(image).is_empty(), "{image} has no problem");
     for message in [refusal, place.problems(image)] {
         assert!(!message.contains(SECRET), "{message}");

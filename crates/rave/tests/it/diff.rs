@@ -72,8 +72,8 @@ fn a_diff_tool_gets_two_read_only_folders_and_git_selects_none() {
     let line = format!("SEEN=$RAVE_STATE/seen $RAVE diff --tool 'sh {tool}' demo");
     let done = state.shell(&[], &line);
     assert_eq!(done.expect(0).stdout, "one\ntwo\x1b[2J\n500\n500\n400\n");
-    done.said(".envrc is left out");
+    done.expect_output(".envrc is left out");
     let folder = fs::read_to_string(state.path().join("seen")).unwrap();
     assert!(!std::path::Path::new(folder.trim()).exists(), "the folders go with the tool");
-    state.shell(&[], "$RAVE diff --tool no-such-tool demo").expect(3).said("no-such-tool failed");
+    state.shell(&[], "$RAVE diff --tool no-such-tool demo").expect(3).expect_output("no-such-tool failed");
 }

@@ -38,7 +38,7 @@ fn after_any_kill_ps_reports_the_real_state_and_the_next_command_works() {
     wait_until("nobody attends", || state.state_of("demo") == "unattended");
     wait_until("its port is free", || is_free(port));
     assert_eq!(state.row("demo")["ports"][0]["state"], "closed");
-    let again = started_again(&state);
+    let again = restart(&state);
     assert_eq!((pid(&again["qemu"]), port_of(&again)), (qemu, port), "the same machine, by the same port");
 
     kill("KILL", qemu);
@@ -58,7 +58,7 @@ fn after_any_kill_ps_reports_the_real_state_and_the_next_command_works() {
 }
 
 /// A command that needs the supervisor starts a new one, and keeps waiting for the guest.
-fn started_again(state: &State) -> serde_json::Value {
+fn restart(state: &State) -> serde_json::Value {
     let start = state.start(&["start", "demo"]);
     wait_until("it is attended", || state.state_of("demo") == "starting");
     start.kill();
@@ -83,7 +83,7 @@ fn a_kill_during_start_leaves_nothing_that_ps_does_not_list() {
         wait_until("ps shows what runs, and nothing else runs", || {
             state.row("demo")["qemu"].is_null() == state.processes().is_empty()
         });
-        let other = started_again(&state);
+        let other = restart(&state);
         assert_eq!(other["state"], "starting", "at {moment} ms");
         kill("KILL", pid(&other["qemu"]));
         state.nothing_runs();
@@ -112,7 +112,7 @@ fn a_host_restart_leaves_a_crashed_sandbox_that_can_start() {
     let row = state.row("demo");
     assert_eq!((&row["state"], &row["qemu"], &row["status"]), (&"crashed".into(), &().into(), &().into()));
     assert_eq!(row["forwards"].as_array().unwrap().len(), 0);
-    state.run(&["exec", "demo", "--", "true"]).expect(2).said("is not running");
+    state.run(&["exec", "demo", "--", "true"]).expect(2).expect_output("is not running");
     started(&state, "demo");
     state.run(&["rm", "--force", "demo"]).expect(0);
     state.nothing_runs();
@@ -192,7 +192,9 @@ fn a_port_taken_meanwhile_is_replaced_or_an_error_with_its_owner() {
 
     state.make("fixed", &[("ssh", 22, Some(port))]);
     let refused = state.run(&["start", "fixed"]);
-    refused.expect(3).said(&format!("port {port} for ssh is taken by process {}", std::process::id()));
+    refused
+        .expect(3)
+        .expect_output(&format!("port {port} for ssh is taken by process {}", std::process::id()));
     assert_eq!(state.state_of("fixed"), "stopped");
     drop(taker);
     assert_eq!(port_of(&started(&state, "fixed")), port);
@@ -206,7 +208,7 @@ fn invalid_names_and_folders_of_other_users_are_refused() {
     let long = "a".repeat(64);
     for name in ["../demo", "/tmp", "a/b", ".", "Demo", &long] {
         for command in ["start", "stop", "rm"] {
-            state.run(&[command, name]).expect(2).said("is not a name for a sandbox");
+            state.run(&[command, name]).expect(2).expect_output("is not a name for a sandbox");
         }
     }
     let place = state.make("demo", &SSH);
@@ -214,10 +216,10 @@ fn invalid_names_and_folders_of_other_users_are_refused() {
         rave_testing::skip!("only root can give a folder away");
     }
     for command in ["start", "rm"] {
-        state.run(&[command, "demo"]).expect(3).said("belongs to another user, number 65534");
+        state.run(&[command, "demo"]).expect(3).expect_output("belongs to another user, number 65534");
     }
     chown(state.path().join("sandboxes"), Some(65_534), None).unwrap();
-    state.run(&["ps"]).expect(3).said("belongs to another user");
+    state.run(&["ps"]).expect(3).expect_output("belongs to another user");
 }
 
 #[test]
@@ -234,7 +236,7 @@ fn an_unknown_sandbox_is_reported_once_with_a_remedy() {
         &["inspect", "demo"],
     ] {
         let done = state.run(command);
-        done.expect(2).said("sandbox demo").said("ps --all");
+        done.expect(2).expect_output("sandbox demo").expect_output("ps --all");
         assert!(!done.stderr.contains("warning:"), "{}", done.stderr);
     }
 }
@@ -248,8 +250,8 @@ fn sandboxes_of_an_older_version_are_listed_and_removable() {
     fs::write(&file, record.replace("\"schema\": 1", "\"schema\": 0")).unwrap();
     let listed = state.run(&["ps", "--all"]);
     assert!(listed.expect(0).stdout.contains("unreadable"), "{}", listed.stdout);
-    state.run(&["start", "demo"]).expect(3).said("its schema is Some(0)");
-    state.run(&["rm", "demo"]).expect(3).said("rm --force");
+    state.run(&["start", "demo"]).expect(3).expect_output("its schema is Some(0)");
+    state.run(&["rm", "demo"]).expect(3).expect_output("rm --force");
     state.run(&["rm", "--force", "demo"]).expect(0);
     assert!(state.rows().is_empty());
 }
@@ -288,7 +290,7 @@ fn a_full_disk_is_reported_and_existing_data_is_kept() {
         test -z "$("$RAVE" ps --all --json | grep name)"
     "#;
     let done = rave_testing::or_skip!(in_room(&state, script));
-    done.expect(0).said("No space left on device");
+    done.expect(0).expect_output("No space left on device");
     state.nothing_runs();
 }
 
@@ -305,7 +307,7 @@ fn a_read_only_state_folder_can_be_inspected() {
         done
     "#;
     let done = rave_testing::or_skip!(in_room(&state, script));
-    done.expect(0).said("Read-only file system");
+    done.expect(0).expect_output("Read-only file system");
     state.nothing_runs();
 }
 
@@ -337,7 +339,7 @@ fn an_apply_on_a_full_disk_leaves_complete_files_and_can_be_repeated() {
         test "$(wc -l < "$project/b")" = 40000 && grep -qx 'of the guest' "$project/a"
     "#;
     let done = rave_testing::or_skip!(in_room(&state, script));
-    done.expect(0).said("No space left on device");
+    done.expect(0).expect_output("No space left on device");
 }
 
 #[test]
@@ -369,6 +371,6 @@ fn an_unknown_sandbox_does_not_stop_the_removal_of_others() {
     for name in ["a", "b"] {
         state.make(name, &SSH);
     }
-    state.run(&["rm", "gone", "a", "lost", "b"]).expect(2).said("gone").said("lost");
+    state.run(&["rm", "gone", "a", "lost", "b"]).expect(2).expect_output("gone").expect_output("lost");
     assert!(state.rows().is_empty());
 }

@@ -21,8 +21,8 @@ const MOMENTS: [u64; 14] = [0, 4, 8, 12, 16, 20, 25, 30, 35, 40, 50, 60, 80, 120
 fn begin(place: &Place) {
     let layers = place.layers();
     let beneath = layers.beneath().unwrap().or_else(|| place.disk().base()).unwrap();
-    let words = ["create", "-q", "-f", "qcow2", "-u", "-F", "qcow2", "-b", beneath.file_name().unwrap()];
-    cmd("qemu-img", words.into_iter().chain([layers.active().unwrap().as_str(), "64M"])).run().unwrap();
+    let arguments = ["create", "-q", "-f", "qcow2", "-u", "-F", "qcow2", "-b", beneath.file_name().unwrap()];
+    cmd("qemu-img", arguments.into_iter().chain([layers.active().unwrap().as_str(), "64M"])).run().unwrap();
 }
 
 /// What is restored together: the active layer, the identity, the merge base.
@@ -72,7 +72,7 @@ fn a_killed_restore_is_complete_or_absent() {
         thread::sleep(Duration::from_millis(moment));
         restore.kill();
         // Any command that takes the sandbox's lock.
-        state.run(&["snapshot", "demo", "--remove", "none"]).expect(2).said("has no snapshot none");
+        state.run(&["snapshot", "demo", "--remove", "none"]).expect(2).expect_output("has no snapshot none");
         let now = what(&place);
         assert!(now == one || now == two, "at {moment} ms: {now:?}");
         restored += usize::from(now == one);
@@ -122,7 +122,7 @@ fn a_full_disk_fails_snapshot_and_restore_without_loss() {
         test "$(cat "$sandbox/identity.json")" = one
     "#;
     let done = rave_testing::or_skip!(in_room(&state, script));
-    done.expect(0).said("No space left on device").said("not enough disk space");
+    done.expect(0).expect_output("No space left on device").expect_output("not enough disk space");
     state.nothing_runs();
 }
 
@@ -145,7 +145,10 @@ fn forks_whose_machines_exit_are_reported_and_removed() {
         }
         fork.join().unwrap()
     });
-    fork.expect(3).said("the fork left was not made").said("right: ").said("no fork was made");
+    fork.expect(3)
+        .expect_output("the fork left was not made")
+        .expect_output("right: ")
+        .expect_output("no fork was made");
     let names: Vec<String> = state.rows().iter().map(|row| row["name"].to_string()).collect();
     assert_eq!(names, ["\"demo\""]);
     state.nothing_runs();

@@ -38,7 +38,7 @@ impl Done {
     }
 
     #[track_caller]
-    pub(crate) fn said(&self, text: &str) -> &Self {
+    pub(crate) fn expect_output(&self, text: &str) -> &Self {
         assert!(self.stderr.contains(text), "{text:?} is not in {}", self.stderr);
         self
     }
@@ -109,8 +109,8 @@ impl State {
 
     /// Runs a shell script in which `$RAVE` is the program, with these arguments.
     pub(crate) fn shell(&self, before: &[&str], script: &str) -> Done {
-        let words = [before, &["sh", "-c", script]].concat();
-        Self::finish(&self.command(words[0], &words[1..]))
+        let args = [before, &["sh", "-c", script]].concat();
+        Self::finish(&self.command(args[0], &args[1..]))
     }
 
     /// Starts the program in a separate process group, as a shell does.
@@ -242,9 +242,9 @@ impl rave_workspace::Guest for Here {
         input: Option<Box<dyn Read + Send>>,
         output: &mut (dyn std::io::Write + Send),
     ) -> Result<(), String> {
-        let words: Vec<&str> = command.iter().map(String::as_str).collect();
-        let ["rave-guest", "tree", task @ ..] = words.as_slice() else {
-            return Err(format!("{words:?} is not a task"));
+        let args: Vec<&str> = command.iter().map(String::as_str).collect();
+        let ["rave-guest", "tree", task @ ..] = args.as_slice() else {
+            return Err(format!("{args:?} is not a task"));
         };
         let task = rave_guest::tree::serve::Task::of_arguments(task).ok_or("an unknown task")?;
         task.run(input.unwrap_or_else(|| Box::new(std::io::empty())), output)

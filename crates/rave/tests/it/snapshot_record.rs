@@ -8,9 +8,9 @@ use crate::sandbox::{State, wait_until};
 /// A sandbox that has run, with a disk as left by a start.
 fn stopped(state: &State) {
     let active = state.make("demo", &[]).layers().active().unwrap();
-    let words =
+    let arguments =
         ["create", "-q", "-f", "qcow2", "-u", "-b", "base.qcow2", "-F", "qcow2", active.as_str(), "64M"];
-    cmd("qemu-img", words).run().unwrap();
+    cmd("qemu-img", arguments).run().unwrap();
 }
 
 /// The events of one kind in the record of `demo`, each with its text in this field.

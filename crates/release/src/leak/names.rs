@@ -93,7 +93,7 @@ impl BuilderNames {
 }
 
 /// Whether a match is delimited: a path at its start, a name at both ends.
-pub(super) fn is_self_contained(rule: Rule, before: Option<u8>, after: Option<u8>) -> bool {
+pub(super) fn is_delimited(rule: Rule, before: Option<u8>, after: Option<u8>) -> bool {
     let joins = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
     match rule {
         Rule::BuildPath => !joins(after),

@@ -87,7 +87,7 @@ impl Scanner {
         }
         let needle = &self.needles[pattern - SECRETS.len()];
         let after = bytes.get(needle.text.len()).copied();
-        names::is_self_contained(needle.rule, before, after)
+        names::is_delimited(needle.rule, before, after)
             .then(|| (needle.rule, Digest::of_bytes(needle.text.as_bytes())))
     }
 }

@@ -100,7 +100,7 @@ impl Rootfs {
 
     /// Adds the exact packages, if they are known without querying the archive.
     pub(crate) fn with_known_packages(self, options: &ResolveOptions<'_>) -> Self {
-        Self { resolution: resolve::with_known_packages(options, &self.suite, self.asked()), ..self }
+        Self { resolution: resolve::known_resolution(options, &self.suite, self.asked()), ..self }
     }
 
     /// The exact packages, and how they differ from the lock.

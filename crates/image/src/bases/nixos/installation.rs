@@ -20,7 +20,7 @@ pub struct Nix {
     /// Its version.
     pub version: NixVersion,
     /// Its version as it prints it.
-    pub said: String,
+    pub printed_version: String,
 }
 
 impl Nix {
@@ -35,17 +35,17 @@ impl Nix {
     }
 
     fn query() -> Result<Self, Error> {
-        let said = ask(&["nix", "--version"])?;
-        let version = version(&said).ok_or_else(|| Error::Answer {
+        let printed_version = ask(&["nix", "--version"])?;
+        let version = version(&printed_version).ok_or_else(|| Error::Answer {
             command: "nix --version".into(),
-            detail: format!("{said:?} names no version"),
+            detail: format!("{printed_version:?} names no version"),
         })?;
         if version < OLDEST {
             return Err(Error::TooOld { found: version });
         }
         // Some distributions of nix enable flakes without a setting, so test for the feature itself.
         match ask(&["nix", "eval", "--json", "--expr", "builtins ? getFlake"]) {
-            Ok(answer) if answer == "true" => Ok(Self { version, said }),
+            Ok(answer) if answer == "true" => Ok(Self { version, printed_version }),
             Ok(_) => Err(Error::FlakesOff),
             Err(Error::Unusable { reason, .. }) if reason.contains("experimental") => Err(Error::FlakesOff),
             Err(error) => Err(error),
@@ -100,12 +100,12 @@ fn words(argv: &[String]) -> Vec<&str> {
 }
 
 /// The last word that is a version: `nix (Determinate Nix 3.8.5) 2.30.2` gives 2.30.
-fn version(said: &str) -> Option<NixVersion> {
+fn version(printed_version: &str) -> Option<NixVersion> {
     let of_word = |word: &str| {
         let mut numbers = word.split(|c: char| !c.is_ascii_digit());
         Some(NixVersion(numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
     };
-    said.lines().next()?.split_whitespace().rev().find_map(of_word)
+    printed_version.lines().next()?.split_whitespace().rev().find_map(of_word)
 }
 
 fn ask(argv: &[&str]) -> Result<String, Error> {
@@ -142,14 +142,14 @@ mod tests {
 
     #[test]
     fn every_nix_variant_reports_its_version() {
-        for (said, expected) in [
+        for (printed_version, expected) in [
             ("nix (Nix) 2.26.3", NixVersion(2, 26)),
             ("nix (Nix) 2.18.1pre20230905_abcdef", NixVersion(2, 18)),
             ("nix (Determinate Nix 3.8.5) 2.30.2", NixVersion(2, 30)),
             ("nix (Lix, like Nix) 2.91.1", NixVersion(2, 91)),
             ("nix (Nix) 2.3", NixVersion(2, 3)),
         ] {
-            assert_eq!(version(said), Some(expected), "{said}");
+            assert_eq!(version(printed_version), Some(expected), "{printed_version}");
         }
         assert_eq!(version("nix"), None);
         assert!(NixVersion(2, 9) < OLDEST && NixVersion(3, 0) > OLDEST);

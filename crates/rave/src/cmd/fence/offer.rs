@@ -23,7 +23,7 @@ pub fn here() -> anyhow::Result<Fencer> {
 }
 
 /// Warns about each missing part in one line.
-pub fn tell(offer: &Offer, ui: &Ui) {
+pub fn report_missing(offer: &Offer, ui: &Ui) {
     for (part, what) in offer.missing() {
         ui.warn(&format!("QEMU is fenced without its {}: {what}; see cargo xtask doctor", part.name()));
     }

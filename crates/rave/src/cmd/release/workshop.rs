@@ -48,14 +48,14 @@ impl RealWorkshop<'_> {
 
 /// Cargo's metadata of the crates for the guest's platform, without network access, from `cargo_home` if it is given.
 fn cargo_metadata(root: &Utf8Path, cargo_home: Option<&Utf8Path>) -> Result<String, rave_process::Error> {
-    let words = [
+    let arguments = [
         "metadata",
         "--locked",
         "--offline",
         "--format-version=1",
         "--filter-platform=x86_64-unknown-linux-gnu",
     ];
-    let command = Cmd::new("cargo").args(words).current_dir(root);
+    let command = Cmd::new("cargo").args(arguments).current_dir(root);
     let command = match cargo_home {
         Some(folder) => command.env("CARGO_HOME", folder.as_str()),
         None => command,

@@ -121,7 +121,7 @@ pub(super) fn open(
         }
         (Some(old), None | Some(KeepBase::Old)) => {
             if choice.is_none() {
-                tell_older(old, ui);
+                report_older_base(old, ui);
             }
             return Ok(Kept {
                 overlay: kept.overlay(),
@@ -147,10 +147,10 @@ fn hold(kept: &KeptDisk, built: &Built<'_>, digest: &str, ui: &Ui) -> anyhow::Re
 }
 
 fn base(kept: &KeptDisk) -> anyhow::Result<Utf8PathBuf> {
-    kept.base().ok_or_else(|| gone(kept))
+    kept.base().ok_or_else(|| missing_base(kept))
 }
 
-fn tell_older(digest: &str, ui: &Ui) {
+fn report_older_base(digest: &str, ui: &Ui) {
     let short = digest.get(..12).unwrap_or(digest);
     ui.note(&format!(
         "booting the kept disk on the image that it began with (SHA-256 {short}...), not on the newer one; --keep-base old \
@@ -159,7 +159,7 @@ fn tell_older(digest: &str, ui: &Ui) {
     ));
 }
 
-fn gone(kept: &KeptDisk) -> anyhow::Error {
+fn missing_base(kept: &KeptDisk) -> anyhow::Error {
     CommandError::new(
         Code::BuildFailed,
         format!("the backing image of the kept disk in {} is missing", kept.folder()),

@@ -57,10 +57,10 @@ fn find<'a>(forwards: &'a [PortForward], service: &str) -> Result<&'a PortForwar
 }
 
 /// `cargo xtask inspect NAME`; `None` if the argument is a file or not the name of a sandbox.
-pub fn describe(word: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<Code>> {
-    let Ok(name) = word.as_str().parse::<SandboxName>() else { return Ok(None) };
+pub fn describe(argument: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<Code>> {
+    let Ok(name) = argument.as_str().parse::<SandboxName>() else { return Ok(None) };
     let store = Store::new(&settings::state_dir()?);
-    if word.exists() {
+    if argument.exists() {
         return Ok(None);
     }
     if !store.names()?.contains(&name) {

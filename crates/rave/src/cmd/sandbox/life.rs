@@ -11,7 +11,7 @@ use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 
 use super::agent_key;
-use super::attend::{Named, supervisor, tell_wait, turn, wait_started};
+use super::attend::{Named, report_wait, supervisor, turn, wait_started};
 use super::{limits, ssh_config};
 use crate::cli;
 use crate::cmd::run::deadline;
@@ -107,7 +107,7 @@ pub(in crate::cmd) fn remove(args: &cli::Rm, ui: &Ui) -> anyhow::Result<Code> {
         let lock = match named.lock(ui) {
             // A sandbox with an unreadable record can still be removed, unless it is running.
             Err(Error::BadRecord { .. }) if args.force && current_state(&place).qemu.is_none() => {
-                named.store.lock_unreadable(&named.name, &mut || tell_wait(&named.name, ui))?
+                named.store.lock_unreadable(&named.name, &mut || report_wait(&named.name, ui))?
             }
             lock => lock?,
         };

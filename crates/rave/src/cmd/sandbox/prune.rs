@@ -6,7 +6,7 @@ use rave_sandbox::state::{State, current_state};
 use rave_sandbox::{Place, SandboxName, Store, now};
 use rave_vm::template::Templates;
 
-use super::attend::{Named, tell_wait};
+use super::attend::{Named, report_wait};
 use super::list::{mebibytes, time};
 use super::ssh_config;
 use crate::cli;
@@ -71,7 +71,7 @@ fn sandboxes(args: &cli::Prune, yes: bool, store: &Store, ui: &Ui) -> anyhow::Re
         return Err(CommandError::usage("nothing was removed").remedy("confirm, or give --yes").into());
     }
     for one in &stopped {
-        let lock = match store.lock(&one.name, &mut || tell_wait(&one.name, ui)) {
+        let lock = match store.lock(&one.name, &mut || report_wait(&one.name, ui)) {
             // It was removed while the question was open.
             Err(rave_sandbox::Error::Unknown { .. }) => continue,
             lock => lock?,

@@ -64,8 +64,8 @@ fn parse(text: &str) -> Result<Vec<UserSecret>, String> {
     let secrets: Vec<UserSecret> = file.secret.into_iter().map(Entry::secret).collect::<Result<_, _>>()?;
     let twice = |what: &str, of: &dyn Fn(&UserSecret) -> Option<String>| {
         let mut known = BTreeSet::new();
-        let again = secrets.iter().filter_map(of).find(|one| !known.insert(one.clone()));
-        again.map_or(Ok(()), |one| Err(format!("two secrets have {what} {one}")))
+        let duplicate = secrets.iter().filter_map(of).find(|one| !known.insert(one.clone()));
+        duplicate.map_or(Ok(()), |one| Err(format!("two secrets have {what} {one}")))
     };
     twice("the name", &|one| Some(one.secret.name.clone()))?;
     twice("the variable", &|one| Some(one.variable.clone()))?;

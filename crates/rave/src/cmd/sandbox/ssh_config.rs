@@ -44,8 +44,8 @@ pub(super) fn run(args: &cli::SshConfig, ui: &Ui) -> anyhow::Result<Code> {
         return Ok(Code::Ok);
     }
     replace(&config, &after).map_err(|error| unusable("write", &config, &error))?;
-    let word = if args.install { "includes" } else { "no longer includes" };
-    ui.note(&format!("{config} {word} {}", file(&store)));
+    let verb = if args.install { "includes" } else { "no longer includes" };
+    ui.note(&format!("{config} {verb} {}", file(&store)));
     Ok(Code::Ok)
 }
 

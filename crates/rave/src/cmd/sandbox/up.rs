@@ -20,7 +20,7 @@ use rave_vm::template::Recipe;
 use rave_vm::terminal_text::plain;
 
 use super::agent_key;
-use super::attend::{Named, supervisor, tell_wait, turn, wait_started};
+use super::attend::{Named, report_wait, supervisor, turn, wait_started};
 use super::defaults::Defaults;
 use super::groups;
 use super::limits;
@@ -33,7 +33,7 @@ use crate::cli;
 use crate::cmd::fence;
 use crate::cmd::run::services::policies as policies_of;
 use crate::cmd::run::{accelerator, artifact, deadline};
-use crate::cmd::workspace::push::{self, whole};
+use crate::cmd::workspace::push::{self, canonical};
 use crate::cmd::workspace::trust;
 use crate::command_error::CommandError;
 use crate::exit::Code;
@@ -66,7 +66,7 @@ pub(in crate::cmd) fn bring_up(
     settings: &Settings,
     ui: &Ui,
 ) -> anyhow::Result<(Place, Status)> {
-    let workspace = args.workspace.as_deref().map(whole).transpose()?;
+    let workspace = args.workspace.as_deref().map(canonical).transpose()?;
     let name = name(args.name.as_deref(), workspace.as_deref())?;
     policies_of(&args.ports)?;
     let store = Store::new(&settings.state_dir);
@@ -77,18 +77,18 @@ pub(in crate::cmd) fn bring_up(
     if is_required || store.find(&name)?.is_some_and(requires) {
         fence::require(&fencer.offer)?;
     }
-    fence::tell(&fencer.offer, ui);
+    fence::report_missing(&fencer.offer, ui);
     let qemu = Qemu::find(Arch::X86_64)?.fenced_by(fencer);
     // Done before the lock: a build may take minutes, and an existing sandbox needs none. Network errors are reported
     // first.
     let mut planned = None;
     if store.find(&name)?.is_none() {
         planned = Some(plan(args, workspace.as_deref(), settings, ui)?);
-        build::tell_base(settings, ui);
+        build::report_base(settings, ui);
         image(args, settings, ui)?;
     }
     let probe = accelerator(settings, &qemu, ui)?;
-    let lock = store.claim(&name, &mut || tell_wait(&name, ui))?;
+    let lock = store.claim(&name, &mut || report_wait(&name, ui))?;
     let place = store.place(&name);
     admission::keep(&store, limits::of(settings))?;
     if current_state(&place).qemu.is_none() {

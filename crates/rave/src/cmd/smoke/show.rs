@@ -31,7 +31,7 @@ pub(super) fn report(report: &Report, args: &cli::Smoke, settings: &Settings, ui
         ui.data(&closing(report.counts));
     }
     if report.counts.failed > 0 {
-        ui.note(&format!("to run just these again: {}", again(report, args, settings)));
+        ui.note(&format!("to run just these again: {}", rerun_command(report, args, settings)));
     }
     Ok(())
 }
@@ -126,21 +126,21 @@ fn table(rows: &[CheckResult], terminal: Option<usize>) -> Vec<Vec<String>> {
 }
 
 /// The command that repeats what failed, with this run's flags.
-fn again(report: &Report, args: &cli::Smoke, settings: &Settings) -> String {
+fn rerun_command(report: &Report, args: &cli::Smoke, settings: &Settings) -> String {
     let failed: Vec<&Run> = report.runs.iter().filter(|run| run.counts().failed > 0).collect();
     let rows: Vec<&str> = failed.iter().map(|run| run.subject.row.as_str()).collect();
-    let mut words = vec!["--rows".to_owned(), rows.join(",")];
+    let mut arguments = vec!["--rows".to_owned(), rows.join(",")];
     if args.clone {
-        words = vec!["--isolation".to_owned(), "--clone".to_owned()];
+        arguments = vec!["--isolation".to_owned(), "--clone".to_owned()];
     } else if args.isolation {
-        words.insert(0, "--isolation".to_owned());
+        arguments.insert(0, "--isolation".to_owned());
     }
     if failed.is_empty() {
         let files = report.made.iter().filter(|made| made.counts().failed > 0);
         let formats: Vec<&str> = files.map(|made| made.format.as_str()).collect();
-        words = vec!["--format".to_owned(), formats.join(",")];
+        arguments = vec!["--format".to_owned(), formats.join(",")];
     }
-    let mut flag = |name: &str, value: &str| words.extend([name.to_owned(), shell_quote(value)]);
+    let mut flag = |name: &str, value: &str| arguments.extend([name.to_owned(), shell_quote(value)]);
     flag("--profile", settings.profile.as_str());
     if args.target.base.is_some() {
         flag("--base", settings.base.as_str());
@@ -167,7 +167,7 @@ fn again(report: &Report, args: &cli::Smoke, settings: &Settings) -> String {
     if !names.is_empty() {
         flag("--only", &names.join(","));
     }
-    format!("cargo xtask smoke {}", words.join(" "))
+    format!("cargo xtask smoke {}", arguments.join(" "))
 }
 
 #[cfg(test)]

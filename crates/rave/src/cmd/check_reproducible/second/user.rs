@@ -104,8 +104,8 @@ fn of(account: Account) -> Builder {
 
 /// The version that the user's compiler reports.
 fn version(before: &[String], variables: &[(String, String)]) -> Option<String> {
-    let words: Vec<String> = before.iter().cloned().chain(["rustc", "-vV"].map(String::from)).collect();
-    let mut command = Cmd::new(&words[0]).args(&words[1..]).current_dir("/");
+    let arguments: Vec<String> = before.iter().cloned().chain(["rustc", "-vV"].map(String::from)).collect();
+    let mut command = Cmd::new(&arguments[0]).args(&arguments[1..]).current_dir("/");
     for (name, value) in variables {
         command = command.env(name, value);
     }
