@@ -142,7 +142,7 @@ impl Record {
         let layers = place.layers();
         Ok(Machine {
             disk: Some(Disk {
-                path: layers.beneath()?.unwrap_or_else(|| on.to_owned()),
+                path: layers.backing_layer()?.unwrap_or_else(|| on.to_owned()),
                 extent: DiskExtent::Whole,
                 format: hardware.format,
                 interface: hardware.interface,

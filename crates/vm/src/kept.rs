@@ -68,7 +68,7 @@ impl EarlierDisk {
     }
 
     /// Whether that image still exists, unchanged.
-    pub fn is_sound(&self) -> bool {
+    pub fn is_unchanged(&self) -> bool {
         let is_the_same = |base: &EarlierBase| {
             let about = fs::metadata(&base.path).ok()?;
             let modified = about.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
@@ -231,7 +231,7 @@ mod tests {
         let kept = KeptDisk::at(folder.join("name"));
         assert!(kept.earlier().is_none());
         fs::write(&overlay, "work").unwrap();
-        assert!(!kept.earlier().unwrap().is_sound(), "nothing is known about its base");
+        assert!(!kept.earlier().unwrap().is_unchanged(), "nothing is known about its base");
         fs::write(&artifact, "image").unwrap();
         let modified = fs::metadata(&artifact).unwrap().modified().unwrap();
         let modified = modified.duration_since(UNIX_EPOCH).unwrap().as_nanos();
@@ -239,7 +239,7 @@ mod tests {
         let note = folder.join("name.qcow2.base.json");
         fs::write(&note, serde_json::to_vec(&base).unwrap()).unwrap();
         let earlier = kept.earlier().unwrap();
-        assert!(earlier.is_sound());
+        assert!(earlier.is_unchanged());
         assert_eq!(earlier.base(), Some(artifact.as_path()));
 
         kept.hold(&artifact, "d").unwrap();
@@ -253,7 +253,7 @@ mod tests {
         assert!(kept.earlier().is_none() && !note.exists());
 
         fs::write(&artifact, "newer image").unwrap();
-        assert!(!earlier.is_sound());
+        assert!(!earlier.is_unchanged());
     }
 
     #[test]

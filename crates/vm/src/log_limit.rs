@@ -12,7 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 pub(crate) const LIMIT: u64 = 16 << 20;
 
 /// How often the logs are checked: a guest prints a few MiB in that time.
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Limits the logs of one machine until it is dropped.
 #[derive(Debug)]
@@ -25,15 +25,15 @@ impl LogLimit {
     /// Starts to limit these files, which QEMU has opened for appending.
     pub(crate) fn start(logs: Vec<Utf8PathBuf>) -> Self {
         let (stop, stopped) = mpsc::channel();
-        let look = move || {
-            while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+        let check = move || {
+            while stopped.recv_timeout(CHECK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 for log in &logs {
                     // If it cannot be truncated now, try again next time.
                     let _ = shorten(log, LIMIT);
                 }
             }
         };
-        Self { stop: Some(stop), thread: Some(thread::spawn(look)) }
+        Self { stop: Some(stop), thread: Some(thread::spawn(check)) }
     }
 }
 

@@ -46,8 +46,8 @@ impl Qemu {
         })?;
         let text = String::from_utf8_lossy(&output.stdout);
         let Some(version) = QemuVersion::parse(&text) else {
-            let said = text.lines().next().unwrap_or_default().to_owned();
-            return Err(Error::QemuUnknown { program: program.to_owned(), said });
+            let printed = text.lines().next().unwrap_or_default().to_owned();
+            return Err(Error::QemuUnknown { program: program.to_owned(), printed });
         };
         if version < OLDEST {
             return Err(Error::QemuTooOld { program: program.to_owned(), found: version, needed: OLDEST });

@@ -20,7 +20,7 @@ const MOMENTS: [u64; 14] = [0, 4, 8, 12, 16, 20, 25, 30, 35, 40, 50, 60, 80, 120
 /// Adds a layer on top of the existing ones, as a start does.
 fn begin(place: &Place) {
     let layers = place.layers();
-    let beneath = layers.beneath().unwrap().or_else(|| place.disk().base()).unwrap();
+    let beneath = layers.backing_layer().unwrap().or_else(|| place.disk().base()).unwrap();
     let arguments = ["create", "-q", "-f", "qcow2", "-u", "-F", "qcow2", "-b", beneath.file_name().unwrap()];
     cmd("qemu-img", arguments.into_iter().chain([layers.active().unwrap().as_str(), "64M"])).run().unwrap();
 }

@@ -180,7 +180,7 @@ impl Prepared {
                 self.shared.space(self.machine.lacks_space());
             }
             if self.machine.lacks_space() && space::has_enough(self.place.folder()) {
-                self.machine.resume_or_boot();
+                self.machine.unpause();
             }
             if let Some(request) = self.shared.next_freeze() {
                 let frozen = freeze::run(&mut self.machine, &self.place, &self.shared, &request.folder);
@@ -208,7 +208,7 @@ impl Prepared {
                 self.machine.press_power_button();
             }
         }
-        if self.start_again()? {
+        if self.restart()? {
             return self.watch();
         }
         let how = match (forced, self.machine.was_shut_down()) {
@@ -220,12 +220,9 @@ impl Prepared {
     }
 
     /// Restarts QEMU if its emulation failed before the guest's userspace, which is a fault of QEMU itself.
-    fn start_again(&mut self) -> Result<bool, Error> {
+    fn restart(&mut self) -> Result<bool, Error> {
         let Some(host) = &self.host else { return Ok(false) };
-        if self.restarts >= RESTARTS
-            || self.shared.stop_request().is_some()
-            || !self.machine.may_start_again()
-        {
+        if self.restarts >= RESTARTS || self.shared.stop_request().is_some() || !self.machine.may_restart() {
             return Ok(false);
         }
         self.restarts += 1;
@@ -236,7 +233,7 @@ impl Prepared {
 
     fn finish(self, how: EndKind) -> Result<(), Error> {
         let detail = match how {
-            EndKind::Died => self.machine.last_words().join("\n"),
+            EndKind::Died => self.machine.last_output().join("\n"),
             _ => self.expired.clone().unwrap_or_default(),
         };
         let why = if detail.is_empty() { String::new() } else { format!(": {detail}") };

@@ -47,8 +47,8 @@ impl Disk {
     }
 
     /// Creates the active layer, as the start of a machine does.
-    fn begin(&self, beneath: &str) {
-        overlay_of_size(&self.layers.active().unwrap(), beneath, BYTES).unwrap();
+    fn begin(&self, backing: &str) {
+        overlay_of_size(&self.layers.active().unwrap(), backing, BYTES).unwrap();
     }
 }
 
@@ -79,8 +79,12 @@ fn a_fork_keeps_its_disk_when_its_parent_changes_or_is_removed() {
     for gone in [disk.layers.folder(), moment.folder()] {
         fs::remove_dir_all(gone).unwrap();
     }
-    overlay_of_size(&fork.active().unwrap(), fork.beneath().unwrap().unwrap().file_name().unwrap(), BYTES)
-        .unwrap();
+    overlay_of_size(
+        &fork.active().unwrap(),
+        fork.backing_layer().unwrap().unwrap().file_name().unwrap(),
+        BYTES,
+    )
+    .unwrap();
     let active = fork.active().unwrap();
     assert!(has(&active, 0, 1) && has(&active, 1, 2) && has(&active, 2, 0));
 }
@@ -92,14 +96,14 @@ fn many_layers_are_merged_and_shared_ones_kept() {
         write(&disk.layers.active().unwrap(), u32::from(number) + 1, number + 5);
         let top = disk.layers.freeze(&disk.on).unwrap();
         assert_eq!(top, Some(u32::from(number)));
-        disk.begin(on_name(&disk.layers.beneath().unwrap().unwrap()));
+        disk.begin(on_name(&disk.layers.backing_layer().unwrap().unwrap()));
     }
     let other = disk.root.join("other");
     fs::hard_link(disk.layers.file(1), &other).unwrap();
     write(&disk.layers.active().unwrap(), 1, 9);
     assert_eq!(disk.layers.height().unwrap(), 4);
     disk.layers.collapse(&disk.on).unwrap();
-    assert_eq!((disk.layers.height().unwrap(), disk.layers.beneath().unwrap()), (1, None));
+    assert_eq!((disk.layers.height().unwrap(), disk.layers.backing_layer().unwrap()), (1, None));
     let active = disk.layers.active().unwrap();
     assert!([(0, 1), (1, 9), (2, 6), (3, 7)].into_iter().all(|(piece, byte)| has(&active, piece, byte)));
     assert!(!disk.layers.file(1).exists() && other.exists());
@@ -169,8 +173,8 @@ fn layers_that_name_other_files_are_not_merged() {
     let (layers, on) = (Layers::at(folder), folder.join("base.qcow2"));
     fs::write(folder.join("secret"), vec![7; 1 << 16]).unwrap();
     let bytes = 1 << 20;
-    for (file, beneath) in [(&on, "secret"), (&layers.file(0), "base.qcow2")] {
-        overlay_of_size(file, beneath, bytes).unwrap();
+    for (file, backing) in [(&on, "secret"), (&layers.file(0), "base.qcow2")] {
+        overlay_of_size(file, backing, bytes).unwrap();
     }
     layers.put_on(0, bytes).unwrap();
     // Each has the name that it should have.

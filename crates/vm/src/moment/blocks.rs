@@ -53,8 +53,8 @@ pub(super) fn parse(text: &str) -> Option<Vec<Block>> {
 }
 
 fn row(line: &str) -> Option<Block> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let [name, _, _, _, used, _, address, ..] = words.as_slice() else { return None };
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let [name, _, _, _, used, _, address, ..] = fields.as_slice() else { return None };
     let number = |text: &str| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok();
     Some(Block { name: (*name).to_owned(), used: number(used)?, address: number(address)? })
 }

@@ -72,8 +72,8 @@ impl Qemu {
         Ok(facts)
     }
 
-    fn ask(&self, words: &[&str]) -> Result<String, Error> {
-        let command = Cmd::new(self.program.as_std_path()).args(words).timeout(VERSION_DEADLINE);
+    fn ask(&self, arguments: &[&str]) -> Result<String, Error> {
+        let command = Cmd::new(self.program.as_std_path()).args(arguments).timeout(VERSION_DEADLINE);
         Ok(command.output().map_err(Error::process("asking QEMU what it is"))?.text())
     }
 }

@@ -46,8 +46,8 @@ impl Message {
             return Some(Self::Return { id, value });
         }
         if let Some(error) = object.remove("error") {
-            let words = error.get("desc").or_else(|| error.get("class")).and_then(Value::as_str);
-            return Some(Self::Failure { id, description: words.unwrap_or("no reason given").to_owned() });
+            let text = error.get("desc").or_else(|| error.get("class")).and_then(Value::as_str);
+            return Some(Self::Failure { id, description: text.unwrap_or("no reason given").to_owned() });
         }
         let name = object.remove("event")?.as_str()?.to_owned();
         let data = match object.remove("data") {

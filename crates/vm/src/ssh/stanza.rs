@@ -71,7 +71,7 @@ mod tests {
         let around = format!("SendEnv LANG\n{stanza}\nHost *\n  ForwardAgent yes\n  ForwardX11 yes\n");
         std::fs::write(&config, around).unwrap();
         let ssh = Cmd::new("ssh").args(["-F", config.as_str(), "-G", "demo.rave"]);
-        let said = String::from_utf8(rave_testing::or_skip!(ssh.output()).stdout).unwrap();
+        let printed = String::from_utf8(rave_testing::or_skip!(ssh.output()).stdout).unwrap();
         for line in [
             "user agent",
             "forwardagent no",
@@ -81,9 +81,9 @@ mod tests {
             "hostkeyalias demo.rave",
             "identityagent none",
         ] {
-            assert!(said.lines().any(|said| said == line), "{line}: {said}");
+            assert!(printed.lines().any(|printed| printed == line), "{line}: {printed}");
         }
-        assert!(said.contains("/ssh-key") && said.contains("a b%"), "{said}");
-        assert!(!said.to_lowercase().contains("sendenv lang"), "{said}");
+        assert!(printed.contains("/ssh-key") && printed.contains("a b%"), "{printed}");
+        assert!(!printed.to_lowercase().contains("sendenv lang"), "{printed}");
     }
 }

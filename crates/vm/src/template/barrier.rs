@@ -46,7 +46,7 @@ impl Answer {
     }
 
     /// The session, if it has begun.
-    pub(super) fn look(&self) -> Option<(Client, Welcome)> {
+    pub(super) fn try_session(&self) -> Option<(Client, Welcome)> {
         self.from.try_recv().ok()
     }
 }

@@ -73,7 +73,7 @@ fn missing_old_and_invalid_qemus_are_distinguished() {
     let old = Qemu::at(&script(&folder, "echo 'QEMU emulator version 6.2.0 (Debian)'")).unwrap_err();
     assert!(old.to_string().contains("is QEMU 6.2.0; 7.2.0 or newer is required"), "{old}");
     let other = Qemu::at(&script(&folder, "echo hello")).unwrap_err();
-    assert!(matches!(other, Error::QemuUnknown { ref said, .. } if said == "hello"), "{other}");
+    assert!(matches!(other, Error::QemuUnknown { ref printed, .. } if printed == "hello"), "{other}");
 }
 
 #[test]

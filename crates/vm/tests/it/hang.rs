@@ -7,7 +7,7 @@ use rave_vm::boot::{BootFailure, BootStage, Cause};
 use rave_vm::machine::Machine;
 use rave_vm::{Error, Instance};
 
-use crate::guest::{Bench, sector_that_says};
+use crate::guest::{Bench, sector_that_prints};
 
 /// The longest that a guest may take to get to where it hangs, on a loaded machine, seconds.
 const PATIENCE: u64 = 120;
@@ -58,7 +58,7 @@ fn a_disk_without_boot_code_stops_in_the_firmware() {
 #[test]
 fn a_boot_loader_that_hangs_after_its_marker() {
     let bench = Bench::new();
-    let machine = bench.with_disk(&sector_that_says("rave: boot loader\r\n"));
+    let machine = bench.with_disk(&sector_that_prints("rave: boot loader\r\n"));
     let failure = hangs_in(&bench, machine, BootStage::BootLoader, "the boot loader's marker was seen");
     assert_eq!(failure.serial_tail, ["rave: boot loader"]);
 }
@@ -68,7 +68,7 @@ fn a_silent_boot_loader() {
     let bench = Bench::new();
     let failure = hangs_in(
         &bench,
-        bench.with_disk(&sector_that_says("")),
+        bench.with_disk(&sector_that_prints("")),
         BootStage::BootLoader,
         "which printed nothing",
     );

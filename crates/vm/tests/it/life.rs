@@ -13,7 +13,7 @@ use rave_vm::run_dir::{InstanceRecord, sweep};
 use rave_vm::standalone::Standalone;
 use rave_vm::{BootEvent, Error, Instance, Shutdown};
 
-use crate::guest::{Bench, sector_that_says};
+use crate::guest::{Bench, sector_that_prints};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -54,14 +54,14 @@ fn a_guest_reports_when_it_is_ready_and_shuts_down() {
 #[test]
 fn a_guest_that_ignores_the_power_button_is_stopped_through_qemu() {
     let bench = Bench::new();
-    let instance = bench.boot(bench.with_disk(&sector_that_says("x"))).unwrap();
+    let instance = bench.boot(bench.with_disk(&sector_that_prints("x"))).unwrap();
     assert_eq!(instance.shutdown(Duration::from_millis(300)).unwrap(), Shutdown::Quit);
 }
 
 #[test]
 fn a_killed_qemu_is_detected_immediately() {
     let bench = Bench::new();
-    let mut instance = bench.boot(bench.with_disk(&sector_that_says("rave: boot loader\n"))).unwrap();
+    let mut instance = bench.boot(bench.with_disk(&sector_that_prints("rave: boot loader\n"))).unwrap();
     kill(instance.pid());
     let started = Instant::now();
     let Err(Error::Boot(failure)) = instance.wait_ready(PATIENCE, &mut |_| {}) else {
@@ -152,15 +152,15 @@ fn a_standalone_machine_reports_a_lost_timer() {
     while !machine.has_lost_timer() {
         let progress = machine.poll().unwrap();
         assert!(Instant::now() < deadline, "{progress:?}");
-        assert!(!machine.has_ended(Duration::from_millis(50)), "{:?}", machine.last_words());
+        assert!(!machine.has_ended(Duration::from_millis(50)), "{:?}", machine.last_output());
     }
     machine.end(PATIENCE);
-    assert!(machine.may_start_again());
+    assert!(machine.may_restart());
 
     let mut machine = Standalone::start(machine.machine().clone(), Engine::Tcg, &qemu).unwrap();
     assert!(machine.has_ended(PATIENCE), "{:?}", machine.poll());
     machine.poll().unwrap();
-    assert!(!machine.has_lost_timer() && !machine.may_start_again());
+    assert!(!machine.has_lost_timer() && !machine.may_restart());
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_qemu_that_exits_immediately_is_reported_with_output_and_command() {
 #[test]
 fn two_machines_run_in_parallel_and_a_name_runs_only_once() {
     let bench = Bench::new();
-    let sector = sector_that_says("x");
+    let sector = sector_that_prints("x");
     let first = bench.boot(bench.with_disk(&sector)).unwrap();
     let again = bench.boot(bench.with_disk(&sector)).unwrap_err();
     assert!(matches!(again, Error::AlreadyRunning { pid: Some(pid), .. } if pid == first.pid()), "{again}");
@@ -241,7 +241,7 @@ fn a_path_with_spaces_commas_and_percent_signs_boots() {
     let mut bench = Bench::new();
     bench.folder = bench.folder.join("my work, 100% done");
     fs::create_dir(&bench.folder).unwrap();
-    let mut machine = bench.with_disk(&sector_that_says("rave: boot loader\n"));
+    let mut machine = bench.with_disk(&sector_that_prints("rave: boot loader\n"));
     machine.overlay = rave_vm::machine::Overlay::Throwaway;
     let mut instance = bench.boot(machine).unwrap();
     let Err(Error::Boot(failure)) = instance.wait_ready(Duration::from_secs(3), &mut |_| {}) else {

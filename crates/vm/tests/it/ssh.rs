@@ -109,16 +109,16 @@ fn statuses_are_exact(exec: &Exec<'_>) {
 }
 
 fn streams_are_exact(exec: &Exec<'_>) {
-    let said = |command: &str| {
+    let output_of = |command: &str| {
         let output = exec(command);
         (output.text(), output.stderr)
     };
     assert_eq!(
-        said("echo out; echo first >&2; echo last >&2"),
+        output_of("echo out; echo first >&2; echo last >&2"),
         ("out".into(), vec!["first".into(), "last".into()])
     );
-    assert_eq!(said("printf 'no line end' >&2"), (String::new(), vec!["no line end".into()]));
-    assert_eq!(said("echo \"it's\" '$HOME'"), ("it's $HOME".into(), Vec::new()));
+    assert_eq!(output_of("printf 'no line end' >&2"), (String::new(), vec!["no line end".into()]));
+    assert_eq!(output_of("echo \"it's\" '$HOME'"), ("it's $HOME".into(), Vec::new()));
     let long = exec("head -c 5000000 /dev/zero; exit 4");
     assert_eq!((long.stdout.len() as u64, long.status), (OUTPUT_LIMIT, Status::Code(4)));
 }
@@ -273,14 +273,14 @@ const WAY_IN: &str = "RAVE_VM_TEST_WAY_IN";
 /// nothing.
 #[test]
 fn holds_a_connection() {
-    if let Ok(way_in) = std::env::var(WAY_IN) {
-        hold_a_connection(&way_in);
+    if let Ok(login) = std::env::var(WAY_IN) {
+        hold_a_connection(&login);
     }
 }
 
-fn hold_a_connection(way_in: &str) {
-    let [port, user, key, known_hosts, folder] = way_in.lines().collect::<Vec<_>>()[..] else {
-        panic!("{way_in}")
+fn hold_a_connection(login: &str) {
+    let [port, user, key, known_hosts, folder] = login.lines().collect::<Vec<_>>()[..] else {
+        panic!("{login}")
     };
     rave_process::interrupt::install().unwrap();
     let ssh = Ssh {
@@ -300,11 +300,11 @@ fn hold_a_connection(way_in: &str) {
 fn an_interrupt_leaves_no_control_socket() {
     let server = or_skip!(Server::start());
     let Ssh { port, user, key, known_hosts, .. } = &server.ssh;
-    let way_in = [&port.to_string(), user, key.as_str(), known_hosts.as_str(), server.path().as_str()]
+    let login = [&port.to_string(), user, key.as_str(), known_hosts.as_str(), server.path().as_str()]
         .map(str::to_owned);
     let mut child = Cmd::new(std::env::current_exe().unwrap())
         .args(["ssh::holds_a_connection", "--exact", "--nocapture"])
-        .env(WAY_IN, way_in.join("\n"))
+        .env(WAY_IN, login.join("\n"))
         .spawn()
         .unwrap();
     let deadline = Instant::now() + PATIENCE;

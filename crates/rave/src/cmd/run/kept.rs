@@ -65,7 +65,7 @@ pub(super) fn adopt(
 
 fn take_over(kept: &KeptDisk, out_dir: &Utf8Path, format: Format) -> anyhow::Result<Earlier> {
     let Some(earlier) = kept.earlier() else { return Ok(Earlier::None) };
-    if kept.digest().is_some() || !earlier.is_sound() {
+    if kept.digest().is_some() || !earlier.is_unchanged() {
         return Ok(Earlier::Stays(earlier));
     }
     let Ok(manifest) = Manifest::read(out_dir) else { return Ok(Earlier::Stays(earlier)) };

@@ -133,16 +133,16 @@ fn events_of_an_earlier_boot_do_not_count() {
 #[test]
 fn a_services_receipt_counts_only_for_its_own_boot() {
     let mut boot = StageDetector::default();
-    let mut tell = |of, state, id: &str| {
+    let mut send = |of, state, id: &str| {
         boot.ready(line(of, state, id).as_bytes(), at(1));
         boot.services()
     };
-    assert!(tell(GuestStage::Userspace, StageState::Ok, "one").is_empty());
-    assert!(tell(GuestStage::Router, StageState::Waiting, "one").is_empty());
-    assert_eq!(tell(GuestStage::Sshd, StageState::Ok, "one"), ["ssh"]);
-    assert_eq!(tell(GuestStage::Gateway, StageState::Ok, "one"), ["ssh", "gateway"]);
-    assert!(tell(GuestStage::Userspace, StageState::Ok, "two").is_empty(), "it was rebooted");
-    assert_eq!(tell(GuestStage::Kanban, StageState::Ok, "two"), ["kanban"]);
+    assert!(send(GuestStage::Userspace, StageState::Ok, "one").is_empty());
+    assert!(send(GuestStage::Router, StageState::Waiting, "one").is_empty());
+    assert_eq!(send(GuestStage::Sshd, StageState::Ok, "one"), ["ssh"]);
+    assert_eq!(send(GuestStage::Gateway, StageState::Ok, "one"), ["ssh", "gateway"]);
+    assert!(send(GuestStage::Userspace, StageState::Ok, "two").is_empty(), "it was rebooted");
+    assert_eq!(send(GuestStage::Kanban, StageState::Ok, "two"), ["kanban"]);
 }
 
 #[test]
