@@ -83,8 +83,8 @@ pub(crate) fn until<T>(
     let mut pause = FIRST_PAUSE;
     loop {
         let answer = ask(seen);
-        if let (Err(CheckError::Failed(reason)), Err(gone)) = (&answer, alive()) {
-            return Err(CheckError::Failed(format!("{gone}\n{reason}")));
+        if let (Err(CheckError::Failed(reason)), Err(ended)) = (&answer, alive()) {
+            return Err(CheckError::Failed(format!("{ended}\n{reason}")));
         }
         match answer {
             Err(CheckError::Failed(reason)) if started.elapsed() + pause >= limit => {

@@ -75,7 +75,7 @@ pub struct Check {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Probe {
     /// It only looks: other such checks run at the same time.
-    Beside(fn(&Guest, &mut Observation) -> Result<(), CheckError>),
+    Parallel(fn(&Guest, &mut Observation) -> Result<(), CheckError>),
     /// It changes the guest, or judges what earlier checks left behind: it runs on its own, in order.
     Alone(fn(&mut Guest, &mut Observation) -> Result<(), CheckError>),
 }
@@ -86,7 +86,7 @@ const fn check(
     title: &'static str,
     run: fn(&Guest, &mut Observation) -> Result<(), CheckError>,
 ) -> Check {
-    Check { name, title, group, feature: None, place: Place::Anywhere, probe: Probe::Beside(run) }
+    Check { name, title, group, feature: None, place: Place::Anywhere, probe: Probe::Parallel(run) }
 }
 
 const fn alone(

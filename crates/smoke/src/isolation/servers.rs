@@ -85,8 +85,8 @@ impl Servers {
     }
 
     /// The arguments of an attempt.
-    pub(super) fn arguments(&self, words: &[&str]) -> Vec<String> {
-        words.iter().map(|word| self.fill(word)).collect()
+    pub(super) fn arguments(&self, arguments: &[&str]) -> Vec<String> {
+        arguments.iter().map(|word| self.fill(word)).collect()
     }
 
     /// Why this host cannot try an attack, if it cannot.
@@ -166,8 +166,8 @@ mod tests {
         assert!(policy.connect(&to, servers.open).unwrap().private);
         assert!(policy.connect(&to, servers.closed).is_err());
         let greeting = TcpStream::connect(("127.0.0.1", servers.closed)).and_then(|mut stream| {
-            let mut said = String::new();
-            stream.read_to_string(&mut said).map(|_| said)
+            let mut received = String::new();
+            stream.read_to_string(&mut received).map(|_| received)
         });
         assert_eq!(greeting.unwrap().as_bytes(), GREETING, "it is refused although there is a listener");
     }
@@ -176,10 +176,10 @@ mod tests {
     fn no_placeholder_remains() {
         let servers = Servers::start().unwrap();
         for attack in ATTACKS {
-            let words = [servers.arguments(attack.tries), servers.arguments(attack.control.0)].concat();
+            let arguments = [servers.arguments(attack.tries), servers.arguments(attack.control.0)].concat();
             assert!(
-                words.iter().chain(&servers.logged(&attack)).all(|word| !word.contains('{')),
-                "{words:?}"
+                arguments.iter().chain(&servers.logged(&attack)).all(|word| !word.contains('{')),
+                "{arguments:?}"
             );
         }
     }

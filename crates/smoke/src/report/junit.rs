@@ -14,7 +14,7 @@ pub fn junit(report: &Report) -> String {
     if let Ok(started) = DateTime::parse_from_rfc3339(&report.started) {
         document.set_timestamp(started);
     }
-    document.add_test_suites(report.made.iter().map(made));
+    document.add_test_suites(report.made.iter().map(artifact_suite));
     document.add_test_suites(report.runs.iter().map(suite));
     if let Some(reason) = &report.incomplete {
         let mut missing = TestSuite::new("smoke");
@@ -24,7 +24,7 @@ pub fn junit(report: &Report) -> String {
     document.to_string().unwrap_or_else(|error| unreachable!("writing to a String cannot fail: {error}"))
 }
 
-fn made(made: &ArtifactChecks) -> TestSuite {
+fn artifact_suite(made: &ArtifactChecks) -> TestSuite {
     let mut suite = TestSuite::new(format!("made-{}", made.format));
     suite.add_test_cases(made.rows.iter().map(row));
     if !made.not_here.is_empty() {

@@ -108,7 +108,7 @@ fn table(rows: &[CheckResult], terminal: Option<usize>) -> Vec<Vec<String>> {
                 _ => &row.last_answer,
             };
             let seen = seen.lines().next().unwrap_or_default().to_owned();
-            vec![row.name.clone(), row.outcome.word().to_owned(), format!("{:.1} s", row.seconds), seen]
+            vec![row.name.clone(), row.outcome.as_str().to_owned(), format!("{:.1} s", row.seconds), seen]
         })
         .collect();
     let column = |index: usize, header: &str| {
