@@ -14,6 +14,6 @@ mod secrets;
 
 pub use allowed::{Allowed, AllowedEntry};
 pub use finding::{Finding, Place, Rule};
-pub(crate) use gate::look_into;
+pub(crate) use gate::unpack_only;
 pub use gate::{Gate, Report, STAGE, gate};
 pub use names::BuilderNames;

@@ -132,7 +132,7 @@ impl Workshop for Place {
         Ok(Built { manifest, out_dir })
     }
 
-    fn build_again(&self, _: &ProfilePlan) -> Result<(), Error> {
+    fn rebuild(&self, _: &ProfilePlan) -> Result<(), Error> {
         Ok(())
     }
 

@@ -30,7 +30,7 @@ impl Searched {
 }
 
 /// Searches every built file; a finding is an error.
-pub(super) fn look(built: &Built, names: &BuilderNames, sink: Sink<'_>) -> Result<Searched, Error> {
+pub(super) fn search(built: &Built, names: &BuilderNames, sink: Sink<'_>) -> Result<Searched, Error> {
     let files = built.manifest.artifacts.iter().flat_map(|artifact| &artifact.files);
     let mut artifacts: Vec<Utf8PathBuf> = Vec::new();
     for file in files {

@@ -209,7 +209,7 @@ fn finished(plan: &Plan) -> Result<Option<Manifest>, Error> {
         return occupied("it is not empty, and has no release in it".into());
     };
     match Manifest::parse(&bytes) {
-        Ok(manifest) if plan.made(&manifest) && out.join(sums::SIGNATURE).exists() => Ok(Some(manifest)),
+        Ok(manifest) if plan.matches(&manifest) && out.join(sums::SIGNATURE).exists() => Ok(Some(manifest)),
         Ok(manifest) => occupied(format!(
             "it has release {} of commit {} in it, with other contents than asked for",
             manifest.version, manifest.commit

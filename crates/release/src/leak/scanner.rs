@@ -53,7 +53,7 @@ impl Scanner {
             Read::take(&mut *from, wanted).read_to_end(&mut buffer)?;
             let is_end = buffer.len() == kept;
             let limit = if is_end { buffer.len() } else { buffer.len().saturating_sub(AHEAD) };
-            self.look(&buffer, done..limit, start, found);
+            self.search(&buffer, done..limit, start, found);
             if is_end {
                 return Ok(());
             }
@@ -65,14 +65,21 @@ impl Scanner {
         }
     }
 
-    fn look(&self, buffer: &[u8], within: std::ops::Range<usize>, start: u64, found: &mut dyn FnMut(Match)) {
+    fn search(
+        &self,
+        buffer: &[u8],
+        within: std::ops::Range<usize>,
+        start: u64,
+        found: &mut dyn FnMut(Match),
+    ) {
         let mut from = within.start;
         while let Some(hit) = self.beginnings.find(aho_corasick::Input::new(buffer).range(from..)) {
             if hit.start() >= within.end {
                 break;
             }
             let before = hit.start().checked_sub(1).map(|at| buffer[at]);
-            if let Some((rule, what)) = self.judge(hit.pattern().as_usize(), before, &buffer[hit.start()..]) {
+            if let Some((rule, what)) = self.matched(hit.pattern().as_usize(), before, &buffer[hit.start()..])
+            {
                 found(Match { rule, at: start + hit.start() as u64, what });
             }
             // Not after the whole match: a name may be inside a path.
@@ -80,7 +87,7 @@ impl Scanner {
         }
     }
 
-    fn judge(&self, pattern: usize, before: Option<u8>, bytes: &[u8]) -> Option<(Rule, Digest)> {
+    fn matched(&self, pattern: usize, before: Option<u8>, bytes: &[u8]) -> Option<(Rule, Digest)> {
         if let Some(kind) = SECRETS.get(pattern) {
             let secret = secrets::secret(kind, before, &bytes[..bytes.len().min(AHEAD)])?;
             return Some((kind.rule, Digest::of_bytes(secret)));

@@ -26,13 +26,13 @@ fn small() -> Result<Fixture, String> {
 }
 
 /// The problems of a changed release.
-fn said(fixture: &Fixture, release: &Utf8Path, change: impl FnOnce(&Utf8Path)) -> Vec<String> {
+fn problems_of(fixture: &Fixture, release: &Utf8Path, change: impl FnOnce(&Utf8Path)) -> Vec<String> {
     let place = fixture.path("changed");
     copy(release, &place);
     change(&place);
-    let said = fixture.verify(&place).problems.iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert!(!said.is_empty(), "it was not refused");
-    said
+    let list = fixture.verify(&place).problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert!(!list.is_empty(), "it was not refused");
+    list
 }
 
 /// Updates the list of a changed folder and signs it, which only the releaser could do.
@@ -90,7 +90,7 @@ fn swapped_removed_added_renamed_and_special_files_are_named() {
     plan.version = "1.3.0".parse().unwrap();
     // Signed by the same key: another release of the same releaser.
     rave_release::cut::cut(&plan, &other, &fixture.key, &|_| ()).unwrap();
-    let of = |change: &dyn Fn(&Utf8Path)| said(&fixture, &release, change);
+    let of = |change: &dyn Fn(&Utf8Path)| problems_of(&fixture, &release, change);
 
     let found = of(&|place| drop(fs::copy(plan.out.join("manifest.json"), place.join("manifest.json"))));
     assert_eq!(found[0], "manifest.json: its SHA-256 is not the one in SHA256SUMS");
@@ -139,7 +139,7 @@ fn invalid_lists_and_manifests_are_refused_even_if_signed() {
     let fixture = or_skip!(small());
     let release = fixture.release();
     let signed = |change: &dyn Fn(&Utf8Path)| {
-        said(&fixture, &release, |place| {
+        problems_of(&fixture, &release, |place| {
             change(place);
             resign(&fixture, place);
         })
@@ -168,7 +168,7 @@ fn invalid_lists_and_manifests_are_refused_even_if_signed() {
         (format!("{}  /etc/passwd\n", "0".repeat(64)), "it is absolute"),
         (format!("{}  manifest.json\n", "0".repeat(64)), "is listed twice"),
     ] {
-        let found = said(&fixture, &release, |place| {
+        let found = problems_of(&fixture, &release, |place| {
             let path = place.join("SHA256SUMS");
             let text = fs::read_to_string(&path).unwrap() + &line;
             fs::write(&path, &text).unwrap();
@@ -192,7 +192,7 @@ fn statements_about_something_else_are_refused_even_if_signed() {
     plan.commit = "f".repeat(40);
     fixture.cut(&plan).unwrap();
     let signed = |change: &dyn Fn(&Utf8Path)| {
-        let found = said(&fixture, &release, |place| {
+        let found = problems_of(&fixture, &release, |place| {
             change(place);
             resign(&fixture, place);
         });
@@ -268,7 +268,7 @@ fn the_signer_must_be_trusted_at_the_time() {
     // A truncated signature.
     let text = fs::read_to_string(release.join("SHA256SUMS.sig")).unwrap();
     for length in [0, 1, 40, text.len() / 2, text.len() - 30] {
-        let found = said(&fixture, &release, |place| {
+        let found = problems_of(&fixture, &release, |place| {
             fs::write(place.join("SHA256SUMS.sig"), &text[..length]).unwrap();
         });
         assert!(found[0].starts_with("SHA256SUMS.sig: it is not an OpenSSH signature"), "{found:?}");
@@ -304,7 +304,7 @@ fn excessive_sizes_cost_no_time() {
     let release = fixture.release();
     let quick = |change: &dyn Fn(&Utf8Path), expected: &str| {
         let started = Instant::now();
-        let found = said(&fixture, &release, change);
+        let found = problems_of(&fixture, &release, change);
         assert!(found.iter().any(|line| line.contains(expected)), "{found:?}");
         assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     };

@@ -65,9 +65,9 @@ fn a_release_from_parts_equals_one_cut_on_a_single_host() {
     }
     // Neither is done twice.
     assert_eq!(join(&fixture, &[&part]).unwrap().stages, []);
-    let again = Plan { part_limit: 20_000, ..fixture.plan("part") };
-    assert_eq!(cut::part(&again, &fixture, &|_| ()).unwrap().stages, []);
-    let error = cut::part(&Plan { commit: "abc".into(), ..again }, &fixture, &|_| ()).unwrap_err();
+    let next = Plan { part_limit: 20_000, ..fixture.plan("part") };
+    assert_eq!(cut::part(&next, &fixture, &|_| ()).unwrap().stages, []);
+    let error = cut::part(&Plan { commit: "abc".into(), ..next }, &fixture, &|_| ()).unwrap_err();
     assert!(error.to_string().contains("a part of another release"), "{error}");
 }
 
@@ -81,8 +81,8 @@ impl Workshop for OtherHost<'_> {
         self.0.build(profile)
     }
 
-    fn build_again(&self, profile: &ProfilePlan) -> Result<(), Error> {
-        self.0.build_again(profile)
+    fn rebuild(&self, profile: &ProfilePlan) -> Result<(), Error> {
+        self.0.rebuild(profile)
     }
 
     fn smoke(&self, profile: &ProfilePlan) -> Result<Report, Error> {
@@ -178,8 +178,8 @@ fn conflicting_inputs_of_parts_are_refused_and_missing_inputs_leave_no_archive()
     assert!(!found.iter().any(|name| name.contains("inputs") || name == "sources.tsv"), "{found:?}");
     assert_eq!(fixture.verify(&fixture.path("release")).problems, []);
     // Nor does it count as finished if it should have them.
-    let again = Plan { inputs: true, ..bare };
-    let error = cut::part(&again, &fixture, &|_| ()).unwrap_err().to_string();
+    let next = Plan { inputs: true, ..bare };
+    let error = cut::part(&next, &fixture, &|_| ()).unwrap_err().to_string();
     assert!(error.contains("a part of another release"), "{error}");
 }
 

@@ -30,7 +30,7 @@ fn refusal(bytes: &[u8]) -> String {
 }
 
 /// The same members after a manipulation.
-fn again(bytes: &[u8], change: impl Fn(&mut Members)) -> Vec<u8> {
+fn rewritten(bytes: &[u8], change: impl Fn(&mut Members)) -> Vec<u8> {
     let mut archive = tar::Archive::new(bytes);
     let mut members: Members = archive
         .entries()
@@ -98,7 +98,7 @@ fn a_changed_byte_is_found_wherever_it_matters() {
 fn swapped_missing_added_and_outside_members_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = archive(Utf8Path::from_path(folder.path()).unwrap(), "a.tar");
-    let of = |change: &dyn Fn(&mut Members)| refusal(&again(&bytes, change));
+    let of = |change: &dyn Fn(&mut Members)| refusal(&rewritten(&bytes, change));
 
     let swapped = of(&|members| members.swap(2, 3));
     assert_eq!(swapped, "\"debs/0a.stanza\" is where debs/0a.deb should be");

@@ -50,9 +50,9 @@ fn place() -> Place_ {
     Place_ { _guard: guard, path, names }
 }
 
-fn run(words: &[&str]) -> Result<(), String> {
-    let done = Cmd::new(words[0]).args(words[1..].iter().copied()).output();
-    done.map(drop).map_err(|error| format!("{} failed: {error}", words[0]))
+fn run(arguments: &[&str]) -> Result<(), String> {
+    let done = Cmd::new(arguments[0]).args(arguments[1..].iter().copied()).output();
+    done.map(drop).map_err(|error| format!("{} failed: {error}", arguments[0]))
 }
 
 impl Place_ {
@@ -127,9 +127,9 @@ fn every_rule_finds_planted_secrets_and_none_in_a_clean_image() {
         let disk = place.ext4("planted.img", Some((file, &text))).unwrap();
         let report = place.gate(&[disk]);
         assert_eq!(in_files(&report), [(rule, file)], "{rule}");
-        let said = report.findings[0].to_string();
-        assert_eq!(said, format!("{rule} in planted.img: /{file}"));
-        assert!(!said.contains(text.trim()), "{said}");
+        let message = report.findings[0].to_string();
+        assert_eq!(message, format!("{rule} in planted.img: /{file}"));
+        assert!(!message.contains(text.trim()), "{message}");
     }
 }
 
@@ -168,8 +168,8 @@ fn every_container_is_scanned_and_no_disk_twice() {
     for (format, options, name) in
         [("qcow2", "compression_type=zstd", "a.qcow2"), ("vmdk", "subformat=streamOptimized", "b.vmdk")]
     {
-        let words = ["qemu-img", "convert", "-f", "raw", "-O", format, "-o", options, disk.as_str()];
-        or_skip!(run(&[&words[..], &[of(name).as_str()]].concat()));
+        let arguments = ["qemu-img", "convert", "-f", "raw", "-O", format, "-o", options, disk.as_str()];
+        or_skip!(run(&[&arguments[..], &[of(name).as_str()]].concat()));
         artifacts.push(of(name));
     }
     or_skip!(run(&["zstd", "-q", "-o", of("c.img.zst").as_str(), disk.as_str()]));
@@ -403,8 +403,8 @@ fn an_allowance_without_a_match_is_reported() {
     let list = "private-key opt/key: an example of the test\ntoken opt/gone: it was there once\n";
     let report = place.gate_but(&[disk], list);
     assert_eq!((report.findings.len(), report.allowed), (0, 1));
-    let told = "token opt/gone is allowed (it was there once), and nothing needs that any longer";
-    assert_eq!(report.notes, [told]);
+    let note = "token opt/gone is allowed (it was there once), and nothing needs that any longer";
+    assert_eq!(report.notes, [note]);
 }
 
 /// Run manually on a built disk: `RAVE_LEAK_IMAGE=disk.raw cargo nextest run -p rave-release a_built_image`.

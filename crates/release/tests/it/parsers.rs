@@ -9,7 +9,7 @@ use rave_release::dsse::{Envelope, IN_TOTO};
 use rave_release::fuzzing::PARSERS;
 use rave_release::inputs::{entries, write};
 use rave_release::key::SigningKey;
-use rave_release::key_statement::{KeyStatement, Said};
+use rave_release::key_statement::{KeyChange, KeyStatement};
 use rave_release::sbom::{Algorithm, Component, Hash, Inventory, cyclonedx, purl};
 use rave_release::statement::{SLSA, Statement, Subject};
 use rave_release::{manifest, signers, sshsig};
@@ -27,8 +27,8 @@ fn samples() -> Vec<Vec<u8>> {
     let predicate = serde_json::json!({"runDetails": {"metadata": {"finishedOn": "2026-11-28T12:00:00Z"}}});
     let statement = Statement::new(SLSA, vec![Subject::new("a", digest)], predicate).to_bytes();
     let envelope = Envelope::sign(IN_TOTO, statement.clone(), &[&key]).unwrap().to_json();
-    let said = Said::Rotate { successor: other.public().clone(), principal: "b".into() };
-    let rotation = KeyStatement { key: key.public().clone(), serial: 1, said };
+    let change = KeyChange::Rotate { successor: other.public().clone(), principal: "b".into() };
+    let rotation = KeyStatement { key: key.public().clone(), serial: 1, change };
     let rotation = rotation.sign(&[&key, &other]).unwrap().to_json() + "\n";
     let component = Component {
         purl: purl::npm("@scope/tool", "1"),

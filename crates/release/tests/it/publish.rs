@@ -68,8 +68,8 @@ fn a_release_is_published_completely_and_repeating_changes_nothing() {
     assert_eq!(contents(&published.folder), contents(&release));
     assert_eq!(fixture.verify(&fixture.path("tree/latest")).problems, []);
     let before = contents(&fixture.path("tree"));
-    let again = publish(&fixture, &release).unwrap();
-    assert_eq!((again.is_new, again.latest), (false, Latest::Already));
+    let second = publish(&fixture, &release).unwrap();
+    assert_eq!((second.is_new, second.latest), (false, Latest::Already));
     assert_eq!(contents(&fixture.path("tree")), before);
     // The tree may be the folder that the release was cut into.
     let own = publish(&fixture, &published.folder).unwrap();
@@ -86,8 +86,8 @@ fn a_version_never_changes_its_content() {
     fixture.cut(&plan).unwrap();
     let error = publish(&fixture, &plan.out).unwrap_err();
     let digest = |folder: &Utf8Path| Digest::of_file(&folder.join("SHA256SUMS")).unwrap();
-    let (there, offered) = (digest(&fixture.path("tree/1.2.0")), digest(&plan.out));
-    let expected = format!("its SHA256SUMS is {there}, that of the release is {offered}");
+    let (in_tree, offered) = (digest(&fixture.path("tree/1.2.0")), digest(&plan.out));
+    let expected = format!("its SHA256SUMS is {in_tree}, that of the release is {offered}");
     assert!(error.to_string().ends_with(&expected), "{error}");
     assert!(error.remedy().unwrap().contains("a new version"));
     assert_eq!(contents(&fixture.path("tree")), before);

@@ -142,8 +142,8 @@ fn a_full_disk_leaves_the_tree_unchanged() {
     let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu]));
     fixture.release();
     let test = "publish_interrupted::small_disk_child";
-    let said = or_skip!(small_disk::run(&fixture, "tree", test));
-    assert!(said.contains("published after the disk was full"), "{said}");
+    let message = or_skip!(small_disk::run(&fixture, "tree", test));
+    assert!(message.contains("published after the disk was full"), "{message}");
 }
 
 /// Not a test by itself: the test above runs it on a small file system.
@@ -168,8 +168,8 @@ fn on_a_small_disk(place: &Utf8Path) {
     refused(publish(&|_| ()).unwrap_err());
     let resize = |size: &str| {
         // With a source, so that mount(8) adds no newer options, which fail in a user namespace.
-        let words = ["-o", &format!("remount,size={size}"), "none", tree.as_str()].map(str::to_owned);
-        duct::cmd("mount", words).run().unwrap();
+        let arguments = ["-o", &format!("remount,size={size}"), "none", tree.as_str()].map(str::to_owned);
+        duct::cmd("mount", arguments).run().unwrap();
     };
     resize("64m");
     let fill = |event: Event<'_>| {

@@ -22,8 +22,8 @@ fn third_party_tools_read_statements_and_sboms() {
         .args([script, folder.as_str(), &rave_release::key::fingerprint(key), &public.collect::<String>()])
         .output()
         .unwrap();
-    let said = output.text();
+    let message = output.text();
     for line in ["statements: 2", "CycloneDX components: ", "SPDX packages: "] {
-        assert!(said.contains(line), "no {line:?} in {said}");
+        assert!(message.contains(line), "no {line:?} in {message}");
     }
 }

@@ -17,7 +17,7 @@ fn manifest(release: &Utf8Path) -> Manifest {
 }
 
 /// Rebuilds a release from its own manifest.
-fn again(fixture: &Fixture, release: &Utf8Path, name: &str) -> (Utf8PathBuf, Manifest) {
+fn rebuilt(fixture: &Fixture, release: &Utf8Path, name: &str) -> (Utf8PathBuf, Manifest) {
     let folder = fixture.path(name);
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
@@ -39,7 +39,7 @@ fn rebuilds_from_a_manifest_are_equal_even_if_split() {
         fixture.cut(&plan).unwrap();
         let ours = manifest(&plan.out);
         assert_eq!(ours.files().any(|file| !file.parts.is_empty()), limit == 100_000);
-        let (folder, theirs) = again(&fixture, &plan.out, "again");
+        let (folder, theirs) = rebuilt(&fixture, &plan.out, "again");
         assert_eq!(rebuild::differences((&plan.out, &ours), (&folder, &theirs)).unwrap(), []);
         fs::remove_dir_all(&plan.out).unwrap();
     }
@@ -50,12 +50,12 @@ fn the_first_differing_byte_and_file_are_reported() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Raw]));
     let release = fixture.release();
     let ours = manifest(&release);
-    let (folder, theirs) = again(&fixture, &release, "again");
+    let (folder, theirs) = rebuilt(&fixture, &release, "again");
     let name = "rave-1.2.0-headless-x86_64.img.zst";
     // One file of the guest differs.
     let disk = fixture.path("disk");
-    let run = |words: &[&str]| {
-        Cmd::new(words[0]).args(words[1..].iter().copied()).output().unwrap();
+    let run = |arguments: &[&str]| {
+        Cmd::new(arguments[0]).args(arguments[1..].iter().copied()).output().unwrap();
     };
     run(&["zstd", "-d", "-q", "-o", disk.as_str(), folder.join(name).as_str()]);
     fs::write(fixture.path("text"), "elsewhere\n").unwrap();
@@ -83,7 +83,7 @@ fn the_first_differing_byte_and_file_are_reported() {
     assert_eq!(found.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), [name, "manifest.json"]);
 
     // A bill with a different last byte.
-    let (folder, theirs) = again(&fixture, &release, "again");
+    let (folder, theirs) = rebuilt(&fixture, &release, "again");
     let bill = ours.bills().next().unwrap();
     let path = folder.join(bill.name.as_str());
     fs::write(&path, fs::read_to_string(&path).unwrap() + " ").unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 
 use rave_release::dsse::Envelope;
 use rave_release::key::SigningKey;
-use rave_release::key_statement::{KeyStatement, Said};
+use rave_release::key_statement::{KeyChange, KeyStatement};
 use rave_release::signers::Signer;
 use rave_release::trust::{TrustStore, Trusted};
 
@@ -30,13 +30,13 @@ impl Keys {
     }
 
     fn rotate(&self, serial: u64) -> KeyStatement {
-        let said = Said::Rotate { successor: self.new.public().clone(), principal: "new".into() };
-        KeyStatement { key: self.old.public().clone(), serial, said }
+        let change = KeyChange::Rotate { successor: self.new.public().clone(), principal: "new".into() };
+        KeyStatement { key: self.old.public().clone(), serial, change }
     }
 
     fn revoke(&self, serial: u64, signing: &SigningKey) -> Envelope {
-        let said = Said::Revoke { reason: "it was\nstolen".into() };
-        KeyStatement { key: self.old.public().clone(), serial, said }.sign(&[signing]).unwrap()
+        let change = KeyChange::Revoke { reason: "it was\nstolen".into() };
+        KeyStatement { key: self.old.public().clone(), serial, change }.sign(&[signing]).unwrap()
     }
 }
 
@@ -72,8 +72,8 @@ fn a_revocation_is_permanent_and_a_successor_may_sign_it() {
     let rotation = keys.rotate(1).sign(&[&keys.old, &keys.new]).unwrap();
     let revocation = keys.revoke(2, &keys.new);
     assert_eq!(trusted.learn(&[rotation.clone(), revocation], &mut store), [""; 0]);
-    let said = trusted.signer(keys.old.public(), 0).unwrap_err();
-    assert!(said.ends_with("was revoked: it was stolen"), "{said}");
+    let error = trusted.signer(keys.old.public(), 0).unwrap_err();
+    assert!(error.ends_with("was revoked: it was stolen"), "{error}");
     trusted.signer(keys.new.public(), 0).unwrap();
     store.save().unwrap();
 
@@ -84,9 +84,9 @@ fn a_revocation_is_permanent_and_a_successor_may_sign_it() {
     assert!(trusted.signer(keys.old.public(), 0).is_err());
     // Neither does a thief's statement with a later number, nor one with a number that was already seen.
     let thief = SigningKey::in_memory("thief").unwrap();
-    let said = Said::Rotate { successor: thief.public().clone(), principal: "thief".into() };
+    let change = KeyChange::Rotate { successor: thief.public().clone(), principal: "thief".into() };
     for (serial, why) in [(3, "can have no successor"), (2, "was seen already"), (1, "was seen already")] {
-        let statement = KeyStatement { key: keys.old.public().clone(), serial, said: said.clone() };
+        let statement = KeyStatement { key: keys.old.public().clone(), serial, change: change.clone() };
         let wrong = trusted.learn(&[statement.sign(&[&keys.old, &thief]).unwrap()], &mut store);
         assert!(wrong[0].contains(why), "{wrong:?}");
     }
@@ -97,8 +97,8 @@ fn a_revocation_is_permanent_and_a_successor_may_sign_it() {
 fn a_statement_about_unknown_keys_changes_nothing() {
     let keys = Keys::new();
     let mut store = keys.store();
-    let stranger = SigningKey::in_memory("stranger").unwrap();
-    let mut trusted = Trusted::new(vec![Signer::new("stranger", stranger.public().clone())], &store);
+    let other = SigningKey::in_memory("stranger").unwrap();
+    let mut trusted = Trusted::new(vec![Signer::new("stranger", other.public().clone())], &store);
     let envelope = keys.rotate(1).sign(&[&keys.old, &keys.new]).unwrap();
     assert_eq!(trusted.learn(&[envelope], &mut store), [""; 0]);
     assert!(trusted.signer(keys.new.public(), 0).is_err());

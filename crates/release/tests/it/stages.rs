@@ -138,15 +138,15 @@ fn the_announced_number_of_stages_matches() {
                 *last.lock().unwrap() = (done, total);
             }
         };
-        let is_told = |finished: Finished, case: &str| {
+        let check_progress = |finished: Finished, case: &str| {
             let done = finished.stages.len() as u64;
             assert_eq!(*last.lock().unwrap(), (done, Some(done)), "{case}, {inputs}, {second_build}");
         };
         let plan = |name: &str| Plan { inputs, second_build, ..fixture.plan(name) };
-        is_told(cut::cut(&plan("whole"), &fixture, &fixture.key, &note).unwrap(), "cut");
-        is_told(cut::part(&plan("part"), &fixture, &note).unwrap(), "part");
+        check_progress(cut::cut(&plan("whole"), &fixture, &fixture.key, &note).unwrap(), "cut");
+        check_progress(cut::part(&plan("part"), &fixture, &note).unwrap(), "part");
         let parts = [ReleasePart::read(&fixture.path("part")).unwrap()];
-        is_told(cut::join(&plan("joined"), &parts, &fixture.key, &|| NOW, &note).unwrap(), "join");
+        check_progress(cut::join(&plan("joined"), &parts, &fixture.key, &|| NOW, &note).unwrap(), "join");
         for name in ["whole", "part", "joined"] {
             fs::remove_dir_all(fixture.path(name)).unwrap();
         }
@@ -200,8 +200,8 @@ fn an_image_with_a_payload_is_not_released() {
 #[test]
 fn a_full_disk_is_reported_and_the_release_resumes_with_space() {
     let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu]));
-    let said = or_skip!(small_disk::run(&fixture, "small", "stages::small_disk_child"));
-    assert!(said.contains("went on after the disk was full"), "{said}");
+    let message = or_skip!(small_disk::run(&fixture, "small", "stages::small_disk_child"));
+    assert!(message.contains("went on after the disk was full"), "{message}");
 }
 
 /// Not a test of its own: what the test above runs on a small file system.

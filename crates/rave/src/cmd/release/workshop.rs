@@ -103,7 +103,7 @@ impl Workshop for RealWorkshop<'_> {
         Ok(Built { manifest: built.manifest, out_dir: settings.out_dir.clone() })
     }
 
-    fn build_again(&self, profile: &ProfilePlan) -> anyhow::Result<()> {
+    fn rebuild(&self, profile: &ProfilePlan) -> anyhow::Result<()> {
         let settings = self.settings(profile);
         let differ = check_reproducible::quietly(&self.image(profile), settings, self.ui)?;
         if differ.is_empty() {
