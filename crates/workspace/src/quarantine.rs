@@ -85,20 +85,20 @@ impl Quarantine {
                 "2" => Class::RunsOnBuild,
                 other => return Err(fault(path, number, format!("expected class 1 or 2, not {other:?}"))),
             };
-            let (word, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-            let (check, pattern, why) = match word {
+            let (keyword, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+            let (check, pattern, why) = match keyword {
                 "" => return Err(fault(path, number, "a pattern is missing")),
                 "@executable" => (Check::Executable, "*", rest),
                 "@binary" => (Check::Binary, "*", rest),
                 "@scripts" | "@hosts" => {
                     let (pattern, why) =
                         rest.trim().split_once(char::is_whitespace).unwrap_or((rest.trim(), ""));
-                    (if word == "@hosts" { Check::Hosts } else { Check::Scripts }, pattern, why)
+                    (if keyword == "@hosts" { Check::Hosts } else { Check::Scripts }, pattern, why)
                 }
-                word if word.starts_with('@') => {
-                    return Err(fault(path, number, format!("unknown check {word}")));
+                keyword if keyword.starts_with('@') => {
+                    return Err(fault(path, number, format!("unknown check {keyword}")));
                 }
-                word => (Check::Path, word, rest),
+                keyword => (Check::Path, keyword, rest),
             };
             let why = why.trim().to_owned();
             self.rules.push(Rule { class, check, pattern: Pattern::new(pattern), why });

@@ -39,15 +39,15 @@ impl Secrets {
     }
 
     fn add(&mut self, path: &str, text: &str) -> Result<(), Error> {
-        for (number, word, why) in lines(text) {
+        for (number, pattern_text, why) in lines(text) {
             let why = if why.is_empty() { "looks like a secret" } else { why };
-            if let Some(pattern) = word.strip_prefix('!') {
+            if let Some(pattern) = pattern_text.strip_prefix('!') {
                 self.names.push((Pattern::new(pattern), None));
             } else if let Some(rule) = text_rule(text, number) {
                 let (text, tail, why) = rule.map_err(|why| fault(path, number, why))?;
                 self.texts.push(Text { begins: text.into(), tail, why: why.to_owned() });
             } else {
-                self.names.push((Pattern::new(word), Some(why.to_owned())));
+                self.names.push((Pattern::new(pattern_text), Some(why.to_owned())));
             }
         }
         Ok(())

@@ -133,7 +133,7 @@ impl From<&rave_workspace::Error> for CommandError {
             Error::NoWorkspace
             | Error::OtherFolder { .. }
             | Error::BadSource { .. }
-            | Error::NotThere { .. }
+            | Error::NotFound { .. }
             | Error::BadRule { .. }
             | Error::HasHistory
             | Error::NoRepository { .. }

@@ -92,8 +92,8 @@ fn invalid_lists_are_refused() {
         (vec![Wire::File { path: "a".into(), mode: 0 }], "as two things"),
         (vec![folder(&"x/".repeat(200)[..399])], "a path that is refused"),
     ] {
-        let said = refused(&bench, &Liar { list: records(list), get: nothing() });
-        assert!(said.contains(why), "{said}");
+        let message = refused(&bench, &Liar { list: records(list), get: nothing() });
+        assert!(message.contains(why), "{message}");
     }
 }
 
@@ -103,8 +103,8 @@ fn endless_lists_are_bounded() {
     let endless: Answer = Box::new(|writer| {
         (0..u64::MAX).try_for_each(|number| writer.record(&folder(&format!("{number}{}", "x".repeat(240)))))
     });
-    let said = refused(&bench, &Liar { list: endless, get: nothing() });
-    assert!(said.contains("more than"), "{said}");
+    let message = refused(&bench, &Liar { list: endless, get: nothing() });
+    assert!(message.contains("more than"), "{message}");
 }
 
 #[test]
@@ -117,8 +117,8 @@ fn unrequested_contents_are_refused() {
         (content("a", 100_000), "more than 9 bytes"),
         (records(vec![folder("a")]), "it was not requested"),
     ] {
-        let said = refused(&bench, &Liar { list: asked(), get });
-        assert!(said.contains(why), "{said}");
+        let message = refused(&bench, &Liar { list: asked(), get });
+        assert!(message.contains(why), "{message}");
     }
     // A file that was not sent is neither a change nor a proof that there is none.
     let left = pull(&bench.place, &mut bench.record(), &Liar { list: asked(), get: nothing() }).unwrap();

@@ -39,8 +39,8 @@ fn a_branch_has_one_commit_and_nothing_else_is_changed() {
     // The change counts as taken, but can still be applied.
     assert!(bench.pull().unapplied(&bench.record()).is_empty());
     assert_eq!(bench.changed().len(), 4);
-    let again = branch(&bench.place, &mut record, &chosen.wanted, "agent/work", "x").unwrap_err();
-    assert_eq!(again.to_string(), "the branch agent/work already exists");
+    let second = branch(&bench.place, &mut record, &chosen.wanted, "agent/work", "x").unwrap_err();
+    assert_eq!(second.to_string(), "the branch agent/work already exists");
     assert!(branch(&bench.place, &mut record, &chosen.wanted, "a..b", "x").is_err());
 }
 
@@ -84,8 +84,8 @@ fn a_history_is_copied_with_uncommitted_changes_and_its_secrets_reported() {
     bench.apply();
     assert_eq!(bench.read("a"), "of the guest\n");
 
-    let again = bench.push_with_history(&[]).unwrap_err();
-    assert_eq!(again.to_string(), "the copy in the sandbox already has a history");
+    let second = bench.push_with_history(&[]).unwrap_err();
+    assert_eq!(second.to_string(), "the copy in the sandbox already has a history");
     assert_eq!(bench.push().history, None);
 }
 

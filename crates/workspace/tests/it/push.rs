@@ -98,8 +98,8 @@ fn a_second_push_sends_only_changes() {
     let bench = repository();
     bench.push();
     // Stamps of files that changed a moment ago prove nothing.
-    let again = bench.push();
-    assert_eq!((again.is_first, again.sent, again.bytes, again.removed), (false, 0, 0, 0), "{again:?}");
+    let second = bench.push();
+    assert_eq!((second.is_first, second.sent, second.bytes, second.removed), (false, 0, 0, 0), "{second:?}");
     bench.ours("committed.txt", "three\n");
     bench.ours("new/more.txt", "four\n");
     fs::remove_file(bench.host().join("link")).unwrap();

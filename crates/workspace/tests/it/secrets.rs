@@ -24,9 +24,9 @@ fn with_secrets() -> Bench {
 fn secrets_are_not_copied_and_are_reported() {
     let bench = with_secrets();
     let pushed = bench.push();
-    let told: Vec<String> = pushed.withheld.keys().map(ToString::to_string).collect();
-    assert_eq!(told, [".env", "deploy/notes.txt", "deploy/server.key"]);
-    for path in told {
+    let withheld: Vec<String> = pushed.withheld.keys().map(ToString::to_string).collect();
+    assert_eq!(withheld, [".env", "deploy/notes.txt", "deploy/server.key"]);
+    for path in withheld {
         assert!(!bench.guest().join(path).exists());
     }
     assert!(bench.try_push(&["deploy/server.key"], false).unwrap().sent == 1);
