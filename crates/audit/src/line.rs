@@ -87,10 +87,10 @@ pub(crate) fn check(line: &[u8], number: u64, previous: &Hash) -> Result<Hash, S
     let split = line.len().checked_sub(BEFORE.len() + HEX + AFTER.len());
     let parts = split.map(|at| (&line[..at], &line[at..at + BEFORE.len()], &line[at + BEFORE.len()..]));
     let Some((body, BEFORE, rest)) = parts else { return Err("it has no hash".into()) };
-    let said = rest.strip_suffix(AFTER).and_then(|hex| unhex(std::str::from_utf8(hex).ok()?));
-    let said = said.ok_or("it has no hash")?;
+    let written = rest.strip_suffix(AFTER).and_then(|hex| unhex(std::str::from_utf8(hex).ok()?));
+    let written = written.ok_or("it has no hash")?;
     let hash = chain(previous, &[body, b"}"].concat());
-    if hash != said {
+    if hash != written {
         return Err("its hash does not match its bytes and the previous line".into());
     }
     // A chain that was restarted is valid too; only the number reveals it.
