@@ -111,8 +111,8 @@ fn a_changed_artifact_is_named_with_its_digest_and_rebuilt() {
     assert!(fs::read(&artifact).unwrap() == whole, "the same inputs give the same bytes");
 
     fs::write(&artifact, &whole[..whole.len() / 2]).unwrap();
-    let said = finish(&place.image(&[]));
-    said.expect_code(0).expect_said(&format!("the manifest says {}", whole.len()));
+    let output = finish(&place.image(&[]));
+    output.expect_code(0).expect_said(&format!("the manifest says {}", whole.len()));
     assert!(fs::read(&artifact).unwrap() == whole);
 }
 
@@ -172,8 +172,9 @@ pub(crate) fn is_root() -> bool {
 fn too_little_space_is_reported_before_writing() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest"]);
-    let said = finish(&on_small_disk(&place, "cache", 64, &[]));
-    said.expect_code(4)
+    let output = finish(&on_small_disk(&place, "cache", 64, &[]));
+    output
+        .expect_code(4)
         .expect_said("not enough space in ")
         .expect_said(": need ")
         .expect_said("remedy: free some space");
@@ -185,8 +186,8 @@ fn a_disk_that_fills_up_during_the_image_leaves_no_files() {
     place.seed(&["rootfs", "tools", "guest"]);
     // Enough space when it is checked, but only 64 MiB when it is written.
     let room = 2048;
-    let said = finish(&on_disk_that_fills(&place, "cache", room, room - 64, &[]));
-    said.expect_code(4).expect_said("mke2fs").expect_said("remedy: the disk is full");
+    let output = finish(&on_disk_that_fills(&place, "cache", room, room - 64, &[]));
+    output.expect_code(4).expect_said("mke2fs").expect_said("remedy: the disk is full");
     expect_nothing_finished(&place, "disk");
 }
 
@@ -195,14 +196,14 @@ fn a_disk_that_fills_up_during_the_artifact_leaves_no_files() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest", "disk"]);
     // Smaller than any compressed result: reported before anything is written.
-    let said = finish(&on_small_disk(&place, "out", 100, &[]));
-    said.expect_code(4).expect_said("not enough space in ").expect_said(": need ");
+    let output = finish(&on_small_disk(&place, "out", 100, &[]));
+    output.expect_code(4).expect_said("not enough space in ").expect_said(": need ");
 
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest", "disk"]);
     let room = 1024;
-    let said = finish(&on_disk_that_fills(&place, "out", room, room - 64, &[]));
-    said.expect_code(4).expect_said("qemu-img convert").expect_said("remedy: the disk is full");
+    let output = finish(&on_disk_that_fills(&place, "out", room, room - 64, &[]));
+    output.expect_code(4).expect_said("qemu-img convert").expect_said("remedy: the disk is full");
 }
 
 #[test]
@@ -216,8 +217,8 @@ fn a_small_tmpdir_is_skipped_and_a_full_disk_below_the_tar_is_reported() {
     let mut command = on_small_disk(&place, "cache", 64, &[]);
     // The cache itself is the small disk, and accessible to others.
     command.env("TMPDIR", place.path("cache")).current_dir(&checkout);
-    let said = finish(&command);
-    said.expect_code(4).expect_said("mmdebstrap").expect_said("remedy: the disk is full");
+    let output = finish(&command);
+    output.expect_code(4).expect_said("mmdebstrap").expect_said("remedy: the disk is full");
     expect_nothing_finished(&place, "rootfs");
 }
 
@@ -286,12 +287,12 @@ fn an_unavailable_package_is_replaced_or_refused_and_downloads_are_reused() {
     let lock = fs::read_to_string(&file).unwrap();
     let less = lock.lines().find(|line| line.starts_with("package less ")).unwrap();
     let version = less.split(' ').nth(2).unwrap();
-    let gone = less.replacen(version, "0.made-up", 1);
+    let unavailable = less.replacen(version, "0.made-up", 1);
     let lock: Vec<String> = lock
         .lines()
         .map(|line| match line.split_once(' ') {
             Some(("profile", rest)) if rest.starts_with("headless ") => "profile headless less".to_owned(),
-            _ => line.replace(less, &gone),
+            _ => line.replace(less, &unavailable),
         })
         .collect();
     fs::write(&file, lock.join("\n") + "\n").unwrap();
@@ -339,19 +340,20 @@ fn an_unchanged_build_is_fast_and_a_changed_setting_reruns_only_its_stages() {
     shared_cache(HEADLESS);
     place.seed(&["rootfs", "tools", "guest", "disk"]);
     finish(&place.image(&[])).expect_code(0);
-    let again = finish(&place.image(&[]));
-    again.expect_code(0).expect_said("nothing changed");
-    assert!(!again.stderr.contains("reused"), "no stage is even looked up:\n{}", again.stderr);
+    let repeated = finish(&place.image(&[]));
+    repeated.expect_code(0).expect_said("nothing changed");
+    assert!(!repeated.stderr.contains("reused"), "no stage is even looked up:\n{}", repeated.stderr);
     fs::remove_file(place.path("out/rave-debian-headless.qcow2")).unwrap();
     finish(&place.image(&[])).expect_code(0).expect_said("disk: reused").expect_said("qemu: done in");
 
     let mut port = place.image(&[]);
     port.env("RAVE_GUEST_USER", "worker");
-    let said = finish(&port);
-    said.expect_code(0)
+    let output = finish(&port);
+    output
+        .expect_code(0)
         .expect_said("rootfs: reused")
         .expect_said("tools: reused")
         .expect_said("guest: reused");
-    said.expect_said("disk: done in").expect_said("qemu: done in");
+    output.expect_said("disk: done in").expect_said("qemu: done in");
     wait_until("the old artifact is replaced", || place.path("out/rave-debian-headless.qcow2").exists());
 }

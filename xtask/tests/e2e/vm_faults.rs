@@ -9,7 +9,7 @@ use rave_vm::Error;
 use rave_vm::boot::BootStage;
 use rave_vm::machine::Clock;
 
-use crate::fixture::{COMMAND, Fixture, said};
+use crate::fixture::{COMMAND, Fixture, output_of};
 use crate::tool::{DEADLINE, HEADLESS, Place, copy_checkout, finish, shared_cache, shared_out, wait_until};
 
 #[test]
@@ -49,7 +49,7 @@ fn a_wrong_clock_and_a_full_disk_are_survived() {
     let (mut instance, _, ssh) = fixture.ready();
     let fill = "sudo -n fallocate -l $(df --output=avail -B1 / | tail -n 1) /filler; \
                 sudo -n sh -c 'cat /dev/zero > /filler2' 2>/dev/null; sync; df --output=avail -B1M / | tail -n 1";
-    assert_eq!(said(&ssh, fill).trim(), "0");
+    assert_eq!(output_of(&ssh, fill).trim(), "0");
 
     // Services that must write are named if they cannot run; others work. Whether the boot frees a block for them is
     // random, but the report must match the actual state.
@@ -67,7 +67,7 @@ fn a_wrong_clock_and_a_full_disk_are_survived() {
         let states = ssh.exec("systemctl is-active nginx ssh claude-code-router", COMMAND).unwrap();
         states.text().trim() == "active\nactive\nactive"
     });
-    said(
+    output_of(
         &ssh,
         "sudo -n rm /filler /filler2; sudo -n systemctl reset-failed; sudo -n systemctl start vibe-kanban",
     );
@@ -155,11 +155,11 @@ fn a_kept_disk_keeps_working_beside_a_newer_image() {
 
     let ask =
         "cat mine; hostname; test $(df --output=size -BM / | tail -n 1 | tr -d M) -gt 17000 && echo grown";
-    let mut again = keep(&["--no-build", "--exec", ask]);
-    again.env("RAVE_DISK", "20480");
-    let again = finish(&again);
-    again.expect_code(0).expect_said("on the image that it began with").expect_said("--keep-base new");
-    assert_eq!(again.stdout, "work\nrave\ngrown\n");
+    let mut second = keep(&["--no-build", "--exec", ask]);
+    second.env("RAVE_DISK", "20480");
+    let second = finish(&second);
+    second.expect_code(0).expect_said("on the image that it began with").expect_said("--keep-base new");
+    assert_eq!(second.stdout, "work\nrave\ngrown\n");
     place.expect_no_process();
 }
 
@@ -173,9 +173,9 @@ fn a_taken_port_is_reported_before_the_boot_with_its_owner_and_a_remedy() {
         place.xtask(&["run", "--base", "debian", "--exec", "true", "--port", &format!("gateway={port}")]);
     run.args(["--port", "kanban=auto", "--port", "router=auto", "--port", "ssh=auto", "--out"]);
     run.arg(shared_out(HEADLESS));
-    let said = finish(&run);
-    said.expect_code(3).expect_said(&port.to_string()).expect_said(&format!("{}", std::process::id()));
-    said.expect_said("--port gateway=");
+    let finished = finish(&run);
+    finished.expect_code(3).expect_said(&port.to_string()).expect_said(&format!("{}", std::process::id()));
+    finished.expect_said("--port gateway=");
     place.expect_no_process();
 }
 

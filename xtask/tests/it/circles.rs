@@ -16,7 +16,7 @@ use modules::{ModulePath, Sources};
 /// One cycle: the names of its modules, and a shortest path around it.
 struct Circle {
     modules: BTreeSet<String>,
-    way: Vec<String>,
+    cycle: Vec<String>,
 }
 
 /// The cycles between the modules of the crate whose root is `root`.
@@ -24,7 +24,7 @@ fn circles(root: &Utf8Path, sources: &Sources) -> Vec<Circle> {
     let graph: Graph = graph::of_modules(&modules::of_crate(root, sources));
     let groups = graph::circles(&graph).into_iter();
     let circle = |group| Circle {
-        way: graph::shortest(&graph, &group),
+        cycle: graph::shortest(&graph, &group),
         modules: group.iter().map(graph::name).collect(),
     };
     groups.map(circle).collect()
@@ -50,7 +50,7 @@ fn names(circle: &Circle) -> Vec<&str> {
 fn has_one(fixture: &str, modules: &[&str]) {
     let found = of_fixture(fixture);
     assert_eq!(found.iter().map(names).collect::<Vec<_>>(), [modules], "circles of {fixture}");
-    assert!(found[0].way.len() > 1, "{fixture}: {:?}", found[0].way);
+    assert!(found[0].cycle.len() > 1, "{fixture}: {:?}", found[0].cycle);
 }
 
 #[test]
@@ -71,9 +71,9 @@ fn a_cycle_through_a_constant_is_found() {
 #[test]
 fn a_cycle_of_two_is_found_with_its_positions() {
     has_one("session", &["smoke::install", "smoke::session"]);
-    let way = &of_fixture("session")[0].way;
+    let cycle = &of_fixture("session")[0].cycle;
     assert_eq!(
-        way.as_slice(),
+        cycle.as_slice(),
         [
             "smoke::install -> smoke::session (src/smoke/install.rs:1: super::session::Session)",
             "smoke::session -> smoke::install (src/smoke/session.rs:1: super::install::Unfinished)",
@@ -135,7 +135,7 @@ fn modules_of_a_crate_have_no_dependency_cycle() {
     for package in packages() {
         for root in roots(&package) {
             for circle in circles(&root, &sources) {
-                found.push(format!("{root}: {}\n  {}", names(&circle).join(", "), circle.way.join("\n  ")));
+                found.push(format!("{root}: {}\n  {}", names(&circle).join(", "), circle.cycle.join("\n  ")));
             }
         }
     }

@@ -135,8 +135,8 @@ fn checkout_with_disk() -> tempfile::TempDir {
 fn an_oversized_file_is_reported_before_writing_if_its_size_is_known() {
     let folder = checkout_with_disk();
     let convert = |format: &str| {
-        let words = ["convert", "disk.raw", "--format", format, "--out", "out"];
-        let ran = run_under(&["prlimit", "--fsize=4194304"], folder.path(), &words, &[]);
+        let args = ["convert", "disk.raw", "--format", format, "--out", "out"];
+        let ran = run_under(&["prlimit", "--fsize=4194304"], folder.path(), &args, &[]);
         let left = std::fs::read_dir(folder.path().join("out")).unwrap().count();
         assert_eq!((ran.code, left), (4, 0), "{}", ran.stderr);
         ran.stderr

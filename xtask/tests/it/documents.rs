@@ -86,9 +86,9 @@ fn every_link_in_a_document_resolves() {
                 let file = resolve(&document, path);
                 let heading =
                     |line: &str| line.starts_with('#') && anchor(line.trim_start_matches('#')) == place;
-                let is_there = known.contains(&file)
+                let exists = known.contains(&file)
                     && (place.is_empty() || prose(&read(&file)).any(|(_, line)| heading(line)));
-                if !is_there {
+                if !exists {
                     broken.push(format!("{document}:{number}: {target}"));
                 }
             }
@@ -133,9 +133,12 @@ fn every_page_has_a_purpose_and_is_in_the_table() {
         assert!(is_listed || link == "README.md", "{page} is not in the tables of docs/README.md");
         let text = read(&page);
         let lines: Vec<&str> = text.lines().take(3).collect();
-        let says = if link.starts_with("adr") { "Status: " } else { "This page " };
+        let beginning = if link.starts_with("adr") { "Status: " } else { "This page " };
         assert!(lines[0].starts_with("# ") && lines[1].is_empty(), "{page} does not begin with a title");
-        assert!(lines[2].starts_with(says), "{page}: the line below the title does not begin with {says:?}");
+        assert!(
+            lines[2].starts_with(beginning),
+            "{page}: the line below the title does not begin with {beginning:?}"
+        );
     }
 }
 

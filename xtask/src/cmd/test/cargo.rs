@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn each_ignored_test_belongs_to_one_step() {
-        let has = |arguments: &[&str], word: &str| arguments.iter().any(|argument| argument.contains(word));
+        let has = |arguments: &[&str], text: &str| arguments.iter().any(|argument| argument.contains(text));
         for has_nextest in [true, false] {
             let (cloud, matrix) = (cloud_arguments(has_nextest), matrix_arguments(has_nextest));
             assert!(has(&cloud, "ignored") && has(&matrix, "ignored"));

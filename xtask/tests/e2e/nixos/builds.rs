@@ -40,9 +40,9 @@ fn one_nix_command_builds_every_format_as_in_the_manifest() {
         assert_eq!(found["manifest"]["result"], "same", "{file}: {found}");
     }
 
-    let again = project.image(&["--profile", "headless", "--format", "all"]);
-    again.expect_code(0).expect_said("nothing changed: all artifacts are up to date");
-    assert!(!again.stderr.contains("build: started"), "{}", again.stderr);
+    let second = project.image(&["--profile", "headless", "--format", "all"]);
+    second.expect_code(0).expect_said("nothing changed: all artifacts are up to date");
+    assert!(!second.stderr.contains("build: started"), "{}", second.stderr);
     project.image(&["--profile", "headless", "--offline", "--format", "qemu"]).expect_code(0);
     assert!(project.log().starts_with("$ nix build '.#qemu-headless' "), "{}", project.log());
     assert!(project.log().lines().next().unwrap().ends_with(" --offline"), "{}", project.log());

@@ -11,8 +11,9 @@ fn doctor_reports_the_installed_nix() {
     let project = or_skip!(Project::new());
     let mut doctor = project.xtask(&["doctor", "--json"]);
     doctor.env("RAVE_BASE", "nixos").env("RAVE_NIXOS_SUBSTITUTERS", "file:///nowhere");
-    let said = finish(&doctor);
-    let rows: Vec<serde_json::Value> = serde_json::from_str(&said.stdout).expect(&said.stderr);
+    let doctor_output = finish(&doctor);
+    let rows: Vec<serde_json::Value> =
+        serde_json::from_str(&doctor_output.stdout).expect(&output_text.stderr);
     let row = |name: &str| {
         let found = rows.iter().find(|row| row["name"] == name);
         found.unwrap_or_else(|| panic!("no row {name} in {rows:?}"))
