@@ -83,14 +83,14 @@ impl Kept {
     }
 
     fn of(folder: &Utf8Path) -> Option<Self> {
-        let mut words = folder.file_name()?.split('.');
+        let mut fields = folder.file_name()?.split('.');
         let kept = Self {
-            sandbox: words.next()?.to_owned(),
-            removed: words.next()?.parse().ok()?,
-            until: words.next()?.parse().ok()?,
+            sandbox: fields.next()?.to_owned(),
+            removed: fields.next()?.parse().ok()?,
+            until: fields.next()?.parse().ok()?,
             folder: folder.to_owned(),
         };
-        words.next().is_none().then_some(kept)
+        fields.next().is_none().then_some(kept)
     }
 }
 

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_events_are_one_with_their_bytes_together() {
+    fn equal_events_are_merged_and_their_bytes_added() {
         let mut fold = Fold::default();
         for (at, sent) in [(10, 5), (12, 6), (19, 7)] {
             fold.add(closed("a.example:443", sent), at);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_one_kind_hides_no_other_and_is_counted() {
+    fn a_flood_of_one_kind_is_counted_and_hides_no_other_event() {
         let mut fold = Fold::default();
         for number in 0..10_000 {
             let to = format!("{number}.example");

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_that_was_written_in_part_leaves_the_other() {
+    fn a_partially_written_slot_leaves_the_other_intact() {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap().join("head");
         let mut file = HeadFile::open(&path).unwrap();

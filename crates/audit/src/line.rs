@@ -87,10 +87,10 @@ pub(crate) fn check(line: &[u8], number: u64, previous: &Hash) -> Result<Hash, S
     let split = line.len().checked_sub(BEFORE.len() + HEX + AFTER.len());
     let parts = split.map(|at| (&line[..at], &line[at..at + BEFORE.len()], &line[at + BEFORE.len()..]));
     let Some((body, BEFORE, rest)) = parts else { return Err("it has no hash".into()) };
-    let said = rest.strip_suffix(AFTER).and_then(|hex| unhex(std::str::from_utf8(hex).ok()?));
-    let said = said.ok_or("it has no hash")?;
+    let written = rest.strip_suffix(AFTER).and_then(|hex| unhex(std::str::from_utf8(hex).ok()?));
+    let written = written.ok_or("it has no hash")?;
     let hash = chain(previous, &[body, b"}"].concat());
-    if hash != said {
+    if hash != written {
         return Err("its hash does not match its bytes and the previous line".into());
     }
     // A chain that was restarted is valid too; only the number reveals it.
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_as_documented() {
+    fn a_line_has_the_documented_format() {
         let (line, hash) = render(&entry("a.example"), &genesis()).unwrap();
         let body = r#"{"n":1,"first":5,"last":7,"count":2,"event":"denied","what":"name","to":"a.example","rule":"no rule"}"#;
         let expected = Sha256::new().chain_update(genesis()).chain_update(body).finalize();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_guest_says_is_printable_and_one_line() {
+    fn guest_text_is_printable_and_on_one_line() {
         let to = "\x1b[2J\x1b]0;x\x07\n{\"n\":2}\u{9b}31m\u{202e}\u{1f600}\u{7f}\"\\";
         let (line, _) = render(&entry(to), &genesis()).unwrap();
         let (end, text) = line.split_last().unwrap();
@@ -160,7 +160,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_comes_back(to in any::<String>()) {
+        fn any_text_round_trips(to in any::<String>()) {
             let (line, hash) = render(&entry(&to), &genesis()).unwrap();
             let text = &line[..line.len() - 1];
             prop_assert_eq!(check(text, 1, &genesis()), Ok(hash));
@@ -168,7 +168,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_no_line(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn arbitrary_bytes_are_not_a_line(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             prop_assert!(check(&bytes, 1, &genesis()).is_err());
         }
     }

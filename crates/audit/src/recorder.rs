@@ -36,7 +36,7 @@ struct State {
     /// Why the record cannot be written.
     failure: Option<String>,
     /// The number of requests to write everything at once, and how many of them were answered.
-    wishes: u64,
+    flush_requests: u64,
     answered: u64,
     is_over: bool,
 }
@@ -86,8 +86,8 @@ impl Recorder {
     /// Waits until all previous events are written and synced to disk, or have failed to be, for a few seconds at most.
     pub fn flush(&self) {
         let mut state = self.shared.lock();
-        state.wishes += 1;
-        let mine = state.wishes;
+        state.flush_requests += 1;
+        let mine = state.flush_requests;
         self.shared.changed.notify_all();
         let waits = |state: &mut State| state.answered < mine && !state.is_over;
         drop(self.shared.changed.wait_timeout_while(state, PATIENCE, waits));
@@ -107,13 +107,13 @@ impl Drop for Recorder {
 fn run(shared: &Shared, mut pen: Pen) {
     loop {
         let is_over = wait(shared);
-        let wishes = pen.write(shared);
-        let is_wished = is_over || wishes > shared.lock().answered;
-        if is_wished && let Some(writer) = &mut pen.writer {
+        let flush_requests = pen.write(shared);
+        let is_flush_requested = is_over || flush_requests > shared.lock().answered;
+        if is_flush_requested && let Some(writer) = &mut pen.writer {
             // If this fails, the next line fails too.
             let _ = writer.finish();
         }
-        shared.lock().answered = wishes;
+        shared.lock().answered = flush_requests;
         shared.changed.notify_all();
         if is_over {
             return;
@@ -124,7 +124,7 @@ fn run(shared: &Shared, mut pen: Pen) {
 /// Waits for an event and then for the rest of a second, unless a write is urgent. Returns whether the recorder ends.
 fn wait(shared: &Shared) -> bool {
     let mut state = shared.lock();
-    let is_urgent = |state: &State| state.is_over || state.wishes > state.answered;
+    let is_urgent = |state: &State| state.is_over || state.flush_requests > state.answered;
     // Retry a failed write even without new events: the network waits for it.
     while state.fold.is_empty() && state.failure.is_none() && !is_urgent(&state) {
         state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -155,12 +155,12 @@ struct Pen {
 impl Pen {
     /// Writes all events. Returns the number of the last request that this includes.
     fn write(&mut self, shared: &Shared) -> u64 {
-        let wishes = {
+        let flush_requests = {
             let mut state = shared.lock();
             if self.waiting.is_empty() {
                 self.waiting = state.fold.take();
             }
-            state.wishes
+            state.flush_requests
         };
         let result = self.try_write();
         if let Err(error) = &result {
@@ -170,7 +170,7 @@ impl Pen {
         }
         shared.can_record.store(result.is_ok(), Ordering::Relaxed);
         shared.lock().failure = result.err().map(|error| error.to_string());
-        wishes
+        flush_requests
     }
 
     fn try_write(&mut self) -> Result<(), Error> {
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_that_is_taken_away_while_it_fails_begins_anew() {
+    fn a_record_removed_during_a_failure_is_recreated() {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::at(Utf8Path::from_path(folder.path()).unwrap());
         let shared =

@@ -36,7 +36,7 @@ pub struct Writer {
     /// Disk space is allocated up to this offset, or was not available.
     reserved: u64,
     /// The value of `unwritten` that was last written as a line.
-    told: u64,
+    recorded: u64,
 }
 
 impl Writer {
@@ -58,8 +58,8 @@ impl Writer {
             ),
             Some(head) => resume(&record, head, length).map_err(|e| Error::io("read", &files.record, e))?,
         };
-        let told = state.unwritten;
-        let mut writer = Self { files: files.clone(), record, head, state, reserved: 0, told };
+        let recorded = state.unwritten;
+        let mut writer = Self { files: files.clone(), record, head, state, reserved: 0, recorded };
         writer.reserve();
         if let Some(event) = first {
             writer.end_line()?;
@@ -131,9 +131,9 @@ impl Writer {
 
     /// Records how many events were not written since this was last recorded, and syncs the record to disk.
     pub(crate) fn finish(&mut self) -> Result<(), Error> {
-        if self.state.unwritten > self.told {
-            self.told = self.state.unwritten;
-            self.note(Event::Unwritten { total: self.told })?;
+        if self.state.unwritten > self.recorded {
+            self.recorded = self.state.unwritten;
+            self.note(Event::Unwritten { total: self.recorded })?;
         }
         self.record.sync_data().map_err(|e| Error::io("write", &self.files.record, e))
     }

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_of_sockets_reaches_nobody_else() {
+    fn a_socket_pair_reaches_no_other_process() {
         let pair = |domain: i32, kind: i32| ask(libc::SYS_socketpair, &[unsigned(domain), unsigned(kind)]);
         assert_eq!(pair(AF_UNIX, SOCK_STREAM | libc::SOCK_CLOEXEC), None);
         assert_eq!(pair(AF_UNIX, SOCK_SEQPACKET), None);
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_of_files_are_not_changed_by_any_call() {
+    fn no_call_changes_file_attributes() {
         for call in [libc::SYS_setxattr, libc::SYS_fsetxattr, libc::SYS_fremovexattr, 463, 466, 469] {
             assert_eq!(ask(call, &[]), Some(EPERM), "{call}");
         }
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn no_call_of_the_other_abi_is_there() {
+    fn calls_of_another_abi_are_excluded() {
         // 521 is its ptrace, and 0 its read.
         for call in [0, 521, 546, libc::SYS_connect] {
             assert_eq!(ask(call | 0x4000_0000, &[]), Some(ENOSYS), "{call}");

@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use camino::Utf8Path;
 pub use folder::{private_dir, remove_all};
-use partial::{Partial, beside};
+use partial::{Partial, temporary_path};
 
 /// The bits of a mode that chmod(2) sets.
 const PERMISSIONS: u32 = 0o7777;
@@ -83,10 +83,10 @@ pub fn replace_by<E>(
     make: impl FnOnce(&Utf8Path) -> Result<(), E>,
     failed: impl FnOnce(io::Error) -> E,
 ) -> Result<(), E> {
-    let beside = beside(path, &format!(".{}", std::process::id()));
-    let result = make(&beside).and_then(|()| fs::rename(&beside, path).map_err(failed));
+    let temporary = temporary_path(path, &format!(".{}", std::process::id()));
+    let result = make(&temporary).and_then(|()| fs::rename(&temporary, path).map_err(failed));
     if result.is_err() {
-        let _ = fs::remove_file(&beside); // it may not exist
+        let _ = fs::remove_file(&temporary); // it may not exist
     }
     result
 }

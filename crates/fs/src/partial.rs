@@ -15,7 +15,7 @@ pub(crate) struct Partial {
 
 impl Partial {
     pub(crate) fn create(destination: &Utf8Path, mode: u32) -> io::Result<Self> {
-        let path = beside(destination, "");
+        let path = temporary_path(destination, "");
         loop {
             match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
                 Ok(file) => {
@@ -75,7 +75,7 @@ fn is_at(file: &File, path: &Utf8Path) -> io::Result<bool> {
 }
 
 /// A name beside `path` that tools do not show or mistake for a result.
-pub(crate) fn beside(path: &Utf8Path, mark: &str) -> Utf8PathBuf {
+pub(crate) fn temporary_path(path: &Utf8Path, mark: &str) -> Utf8PathBuf {
     // Truncates long names: a name has at most 255 bytes.
     let name: String = path.file_name().unwrap_or("file").chars().take(48).collect();
     path.with_file_name(format!(".{name}{mark}.partial"))

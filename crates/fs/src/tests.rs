@@ -32,7 +32,7 @@ fn broken(file: &mut File) -> io::Result<()> {
 }
 
 #[test]
-fn after_a_failure_the_old_file_is_whole_or_there_is_none() {
+fn a_failure_leaves_the_old_file_complete_or_no_file() {
     let scratch = Scratch::new();
     let path = scratch.folder.join("a");
     assert_eq!(Replace::new(&path).write_with(broken).unwrap_err().to_string(), "no more");
@@ -40,8 +40,8 @@ fn after_a_failure_the_old_file_is_whole_or_there_is_none() {
     Replace::new(&path).write("old").unwrap();
     assert!(Replace::new(&path).write_with(broken).is_err());
     assert!(Replace::new(&path).copy(&scratch.folder.join("gone")).is_err());
-    let make = |beside: &Utf8Path| {
-        fs::write(beside, "half").unwrap();
+    let make = |temporary: &Utf8Path| {
+        fs::write(temporary, "half").unwrap();
         Err("no more".to_owned())
     };
     assert_eq!(replace_by(&path, make, |error| error.to_string()).unwrap_err(), "no more");
@@ -53,7 +53,7 @@ fn after_a_failure_the_old_file_is_whole_or_there_is_none() {
 }
 
 #[test]
-fn a_file_has_the_mode_that_was_asked_for_or_that_of_the_one_before() {
+fn a_file_has_the_requested_or_the_previous_mode() {
     let scratch = Scratch::new();
     let path = scratch.folder.join("a");
     Replace::new(&path).mode(0o600).write("1").unwrap();
@@ -71,10 +71,10 @@ fn a_file_has_the_mode_that_was_asked_for_or_that_of_the_one_before() {
 }
 
 #[test]
-fn what_a_killed_writer_left_is_replaced() {
+fn leftovers_of_a_killed_writer_are_replaced() {
     let scratch = Scratch::new();
     let path = scratch.folder.join("a");
-    let left = beside(&path, "");
+    let left = temporary_path(&path, "");
     fs::write(&left, "half of something longer").unwrap();
     fs::set_permissions(&left, Permissions::from_mode(0o666)).unwrap();
     Replace::new(&path).mode(0o600).write("whole").unwrap();
@@ -83,7 +83,7 @@ fn what_a_killed_writer_left_is_replaced() {
 }
 
 #[test]
-fn several_writers_leave_the_file_of_one_of_them() {
+fn concurrent_writers_leave_one_complete_file() {
     let scratch = Scratch::new();
     let path = scratch.folder.join("a");
     thread::scope(|scope| {
@@ -102,7 +102,7 @@ fn several_writers_leave_the_file_of_one_of_them() {
 }
 
 #[test]
-fn a_long_name_and_a_link_are_no_exception() {
+fn long_names_and_links_are_supported() {
     let scratch = Scratch::new();
     let long = scratch.folder.join("n".repeat(250));
     Replace::new(&long).write("x").unwrap();
@@ -110,12 +110,12 @@ fn a_long_name_and_a_link_are_no_exception() {
     std::os::unix::fs::symlink(&long, &link).unwrap();
     Replace::new(&link).write("y").unwrap();
     assert_eq!(fs::read_to_string(&long).unwrap() + &fs::read_to_string(&link).unwrap(), "xy");
-    replace_by(&link, |beside| fs::write(beside, "z"), |error| error).unwrap();
+    replace_by(&link, |temporary| fs::write(temporary, "z"), |error| error).unwrap();
     assert_eq!(fs::read_to_string(&link).unwrap(), "z");
 }
 
 #[test]
-fn a_private_folder_is_made_once_and_removed_once() {
+fn a_private_folder_is_created_and_removed_once() {
     let scratch = Scratch::new();
     let folder = scratch.folder.join("parent/private");
     for _ in 0..2 {

@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn no_path_is_named_twice_and_all_are_absolute() {
+    fn paths_are_unique_and_absolute() {
         let mut seen = BTreeSet::new();
         for file in guest() {
             assert!(file.path.starts_with('/') && !file.path.ends_with('/'), "{}", file.path);
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_secret_and_no_host_key_is_baked_in() {
+    fn assets_contain_no_secret_and_no_host_key() {
         for file in guest() {
             assert!(!file.path.contains("ssh_host_"), "{}", file.path);
             assert!(!file.path.contains("authorized_keys"), "{}", file.path);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn no_placeholder_is_left() {
+    fn no_placeholder_remains() {
         for file in guest() {
             let GuestFileKind::File { content, .. } = &file.kind else { continue };
             let Ok(text) = std::str::from_utf8(content) else { continue };
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn sudoers_is_read_only_what_is_started_is_executable_and_every_other_file_is_plain() {
+    fn sudoers_is_read_only_and_only_programs_are_executable() {
         for file in guest() {
             if let GuestFileKind::File { mode, .. } = file.kind {
                 let expected = match file.path.as_str() {

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_service_has_a_port_and_nothing_else_has() {
+    fn only_services_have_ports() {
         let ports = GuestConfig::default().services;
         for service in crate::assets::SERVICES {
             assert!(ports.get(service.name).is_some(), "{}", service.name);

@@ -22,9 +22,9 @@ pub fn channel_frames(bytes: &[u8]) {
     for piece in bytes.chunks(97) {
         decoder.push(piece);
         while let Some(frame) = decoder.next() {
-            let mut again = Decoder::default();
-            again.push(&frame.to_bytes());
-            assert_eq!(again.next().as_ref(), Some(&frame));
+            let mut second = Decoder::default();
+            second.push(&frame.to_bytes());
+            assert_eq!(second.next().as_ref(), Some(&frame));
             let _ = (frame.number(), frame.size());
             let _ = parse::<Hello>(&frame.payload);
             let _ = parse::<Welcome>(&frame.payload);
@@ -60,21 +60,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_stream_of_files_is_taken(
+        fn any_file_stream_is_handled(
             bytes in proptest::collection::vec(prop_oneof![proptest::sample::select(b"DFSLOR!.\0\x01/".to_vec()), any::<u8>()], 0..300),
         ) {
             tree_stream(&bytes);
         }
 
         #[test]
-        fn any_bytes_are_taken_and_no_more_than_a_frame_is_kept(
+        fn any_bytes_are_handled_within_one_frame_of_memory(
             bytes in proptest::collection::vec(prop_oneof![Just(FRAME), any::<u8>()], 0..400),
         ) {
             channel_frames(&bytes);
         }
 
         #[test]
-        fn any_damage_to_a_message_is_taken(at in 0usize..60, byte in any::<u8>()) {
+        fn any_damage_to_a_message_is_handled(at in 0usize..60, byte in any::<u8>()) {
             let request = br#"{"exec":{"command":["a"],"env":[["A","b"]],"timeout_ms":1}}"#;
             let mut bytes = Frame::new(Kind::Request, 1, 2, request.to_vec()).to_bytes();
             let length = bytes.len();

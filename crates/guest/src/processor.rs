@@ -12,7 +12,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn avx_is_a_flag_of_its_own() {
+    fn avx_is_distinguished_from_similar_flags() {
         assert!(!lacks_avx("processor\t: 0\nflags\t\t: fpu sse2 avx xsave\n"));
         assert!(lacks_avx("processor\t: 0\nflags\t\t: fpu sse2 avx2 xsave\n"));
         assert!(!lacks_avx("processor\t: 0\nFeatures\t: fp asimd\n"), "no x86, no AVX to miss");

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_one_line_and_comes_back() {
+    fn an_event_is_one_line_and_round_trips() {
         let line = event().to_line();
         assert_eq!(
             line,
@@ -221,20 +221,20 @@ mod tests {
     }
 
     #[test]
-    fn newlines_in_a_detail_stay_inside_the_line() {
+    fn newlines_in_a_detail_are_escaped() {
         let event = GuestEvent { detail: "a\nb".into(), ..event() };
         assert_eq!(event.to_line().matches('\n').count(), 1);
         assert_eq!(GuestEvent::parse(event.to_line().as_bytes()), Some(event));
     }
 
     #[test]
-    fn unknown_fields_and_missing_optional_ones_are_fine() {
+    fn unknown_fields_and_missing_optional_fields_are_accepted() {
         let parsed = GuestEvent::parse(br#"{"stage":"ready","state":"ok","colour":[1,{}]}"#).unwrap();
         assert_eq!((parsed.stage, parsed.state, parsed.uptime_ms), (GuestStage::Ready, StageState::Ok, 0));
     }
 
     #[test]
-    fn noise_before_the_object_and_carriage_returns_are_fine() {
+    fn noise_before_the_object_and_carriage_returns_are_ignored() {
         let mut line = b"\x00\xff garbage ".to_vec();
         line.extend_from_slice(event().to_line().trim_end().as_bytes());
         line.extend_from_slice(b"\r\n");
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn no_prefix_or_damaged_byte_of_a_line_panics() {
+    fn truncated_or_damaged_lines_do_not_panic() {
         let line = event().to_line().into_bytes();
         for cut in 0..line.len() {
             let _ = GuestEvent::parse(&line[..cut]);
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn names_on_the_wire_are_those_of_name() {
+    fn serialized_names_match_name() {
         for stage in GuestStage::ALL {
             assert_eq!(serde_json::to_string(&stage).unwrap(), format!("\"{stage}\""));
         }
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_health_report_comes_back() {
+    fn a_health_report_round_trips() {
         let health = Health {
             ok: false,
             version: "0.1.0".into(),

@@ -41,19 +41,19 @@ impl Apt<'_> {
         let plain = ["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C"];
         let start: &[&str] = if self.is_root { &[] } else { &["sudo", "-n"] };
         let variables = self.network.variables.iter().map(String::as_str);
-        let words: Vec<&str> =
+        let command: Vec<&str> =
             start.iter().chain(&plain).copied().chain(variables).chain(argv.iter().copied()).collect();
-        Cmd::new(words[0]).args(words[1..].iter().copied())
+        Cmd::new(command[0]).args(command[1..].iter().copied())
     }
 
     /// Writes a temporary file beside it and renames that; apt ignores names that do not end in `.sources`.
     fn write_backports(&self, text: &str) -> Result<(), Error> {
-        let beside = format!("{BACKPORTS_FILE}.new");
-        self.root(&["tee", &beside])
+        let temporary = format!("{BACKPORTS_FILE}.new");
+        self.root(&["tee", &temporary])
             .stdin_bytes(text.as_bytes().to_vec())
             .output()
-            .and_then(|_| self.root(&["chmod", "0644", &beside]).output())
-            .and_then(|_| self.root(&["mv", "-f", &beside, BACKPORTS_FILE]).output())
+            .and_then(|_| self.root(&["chmod", "0644", &temporary]).output())
+            .and_then(|_| self.root(&["mv", "-f", &temporary, BACKPORTS_FILE]).output())
             .map_err(|error| Error::command(format!("{BACKPORTS_FILE} could not be written"), error))?;
         (self.sink)(Event::Note { text: &format!("added {BACKPORTS_FILE} to apt's sources") });
         Ok(())
@@ -62,7 +62,7 @@ impl Apt<'_> {
     /// Fetches the lists, and waits while another apt does.
     fn update(&self) -> Result<Update, Error> {
         let deadline = Instant::now() + Duration::from_secs(LOCK_TIMEOUT.into());
-        let mut told = false;
+        let mut reported = false;
         let mut update = vec!["apt-get".to_owned(), "update".to_owned()];
         update.splice(1..1, self.network.arguments.iter().cloned());
         loop {
@@ -76,9 +76,9 @@ impl Apt<'_> {
             match result {
                 Ok(_) => return Ok(trouble.map_or(Ok(()), Err)),
                 Err(error) if is_locked(&error) && Instant::now() < deadline => {
-                    if !told {
-                        self.say_who_waits(&error);
-                        told = true;
+                    if !reported {
+                        self.report_lock_holder(&error);
+                        reported = true;
                     }
                     interrupt::pause(LOCK_PAUSE)?;
                 }
@@ -90,10 +90,10 @@ impl Apt<'_> {
         }
     }
 
-    fn say_who_waits(&self, error: &CommandError) {
+    fn report_lock_holder(&self, error: &CommandError) {
         let line = error.tail().iter().find(|line| line.contains("Could not get lock"));
-        let who = line.map_or("", |line| line.trim_start_matches("E: "));
-        (self.sink)(Event::Note { text: &format!("waiting for another package manager: {who}") });
+        let holder = line.map_or("", |line| line.trim_start_matches("E: "));
+        (self.sink)(Event::Note { text: &format!("waiting for another package manager: {holder}") });
     }
 
     /// Installs the plan's packages, after a simulation without removals or downgrades.
@@ -136,13 +136,13 @@ impl Apt<'_> {
         argv.splice(1..1, self.network.arguments.iter().cloned());
         let argv = suppress_services::without(&plan.units, argv);
         let mut count = Count::default();
-        let mut told = false;
+        let mut reported = false;
         let result = self.root(&argv).run(&mut |line| {
             self.show(line);
-            if line.text.starts_with("Waiting for cache lock") && !told {
-                told = true;
-                let who = line.text.trim_start_matches("Waiting for cache lock: ");
-                (self.sink)(Event::Note { text: &format!("waiting for another package manager: {who}") });
+            if line.text.starts_with("Waiting for cache lock") && !reported {
+                reported = true;
+                let holder = line.text.trim_start_matches("Waiting for cache lock: ");
+                (self.sink)(Event::Note { text: &format!("waiting for another package manager: {holder}") });
             }
             if let Some((done, total)) = count.line(line.text) {
                 (self.sink)(Event::StageProgress {
@@ -204,10 +204,10 @@ fn misfit(printed: &[String]) -> Option<Error> {
         return None;
     }
     let is_named = |name: &str| {
-        let mut words = lines.iter().flat_map(|line| line.split_whitespace());
-        words.any(|word| word.split(':').next() == Some(name))
+        let mut fields = lines.iter().flat_map(|line| line.split_whitespace());
+        fields.any(|word| word.split(':').next() == Some(name))
     };
-    let installed = installed::look().into_iter().filter(|package| is_named(&package.name));
+    let installed = installed::list().into_iter().filter(|package| is_named(&package.name));
     let versions: Vec<String> =
         installed.map(|package| format!("{} {} is installed", package.name, package.version)).collect();
     Some(Error::Conflict {
@@ -229,10 +229,10 @@ fn is_locked(error: &CommandError) -> bool {
 
 /// What to do when apt fails, according to its output.
 fn remedy(tail: &[String]) -> &'static str {
-    let said = |parts: &[&str]| tail.iter().any(|line| parts.iter().any(|part| line.contains(part)));
+    let prints = |parts: &[&str]| tail.iter().any(|line| parts.iter().any(|part| line.contains(part)));
     if network::is_untrusted(tail) {
         network::UNTRUSTED_REMEDY
-    } else if said(&[
+    } else if prints(&[
         "Temporary failure resolving",
         "Could not resolve",
         "Could not connect",
@@ -240,11 +240,11 @@ fn remedy(tail: &[String]) -> &'static str {
         "Network is unreachable",
     ]) {
         "the package archive cannot be reached: check the network, or http_proxy, and try again"
-    } else if said(&["Unable to locate package", "has no installation candidate", "was not found"]) {
+    } else if prints(&["Unable to locate package", "has no installation candidate", "was not found"]) {
         "the package lists do not contain this package: check the network and apt's sources, then `apt-get update`"
-    } else if said(&["Could not get lock"]) {
+    } else if prints(&["Could not get lock"]) {
         "another package manager did not finish in time: wait for it, then try again"
-    } else if said(&["No space left", "enough free space"]) {
+    } else if prints(&["No space left", "enough free space"]) {
         "free some space on the disk, then try again"
     } else {
         "fix the problem that apt reports above, then try again"
@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packages_are_counted_from_what_apt_prints() {
+    fn packages_are_counted_from_apts_output() {
         let mut count = Count::default();
         assert_eq!(count.line("1 upgraded, 2 newly installed, 0 to remove and 3 not upgraded."), None);
         assert_eq!(count.line("Unpacking mtools (4.0.32-1) ..."), None);
@@ -300,15 +300,15 @@ mod tests {
     }
 
     #[test]
-    fn the_remedy_follows_what_apt_said() {
-        let said = |line: &str| remedy(&[line.to_owned()]);
-        assert!(said("E: Failed to fetch x  Temporary failure resolving 'x'").contains("network"));
+    fn the_remedy_depends_on_apts_message() {
+        let remedy_of = |line: &str| remedy(&[line.to_owned()]);
+        assert!(remedy_of("E: Failed to fetch x  Temporary failure resolving 'x'").contains("network"));
         let untrusted =
             "W: Failed to fetch https://x  Certificate verification failed: The certificate is NOT trusted.";
-        assert!(said(untrusted).contains("SSL_CERT_FILE"));
-        assert!(said("E: Unable to locate package mtools").contains("apt-get update"));
+        assert!(remedy_of(untrusted).contains("SSL_CERT_FILE"));
+        assert!(remedy_of("E: Unable to locate package mtools").contains("apt-get update"));
         assert!(
-            said("E: You don't have enough free space in /var/cache/apt/archives/.")
+            remedy_of("E: You don't have enough free space in /var/cache/apt/archives/.")
                 .contains("free some space")
         );
     }

@@ -74,16 +74,16 @@ mod tests {
     }
 
     #[test]
-    fn a_proxys_password_is_in_a_file_of_the_users_own() {
+    fn a_proxy_password_is_in_a_private_file() {
         let network = network(&[
             ("https_proxy", "http://me:hunter2@proxy:3128"),
             ("no_proxy", "localhost,.corp"),
             ("SSL_CERT_FILE", "/etc/hostname"),
         ]);
-        let told = AptNetwork::of(&network, "").unwrap();
-        assert_eq!(told.variables, ["no_proxy=localhost,.corp"]);
-        assert!(!told.arguments.join(" ").contains("hunter2"));
-        let file = Path::new(&told.arguments[1]);
+        let given = AptNetwork::of(&network, "").unwrap();
+        assert_eq!(given.variables, ["no_proxy=localhost,.corp"]);
+        assert!(!given.arguments.join(" ").contains("hunter2"));
+        let file = Path::new(&given.arguments[1]);
         let text = fs::read_to_string(file).unwrap();
         assert!(text.contains("Acquire::https::Proxy \"http://me:hunter2@proxy:3128\";\n"), "{text}");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -91,18 +91,18 @@ mod tests {
         assert!(text.contains(authorities.to_str().unwrap()), "{text}");
         assert_eq!((mode(file), mode(&authorities), mode(file.parent().unwrap())), (0o600, 0o644, 0o755));
         // apt itself accepts it.
-        let dumped = Cmd::new("apt-config").args(told.arguments.clone()).args(["dump", "Acquire::https"]);
+        let dumped = Cmd::new("apt-config").args(given.arguments.clone()).args(["dump", "Acquire::https"]);
         let dumped = dumped.output().unwrap().text();
         assert!(dumped.contains("me:hunter2@proxy:3128") && dumped.contains("authorities.pem"), "{dumped}");
         let file = file.to_owned();
-        drop(told);
+        drop(given);
         assert!(!file.exists());
     }
 
     #[test]
-    fn nothing_is_told_where_nothing_is_set_and_a_missing_file_is_named() {
-        let told = AptNetwork::of(&network(&[]), "").unwrap();
-        assert!(told.arguments.is_empty() && told.variables.is_empty());
+    fn no_settings_are_passed_without_variables_and_a_missing_file_is_named() {
+        let given = AptNetwork::of(&network(&[]), "").unwrap();
+        assert!(given.arguments.is_empty() && given.variables.is_empty());
         let error = AptNetwork::of(&network(&[("SSL_CERT_FILE", "/nowhere.pem")]), "").err().unwrap();
         assert!(error.to_string().contains("SSL_CERT_FILE: /nowhere.pem: No such file"), "{error}");
     }

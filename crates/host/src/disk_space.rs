@@ -58,12 +58,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_that_is_not_there_yet_counts_as_its_parent() {
+    fn a_missing_folder_counts_as_its_parent() {
         assert!(free_mib(Utf8Path::new("/no/such/folder")).is_ok());
     }
 
     #[test]
-    fn too_little_room_is_a_warning_with_advice() {
+    fn too_little_space_is_a_warning_with_advice() {
         let finding = finding("cache", Utf8Path::new("/"), u64::MAX, "RAVE_CACHE");
         assert_eq!(finding.state, State::Warning);
         assert!(matches!(finding.fix, Fix::Advice(text) if text.contains("RAVE_CACHE")));

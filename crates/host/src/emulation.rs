@@ -31,7 +31,7 @@ pub(crate) fn finding(context: Context<'_>, has_desktop: bool) -> Option<Finding
         why: "Chromium and Node.js crash in a guest that is emulated wrongly",
         parts: BOOT,
         state: if has_desktop { State::Missing } else { State::Warning },
-        fix: fix(&qemu, &Host::look()),
+        fix: fix(&qemu, &Host::examine()),
     })
 }
 

@@ -47,7 +47,7 @@ fn for_tests(context: Context<'_>, dialog: &Dialog<'_>) -> Result<(), Error> {
     if optional.is_empty() {
         return Ok(());
     }
-    let host = Host::look();
+    let host = Host::examine();
     let plan = InstallPlan::of(optional.iter().copied(), &host);
     let wanted = is_wanted(dialog, &optional, &plan, &host) && install::can(&host, &plan, may_ask(dialog));
     if wanted && install::run(&plan, &host, dialog.sink).is_err() {
@@ -95,7 +95,7 @@ pub fn resolve(context: Context<'_>, dialog: &Dialog<'_>, parts: &[Part]) -> Res
         if wanted.is_empty() {
             return Ok(findings);
         }
-        let host = Host::look();
+        let host = Host::examine();
         let plan = InstallPlan::of(wanted.iter().copied(), &host);
         if tried.as_ref() == Some(&plan) {
             break; // it has changed nothing, and would not the next time
@@ -119,7 +119,7 @@ pub fn resolve(context: Context<'_>, dialog: &Dialog<'_>, parts: &[Part]) -> Res
     if missing.is_empty() {
         return Ok(findings);
     }
-    let host = Host::look();
+    let host = Host::examine();
     let plan = InstallPlan::of(missing.iter().copied(), &host);
     Err(not_ready(&missing, &plan, &host))
 }
@@ -138,8 +138,8 @@ fn to_mend<'a>(findings: &'a [Finding], dialog: &Dialog<'_>) -> Vec<&'a Finding>
 
 /// Runs the plan if that is allowed; `false` if it is not.
 fn round(dialog: &Dialog<'_>, wanted: &[&Finding], plan: &InstallPlan, host: &Host) -> Result<bool, Error> {
-    let asks_in_vain = matches!(dialog.consent, Consent::Ask(_)) && !plan.is_complete();
-    if asks_in_vain || !is_wanted(dialog, wanted, plan, host) || !install::can(host, plan, may_ask(dialog)) {
+    let cannot_help = matches!(dialog.consent, Consent::Ask(_)) && !plan.is_complete();
+    if cannot_help || !is_wanted(dialog, wanted, plan, host) || !install::can(host, plan, may_ask(dialog)) {
         return Ok(false);
     }
     for advice in &plan.advice {

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_suite_takes_from_backports_only_what_is_too_old_there() {
+    fn an_old_suite_uses_backports_only_for_outdated_packages() {
         let host = host(Some(Manager::Apt), "12");
         let plan = InstallPlan::of(&missing(&["mke2fs", "mcopy"]), &host);
         expect![[r"
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn all_of_qemu_comes_from_backports_where_the_releases_own_is_wrong() {
+    fn all_of_qemu_comes_from_backports_if_the_releases_is_broken() {
         let all = ["qemu-system-x86", "qemu-system-data", "seabios", "qemu-utils"].map(backported);
         assert_eq!(packages(&["qemu-system-x86_64", "qemu-img"], &bookworm(&[])), all);
         let newer = host(Some(Manager::Apt), "13");
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_of_qemu_comes_from_where_the_rest_came_from() {
+    fn missing_parts_of_qemu_come_from_the_same_suite() {
         // Observed: apt removed qemu-utils for the release's emulator.
         let utils = bookworm(&[("qemu-utils", BACKPORTED)]);
         let emulator = ["qemu-system-x86", "qemu-system-data", "seabios"].map(backported);
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_takes_all_parts_along_and_is_possible_only_where_backports_are() {
+    fn an_upgrade_covers_all_parts_and_needs_backports() {
         let mut upgrade = missing(&["qemu-system-x86_64"]);
         let Fix::Package(emulator) = upgrade[0].fix else { panic!("{upgrade:?}") };
         upgrade[0].fix = Fix::Upgrade(emulator);
@@ -295,14 +295,14 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_that_needs_backports_that_are_not_known_is_blocked() {
+    fn a_plan_with_unknown_backports_is_blocked() {
         let host = Host { backports: Backports::Unknown, ..bookworm(&[]) };
         let plan = InstallPlan::of(&missing(&["qemu-system-x86_64"]), &host);
         assert!(plan.blockers[0].contains("add thesuite-backports to apt's sources"), "{plan:?}");
     }
 
     #[test]
-    fn a_package_that_is_not_known_is_advice() {
+    fn unknown_packages_become_advice() {
         let plan = InstallPlan::of(&missing(&["mmdebstrap", "mcopy"]), &host(Some(Manager::Brew), ""));
         assert!(!plan.is_complete());
         assert_eq!(plan.packages, ["mtools"]);
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_nobody_asked_for_is_turned_off_again() {
+    fn an_unrequested_service_is_disabled_again() {
         let host = host(Some(Manager::Apt), "13");
         let plan = InstallPlan::of(&missing(&["nginx", "sshd", "unzip"]), &host);
         let last = "sudo systemctl disable --now nginx.service ssh.service ssh.socket";

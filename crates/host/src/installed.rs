@@ -24,7 +24,7 @@ impl Installed {
 }
 
 /// All packages of this host; none without dpkg.
-pub(crate) fn look() -> Vec<Installed> {
+pub(crate) fn list() -> Vec<Installed> {
     let format = "${Package}\t${Version}\t${db:Status-Status}\n";
     let list = Cmd::new("dpkg-query").args(["--show", "--showformat", format]).timeout(DEADLINE).output();
     list.map(|output| parse(&String::from_utf8_lossy(&output.stdout))).unwrap_or_default()
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_removed_is_not_installed() {
+    fn removed_packages_are_not_installed() {
         let text = "qemu-utils\t1:10.0.2+ds-2~bpo12+1\tinstalled\n\
                     qemu-user-static\t1:7.2\tinstalled\n\
                     qemu-system-gui\t1:7.2\tconfig-files\nnonsense\n";

@@ -19,7 +19,7 @@ pub fn nix(context: Context<'_>) -> Vec<Finding> {
     let absent = if context.base == Base::Nixos { State::Missing } else { State::Optional };
     match Nix::find() {
         Ok(nix) => {
-            let first = Finding { found: nix.said, ..finding("nix") };
+            let first = Finding { found: nix.printed_version, ..finding("nix") };
             match NixFacts::find() {
                 Ok(facts) => std::iter::once(first).chain(of_facts(&facts, context)).collect(),
                 Err(error) => vec![first, unknown(&error)],
@@ -75,9 +75,9 @@ fn kvm(features: &[String], is_remote: bool) -> Finding {
         why: "the machines of `nix flake check`; images need none",
         ..finding("nix builders")
     };
-    let is_there = features.iter().any(|feature| feature == "kvm");
+    let has_kvm = features.iter().any(|feature| feature == "kvm");
     let found = if features.is_empty() { "no features".to_owned() } else { features.join(" ") };
-    match (is_there, is_remote) {
+    match (has_kvm, is_remote) {
         (true, _) => Finding { found, ..finding },
         (false, true) => {
             Finding { found: format!("{found}; the builders of [nixos] may have it"), ..finding }
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_has_advice() {
+    fn every_problem_has_advice() {
         let missing = unusable(&Error::Missing, State::Optional);
         assert_eq!((missing.found.as_str(), missing.state), (NOT_FOUND, State::Optional));
         assert!(matches!(&missing.fix, Fix::Advice(text) if text.starts_with("install Nix")));

@@ -58,7 +58,7 @@ mod tests {
     use expect_test::expect;
 
     #[test]
-    fn a_distributions_own_manager_wins() {
+    fn the_distributions_own_manager_wins() {
         assert_eq!(Manager::detect(&|name| name == "brew" || name == "dnf"), Some(Manager::Dnf));
         assert_eq!(Manager::detect(&|_| false), None);
     }
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     #[allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
-    fn the_command_for_everything() {
+    fn one_command_installs_everything() {
         let all = [Manager::Apt, Manager::Dnf, Manager::Pacman, Manager::Zypper, Manager::Brew];
         expect![[r#"
             apt-get install --yes --no-install-recommends --no-remove qemu-system-x86 qemu-system-common qemu-system-gui qemu-system-modules-spice qemu-utils ovmf mmdebstrap apt mount debian-archive-keyring e2fsprogs libarchive13 dosfstools mtools fdisk grub-common grub-pc-bin grub-efi-amd64-bin xorriso squashfs-tools zstd libc6-dev nodejs npm git openssh-client nginx openssh-server sudo systemd unzip xz-utils gdisk libxml2-utils chromium xvfb

@@ -156,8 +156,8 @@ fn of_directory(is_gid: bool, user: &str) -> Option<(u64, u64)> {
         return None;
     }
     let arguments = is_gid.then_some("-g").into_iter().chain([user]);
-    let said = Cmd::new("getsubids").args(arguments).timeout(DEADLINE).output().ok()?;
-    said.text().lines().find_map(directory_range)
+    let answer = Cmd::new("getsubids").args(arguments).timeout(DEADLINE).output().ok()?;
+    answer.text().lines().find_map(directory_range)
 }
 
 fn asks_a_directory(nsswitch: &str) -> bool {
@@ -218,14 +218,14 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_read_and_nonsense_is_passed_over() {
+    fn ranges_are_parsed_and_invalid_lines_skipped() {
         let range = range("dev:100000:65536").unwrap();
         assert_eq!((range.owner, range.first, range.count), ("dev", 100_000, IDS));
         assert!(super::range("dev:x:1").is_none());
     }
 
     #[test]
-    fn a_directory_is_asked_where_nsswitch_says_so() {
+    fn a_directory_service_is_queried_if_nsswitch_lists_it() {
         assert!(asks_a_directory("passwd: files sss\nsubid: sss\n"));
         assert!(!asks_a_directory("passwd: files sss\nsubid: files\n") && !asks_a_directory("subuid: sss\n"));
         assert_eq!(directory_range("0: ann 524288 65536"), Some((524_288, IDS)));

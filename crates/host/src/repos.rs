@@ -31,7 +31,7 @@ pub(crate) fn backports(codename: &str, files: &[(String, String)]) -> Backports
     if entries.iter().any(|entry| entry.suites.contains(&wanted)) {
         return Backports::Present;
     }
-    own_entry(&entries, codename).map_or(Backports::Unknown, |entry| {
+    debian_entry(&entries, codename).map_or(Backports::Unknown, |entry| {
         let uris = entry.uris.join(" ");
         let key = entry.signed_by.as_ref().map(|key| format!("Signed-By: {key}\n")).unwrap_or_default();
         Backports::Add(format!("Types: deb\nURIs: {uris}\nSuites: {wanted}\nComponents: main\n{key}"))
@@ -40,7 +40,7 @@ pub(crate) fn backports(codename: &str, files: &[(String, String)]) -> Backports
 
 /// The entry of Debian's own archive. Third parties also use Debian's code names as suites, but sign with their own
 /// keys. If no entry has Debian's key or the default, a single candidate is used (a mirror with its own key).
-fn own_entry<'a>(entries: &'a [Entry], codename: &str) -> Option<&'a Entry> {
+fn debian_entry<'a>(entries: &'a [Entry], codename: &str) -> Option<&'a Entry> {
     let serves = |entry: &&Entry| {
         entry.suites.iter().any(|suite| [codename, "stable", "oldstable"].contains(&suite.as_str()))
             && entry.components.iter().any(|component| component == "main")
@@ -72,15 +72,15 @@ fn stanza(lines: &[&str]) -> Option<Entry> {
         }
     }
     let field = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
-    let words =
+    let values =
         |name| field(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     if field("enabled").is_some_and(|value| value.eq_ignore_ascii_case("no")) {
         return None;
     }
-    words("types").iter().any(|kind| kind == "deb").then(|| Entry {
-        uris: words("uris"),
-        suites: words("suites"),
-        components: words("components"),
+    values("types").iter().any(|kind| kind == "deb").then(|| Entry {
+        uris: values("uris"),
+        suites: values("suites"),
+        components: values("components"),
         signed_by: field("signed-by").map(str::to_owned),
     })
 }
@@ -96,11 +96,11 @@ fn line_entry(line: &str) -> Option<Entry> {
         Some(rest) => rest.split_once(']')?,
         None => ("", rest),
     };
-    let mut words = rest.split_whitespace().map(str::to_owned);
+    let mut tokens = rest.split_whitespace().map(str::to_owned);
     Some(Entry {
-        uris: vec![words.next()?],
-        suites: vec![words.next()?],
-        components: words.collect(),
+        uris: vec![tokens.next()?],
+        suites: vec![tokens.next()?],
+        components: tokens.collect(),
         signed_by: options
             .split_whitespace()
             .find_map(|option| option.strip_prefix("signed-by="))
@@ -132,7 +132,7 @@ Components: main
 ";
 
     #[test]
-    fn the_entry_is_the_machines_own_with_another_suite() {
+    fn the_new_entry_is_the_existing_one_with_another_suite() {
         let third_party = "Types: deb\nURIs: http://other.test/x\nSuites: bookworm\nComponents: main\n\
                            Signed-By: /etc/apt/keyrings/other.gpg\n";
         let files = [file("a.sources", third_party), file("debian.sources", DEB822)];
@@ -148,7 +148,7 @@ Components: main
     }
 
     #[test]
-    fn one_line_sources_are_understood() {
+    fn one_line_sources_are_parsed() {
         let text = "# comment\ndeb-src http://m.test/d bookworm main\n\
                     deb [ arch=amd64 signed-by=/k/debian-archive-x.gpg ] http://m.test/d bookworm main contrib # x\n";
         let Backports::Add(text) = backports("bookworm", &[file("sources.list", text)]) else { panic!() };
@@ -163,7 +163,7 @@ Components: main
     }
 
     #[test]
-    fn an_existing_entry_is_enough_unless_disabled() {
+    fn an_existing_entry_suffices_unless_disabled() {
         let mine = "deb http://m.test/d bookworm-backports main";
         assert_eq!(backports("bookworm", &[file("mine.list", mine)]), Backports::Present);
         let disabled = "Enabled: no\nTypes: deb\nURIs: x\nSuites: bookworm-backports\nComponents: main\n";
@@ -171,7 +171,7 @@ Components: main
     }
 
     #[test]
-    fn a_key_written_in_the_file_is_kept() {
+    fn an_inline_key_is_kept() {
         let text =
             "Types: deb\nURIs: u\nSuites: bookworm\nComponents: main\nSigned-By:\n -----BEGIN\n .\n abc\n";
         let Backports::Add(text) = backports("bookworm", &[file("d.sources", text)]) else { panic!() };
@@ -179,7 +179,7 @@ Components: main
     }
 
     #[test]
-    fn two_foreign_entries_are_not_guessed_between() {
+    fn ambiguous_entries_are_not_guessed() {
         let entry = |uri: &str| format!("deb [signed-by=/k/other.gpg] {uri} bookworm main\n");
         let files = [file("a.list", &(entry("http://a.test") + &entry("http://b.test")))];
         assert_eq!(backports("bookworm", &files), Backports::Unknown);

@@ -121,7 +121,7 @@ Inst e2fsprogs [1.47.0-2+b2] (1.47.2-3~bpo12+1 Debian Backports:bookworm-backpor
 ";
 
     #[test]
-    fn a_removal_is_told_with_both_versions() {
+    fn removals_are_reported_with_both_versions() {
         let simulation = Simulation::parse(REMOVES);
         assert!(!simulation.is_harmless());
         assert_eq!(
@@ -135,7 +135,7 @@ Inst e2fsprogs [1.47.0-2+b2] (1.47.2-3~bpo12+1 Debian Backports:bookworm-backpor
     }
 
     #[test]
-    fn a_downgrade_is_told_with_both_versions() {
+    fn downgrades_are_reported_with_both_versions() {
         let simulation = Simulation::parse(DOWNGRADES);
         assert_eq!((simulation.is_harmless(), simulation.harmed()), (false, vec!["qemu-utils"]));
         let line = "qemu-utils 1:10.0.2+ds-2~bpo12+1 would be downgraded to 1:7.2+dfsg-7";
@@ -143,7 +143,7 @@ Inst e2fsprogs [1.47.0-2+b2] (1.47.2-3~bpo12+1 Debian Backports:bookworm-backpor
     }
 
     #[test]
-    fn packages_that_do_not_fit_are_told_in_apts_words() {
+    fn unmet_dependencies_are_reported_in_apts_words() {
         let printed = "The following packages have unmet dependencies:\n \
             qemu-utils : Breaks: qemu-system-common (< 1:8.0+dfsg-5~) but 1:7.2+dfsg-7 is to be installed\n\
             E: Error, pkgProblemResolver::Resolve generated breaks, this may be caused by held packages.";
@@ -155,7 +155,7 @@ Inst e2fsprogs [1.47.0-2+b2] (1.47.2-3~bpo12+1 Debian Backports:bookworm-backpor
     }
 
     #[test]
-    fn an_upgrade_does_no_harm() {
+    fn upgrades_are_allowed() {
         let simulation = Simulation::parse(UPGRADES);
         assert!(simulation.is_harmless());
         assert_eq!(simulation.installs.len(), 2);

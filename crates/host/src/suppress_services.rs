@@ -51,7 +51,7 @@ mod tests {
         do $0 $words; echo "$words: $?"; done"#;
 
     #[test]
-    fn only_the_named_services_are_forbidden_and_only_meanwhile() {
+    fn only_named_services_are_suppressed_during_the_command() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let (answers, policy) = run(folder, ASK);
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_of_the_administrator_stays() {
+    fn an_existing_policy_of_the_administrator_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let own = "#!/bin/sh\nexit 104\n";
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_a_kill_left_behind_forbids_nothing_and_is_replaced() {
+    fn a_leftover_policy_suppresses_nothing_and_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         // The copy has another name, which nobody removes, and its process has ended when it is queried.
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_without_units_is_left_alone() {
+    fn a_command_without_units_is_unchanged() {
         assert_eq!(without(&[], vec!["apt-get".into()]), ["apt-get"]);
         assert_eq!(disable(&["nginx.service"]).join(" "), "systemctl disable --now nginx.service");
     }

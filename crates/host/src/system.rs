@@ -60,7 +60,7 @@ impl Host {
     }
 
     /// Examines this host.
-    pub(crate) fn look() -> Self {
+    pub(crate) fn examine() -> Self {
         let is_here = |name: &str| find_program(name).is_some();
         let release = Release::parse(&fs::read_to_string("/etc/os-release").unwrap_or_default());
         let manager = Manager::detect(&is_here);
@@ -73,7 +73,7 @@ impl Host {
             manager,
             release,
             backports,
-            qemu: installed::of_qemu(installed::look()),
+            qemu: installed::of_qemu(installed::list()),
             is_root: rustix::process::geteuid().is_root(),
             has_sudo: is_here("sudo"),
         }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn os_release_is_read_with_and_without_quotes() {
+    fn os_release_is_parsed_with_and_without_quotes() {
         let release = Release::parse("NAME=\"x\"\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\nID=debian\n");
         assert_eq!(
             release,

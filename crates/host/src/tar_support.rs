@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_refuses_the_tar_is_found_out() {
+    fn a_tar_that_refuses_an_option_is_detected() {
         assert!(prove(Utf8Path::new("/bin/false")).is_err());
     }
 }

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_programs_print() {
+    fn program_versions_are_parsed() {
         let cases = [
             ("QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2+deb13u1~bpo12+1)", "10.0.2"),
             ("mke2fs 1.47.2 (1-Jan-2025)\n\tUsing EXT2FS Library version 1.47.2", "1.47.2"),
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn compares_as_numbers() {
+    fn versions_are_compared_numerically() {
         assert!(ProgramVersion([1, 47, 0]) < ProgramVersion([1, 47, 1]));
         assert!(ProgramVersion([10, 0, 0]) > ProgramVersion([7, 2, 0]));
         assert_eq!(ProgramVersion([1, 47, 0]).to_string(), "1.47.0");

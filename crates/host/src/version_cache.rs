@@ -19,12 +19,12 @@ const DEADLINE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct VersionCache {
     file: Utf8PathBuf,
-    known: BTreeMap<Utf8PathBuf, Known>,
+    known: BTreeMap<Utf8PathBuf, Cached>,
     changed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Known {
+struct Cached {
     stamp: Stamp,
     version: ProgramVersion,
 }
@@ -64,7 +64,7 @@ impl VersionCache {
         // mke2fs prints its version to stderr.
         let version =
             ProgramVersion::find(&output.text()).or_else(|| ProgramVersion::find(&output.tail.join("\n")))?;
-        self.known.insert(program.to_owned(), Known { stamp, version });
+        self.known.insert(program.to_owned(), Cached { stamp, version });
         self.changed = true;
         Some(version)
     }
@@ -87,15 +87,16 @@ mod tests {
 
     fn program(folder: &Utf8Path, version: &str) -> Utf8PathBuf {
         let path = folder.join("tool");
-        let beside = folder.join("tool.new");
-        fs::write(&beside, format!("#!/bin/sh\necho run >> {folder}/runs\necho tool {version}\n")).unwrap();
-        fs::set_permissions(&beside, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::rename(&beside, &path).unwrap();
+        let temporary = folder.join("tool.new");
+        fs::write(&temporary, format!("#!/bin/sh\necho run >> {folder}/runs\necho tool {version}\n"))
+            .unwrap();
+        fs::set_permissions(&temporary, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(&temporary, &path).unwrap();
         path
     }
 
     #[test]
-    fn a_program_is_asked_again_only_when_it_was_replaced() {
+    fn a_version_is_queried_again_only_if_the_program_was_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let tool = program(folder, "1.2.3");

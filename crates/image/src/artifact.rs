@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn every_file_of_an_artifact_counts() {
+    fn every_file_of_an_artifact_is_checked() {
         let dir = tempfile::tempdir().unwrap();
         let out = Utf8Path::from_path(dir.path()).unwrap();
         let artifact = artifact(vec![file("a.vmdk", b"disk"), file("a.vmx", b"machine")]);

@@ -103,7 +103,7 @@ struct StageOutputs {
 /// Builds requested artifacts that are missing.
 pub fn build(request: &BuildRequest<'_>, sink: Sink<'_>) -> Result<BuildResult, Error> {
     let plan = BuildPlan::read(request)?;
-    plan.look_for_changes(sink)?;
+    plan.check_artifacts(sink)?;
     if let Some(manifest) = plan.finished() {
         return Ok(BuildResult { manifest, changed: false });
     }
@@ -144,11 +144,11 @@ pub fn inputs(request: &BuildRequest<'_>) -> Result<Vec<BuildInput>, Error> {
 /// Locks the cache for one build at a time; a second one waits and reports for which.
 pub(crate) fn lock(cache_dir: &Utf8Path, sink: Sink<'_>) -> Result<FileLock, Error> {
     let path = cache_dir.join("build.lock");
-    let mut told = |holder: &Holder| {
+    let mut on_wait = |holder: &Holder| {
         let text = format!("waiting for another build (process {}: {})", holder.pid, holder.command);
         sink(Event::Note { text: &text });
     };
-    FileLock::acquire(&path, &mut told).stage("lock")
+    FileLock::acquire(&path, &mut on_wait).stage("lock")
 }
 
 impl<'a> BuildPlan<'a> {
@@ -164,7 +164,7 @@ impl<'a> BuildPlan<'a> {
         let certificates = Certificates::read(request.root, &spec.guest.certificates)?;
         let rootfs = Rootfs::new(spec, profile, request.epoch)
             .trusting(certificates.clone())
-            .known(&request.resolve_options());
+            .with_known_packages(&request.resolve_options());
         let source = guest_program::GuestSources::read(request.root)?;
         let account = guest::account(spec, profile, request.epoch);
         let config = guest::config(spec, profile);
@@ -184,7 +184,7 @@ impl<'a> BuildPlan<'a> {
     }
 
     /// Handles artifacts of exactly these inputs that do not match the manifest.
-    fn look_for_changes(&self, sink: Sink<'_>) -> Result<(), Error> {
+    fn check_artifacts(&self, sink: Sink<'_>) -> Result<(), Error> {
         let Ok(manifest) = Manifest::read(self.request.out_dir) else { return Ok(()) };
         let current = |artifact: &&Artifact| {
             self.request.options.formats.contains(&artifact.format) && self.is_of_these_inputs(artifact)

@@ -116,7 +116,7 @@ fn parse(text: &str) -> Result<Vec<TrustedCertificate>, String> {
 const SEQUENCE: u8 = 0x30;
 
 fn certificate(base64: &str) -> Option<TrustedCertificate> {
-    let der = Base64::decode_vec(base64).ok().filter(|der| is_whole(der))?;
+    let der = Base64::decode_vec(base64).ok().filter(|der| is_complete(der))?;
     let base64 = Base64::encode_string(&der);
     let lines: Vec<&str> =
         base64.as_bytes().chunks(LINE).map(|line| std::str::from_utf8(line).unwrap_or_default()).collect();
@@ -128,7 +128,7 @@ fn certificate(base64: &str) -> Option<TrustedCertificate> {
 }
 
 /// Whether it is a single SEQUENCE of the length that it declares (X.690, section 8.1.3).
-fn is_whole(der: &[u8]) -> bool {
+fn is_complete(der: &[u8]) -> bool {
     let [SEQUENCE, first, rest @ ..] = der else { return false };
     let (octets, content) = match usize::from(*first) {
         short @ ..=0x7f => return rest.len() == short,
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_line_breaks_and_repetitions_change_nothing() {
+    fn comments_line_breaks_and_duplicates_change_nothing() {
         let plain = read(&(pem(1) + &pem(2))).unwrap();
         let other = format!("\u{feff}{}\n# Corp\nsubject=CN = Corp\n{}{}", pem(1), pem(2), pem(1));
         assert_eq!(read(&other.replace('\n', "\r\n")).unwrap(), plain);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_certificate_is_refused_by_name() {
+    fn non_certificates_are_refused_by_name() {
         let whole = pem(1);
         for (text, expected) in [
             (String::new(), "there is no certificate in it"),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_and_a_folder_are_named() {
+    fn missing_files_and_folders_are_named() {
         let read = |name: &str| Certificates::read("/".into(), &[name.into()]).unwrap_err().to_string();
         assert!(
             read("nowhere.pem").contains("cannot read /nowhere.pem: No such file"),

@@ -30,7 +30,7 @@ pub fn convert(request: &ConvertRequest<'_>, sink: Sink<'_>) -> Result<Vec<Utf8P
     }
     let refuse = |detail: String| Error::Input { what: request.file.to_string(), detail };
     let stem = named(request)?;
-    let source = Source::look(&absolute(request.file)?, request)?;
+    let source = Source::examine(&absolute(request.file)?, request)?;
     for folder in [request.out_dir, request.cache_dir, request.log_dir] {
         fs::create_dir_all(folder).at("create", folder)?;
     }
@@ -47,7 +47,7 @@ pub fn convert(request: &ConvertRequest<'_>, sink: Sink<'_>) -> Result<Vec<Utf8P
     for left_out in &disk.left_out {
         sink(Event::Warning { text: &format!("{left_out} is left out: it is not the disk that boots") });
     }
-    disk.is_whole().map_err(refuse)?;
+    disk.check_end().map_err(refuse)?;
     let appliance = Appliance { name: stem.clone(), ..request.appliance.clone() };
     let size = request.grown_to.unwrap_or_default().max(disk.size);
     let (compress, identity) = (request.compress, disk.identity);

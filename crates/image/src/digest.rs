@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_answer_of_fips_180_4() {
+    fn fips_180_4_known_answer() {
         let abc = Digest::of_bytes(b"abc");
         assert_eq!(abc.to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(Digest::of_reader(&b"abc"[..]).unwrap(), abc);
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_framed() {
+    fn fields_are_length_prefixed() {
         let digest = |fields: &[(&str, &str)]| {
             let mut hasher = Hasher::default();
             for (name, value) in fields {

@@ -29,7 +29,7 @@ pub use request::{DiskImageRequest, ESP_MIB};
 const REVISION: &[u8] = b"1";
 
 /// How many of a disk's differences are reported.
-const MOST_TOLD: usize = 5;
+const MAX_REPORTED: usize = 5;
 
 /// Writes the disk; it gets its final name only when it is complete and its file system matches the registration.
 /// Returns the digest of its content ([`crate::content`]).
@@ -111,8 +111,8 @@ fn verified(image: &Utf8Path, layout: &Layout, registration: &Registration) -> R
     if found.is_empty() {
         return Ok(());
     }
-    let told = found.iter().take(MOST_TOLD).cloned().collect::<Vec<_>>().join("; ");
-    let more = found.len().saturating_sub(MOST_TOLD);
+    let reported = found.iter().take(MAX_REPORTED).cloned().collect::<Vec<_>>().join("; ");
+    let more = found.len().saturating_sub(MAX_REPORTED);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    Err(Error::Input { what: "the store".into(), detail: format!("not as registered: {told}{more}") })
+    Err(Error::Input { what: "the store".into(), detail: format!("not as registered: {reported}{more}") })
 }

@@ -152,11 +152,11 @@ impl Limit {
             error,
             rave_process::Error::Failed { status: rave_process::Status::Signal(SIGXFSZ), .. }
         );
-        let says_so = error.tail().iter().any(|line| line.contains("File too large"));
+        let is_reported = error.tail().iter().any(|line| line.contains("File too large"));
         match Self::of_process() {
             // The signal can only come from the process's limit, whose value is unknown here.
             Self::FileSystem if is_killed => Some(Self::Process { most_mib: 0 }),
-            limit => (is_killed || says_so).then_some(limit),
+            limit => (is_killed || is_reported).then_some(limit),
         }
     }
 

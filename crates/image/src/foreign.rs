@@ -17,7 +17,7 @@ pub mod vhd;
 pub mod vhdx;
 mod vmdk_files;
 
-pub use alone::{is_regular, stands_alone};
+pub use alone::{is_regular, is_self_contained};
 pub use chain::Links;
 pub(crate) use chain::open;
 pub(crate) use container::HEAD;

@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn each_sample_is_taken() {
+    fn each_sample_is_accepted() {
         let samples = samples();
         let text = |at: usize| String::from_utf8(samples[at].clone()).unwrap();
         assert!(qcow2::Header::parse(&samples[0]).is_ok());
@@ -377,7 +377,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
         #[test]
-        fn mutated_samples_are_read_or_refused_at_once(
+        fn mutated_samples_are_parsed_or_refused_quickly(
             which in 0..PARSERS.len(), changes in proptest::collection::vec(change(), 1..6)
         ) {
             let mut bytes = SAMPLES.with(|samples| samples[which].clone());
@@ -390,7 +390,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..1500)) {
+        fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..1500)) {
             for (_, parse) in PARSERS {
                 parse(&bytes);
             }

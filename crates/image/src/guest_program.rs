@@ -130,8 +130,8 @@ pub fn argv(target_dir: &Utf8Path, network: NetworkAccess) -> Vec<String> {
         TARGET,
     ];
     let offline: &[&str] = if network == NetworkAccess::Off { &["--offline"] } else { &[] };
-    let words = fixed.iter().chain(offline).map(ToString::to_string);
-    [cargo].into_iter().chain(words).chain([format!("--target-dir={target_dir}")]).collect()
+    let arguments = fixed.iter().chain(offline).map(ToString::to_string);
+    [cargo].into_iter().chain(arguments).chain([format!("--target-dir={target_dir}")]).collect()
 }
 
 fn cargo() -> String {

@@ -32,7 +32,7 @@ pub use facts::{
 };
 pub(crate) use iso9660::squashfs;
 pub use manifest_match::ManifestMatch;
-pub(crate) use packages::holds;
+pub(crate) use packages::check_digest;
 use remarks::Remarks;
 
 /// Inspects a file. Only system errors are errors.
@@ -46,7 +46,8 @@ pub fn inspect(path: &Utf8Path, depth: Depth) -> Result<Inspection, Error> {
     let name = path.file_name().unwrap_or_default().to_owned();
     let (manifest, expected) = manifest_match::compare(path, size);
     if let Container::Packed(packing) = container
-        && let Some(found) = packed::look(path, &file, packing, depth, &mut remarks.problems, &inspect)?
+        && let Some(found) =
+            packed::inspect_content(path, &file, packing, depth, &mut remarks.problems, &inspect)?
     {
         let Remarks { problems, notes } = remarks.joined(found.remarks);
         let packed::Found { kind, disk, content, .. } = found;
@@ -213,7 +214,7 @@ fn disk(
 pub(crate) fn tables(file: &File) -> Result<DiskFacts, String> {
     let virtual_size = file.metadata().map_err(|error| error.to_string())?.len();
     let mut facts = DiskFacts::of_size(virtual_size);
-    look_into(&DiskReader::Plain(file), &mut facts).map(|()| facts)
+    examine(&DiskReader::Plain(file), &mut facts).map(|()| facts)
 }
 
 /// Why no disk can be made from a file of unknown type.
@@ -229,7 +230,7 @@ pub(crate) fn refusal(file: &File) -> String {
 
 fn facts(content: &DiskReader<'_>, virtual_size: u64, problems: &mut Vec<String>) -> DiskFacts {
     let mut facts = DiskFacts::of_size(virtual_size);
-    if let Err(problem) = look_into(content, &mut facts) {
+    if let Err(problem) = examine(content, &mut facts) {
         problems.push(format!("its content cannot be read: {problem}"));
     }
     if facts.table.as_ref().is_some_and(|table| !table.intact) {
@@ -238,7 +239,7 @@ fn facts(content: &DiskReader<'_>, virtual_size: u64, problems: &mut Vec<String>
     facts
 }
 
-fn look_into(content: &DiskReader<'_>, facts: &mut DiskFacts) -> Result<(), String> {
+fn examine(content: &DiskReader<'_>, facts: &mut DiskFacts) -> Result<(), String> {
     let start = content.read(0, 4096)?;
     facts.bios_loader = loaders::bios(&start);
     let sector = start.get(512..1024).unwrap_or_default();
@@ -247,13 +248,14 @@ fn look_into(content: &DiskReader<'_>, facts: &mut DiskFacts) -> Result<(), Stri
         let esp =
             facts.mbr.iter().flat_map(|table| &table.partitions).find(|partition| partition.kind == mbr::ESP);
         if let Some(esp) = esp {
-            facts.uefi_loader = loaders::has_uefi(&content.read(esp.start, esp.size.min(loaders::ESP_LOOK))?);
+            facts.uefi_loader =
+                loaders::has_uefi(&content.read(esp.start, esp.size.min(loaders::ESP_SEARCHED))?);
         }
         return Ok(());
     };
     let table = header.table(&content.read(header.entries, header.length)?);
     if let Some(esp) = table.partitions.iter().find(|partition| partition.type_guid == gpt::ESP) {
-        facts.uefi_loader = loaders::has_uefi(&content.read(esp.start, esp.size.min(loaders::ESP_LOOK))?);
+        facts.uefi_loader = loaders::has_uefi(&content.read(esp.start, esp.size.min(loaders::ESP_SEARCHED))?);
     }
     facts.table = Some(table);
     Ok(())

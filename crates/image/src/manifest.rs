@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn an_artifact_has_files_and_their_names_stay_in_its_folder() {
+    fn an_artifact_has_files_with_names_inside_its_folder() {
         let files = ArtifactFiles::try_from(vec![file("a.vmdk"), file("a.vmx")]).unwrap();
         let text = serde_json::to_string(&files).unwrap();
         assert_eq!(serde_json::from_str::<ArtifactFiles>(&text).unwrap(), files);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_of_another_schema_says_so() {
+    fn a_manifest_with_another_schema_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         fs::write(folder.join(FILE), r#"{"schema": 1, "artifacts": [{"file": "a"}]}"#).unwrap();
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_base_tells_what_the_other_fields_are() {
+    fn the_base_determines_the_other_fields() {
         let output = NixOutput {
             format: Format::Qemu,
             drv_path: "/nix/store/a.drv".into(),

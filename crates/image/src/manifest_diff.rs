@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_values_are_told_and_what_is_alike_is_not() {
+    fn differences_have_both_values_and_equal_fields_are_omitted() {
         let map = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_leaves_nothing_behind() {
+    fn a_successful_preflight_leaves_no_files() {
         let guard = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(guard.path()).unwrap();
         require(folder, &[planned(3 << 30, 1 << 20), planned(0, 0)]).unwrap();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_said_with_both_figures() {
+    fn too_little_space_is_reported_with_both_figures() {
         let guard = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(guard.path()).unwrap();
         let free = free_bytes(folder).unwrap();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_longer_than_the_file_system_takes_is_refused_with_the_split_that_helps() {
+    fn a_file_too_long_for_the_file_system_is_refused_with_a_split_hint() {
         let guard = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(guard.path()).unwrap();
         // No file system has files of 2^63 bytes less one.

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tightest_group_above_a_process_counts() {
+    fn the_tightest_parent_group_limits_a_process() {
         let folder = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(folder.path()).unwrap();
         let group = |path: &str, files: [(&str, &str); 2]| {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_is_read_from_the_kernels_table() {
+    fn memory_is_parsed_from_meminfo() {
         let text = "MemTotal:       24689104 kB\nMemFree:          812345 kB\nMemAvailable:   16777216 kB\n";
         assert_eq!(available(text), Some(16 << 30));
         assert_eq!(available("MemTotal: 1 kB\n"), None);

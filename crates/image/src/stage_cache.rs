@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn an_uncommitted_result_is_never_seen_and_a_killed_one_is_swept() {
+    fn an_uncommitted_result_is_never_visible_and_a_killed_one_is_swept() {
         let (_guard, cache) = temporary();
         let key = Digest::of_bytes(b"key");
         let store = StageCache::open(&cache).unwrap();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_newest_results_of_the_same_stage_are_kept() {
+    fn only_the_newest_results_of_each_stage_are_kept() {
         let (_guard, cache) = temporary();
         let store = StageCache::open(&cache).unwrap();
         let keys: Vec<Digest> = (0..5_u8).map(|n| Digest::of_bytes(&[n])).collect();

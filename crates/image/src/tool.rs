@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_changes_bytes_is_removed_and_what_reaches_the_network_stays() {
+    fn variables_that_change_bytes_are_removed_and_network_variables_kept() {
         let removed = ["TAR_OPTIONS", "PYTHONHASHSEED", "MKE2FS_CONFIG", "CARGO_PROFILE_GUEST_LTO"];
         let kept =
             ["PATH", "HOME", "npm_config_registry", "https_proxy", "CARGO_HOME", "MYPYTHON", "TAR_OPTIONS2"];
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_does_not_see_them() {
+    fn removed_variables_are_invisible_to_a_command() {
         let inherited =
             Cmd::new("sh").env("TAR_OPTIONS", "--mtime=@1").env("https_proxy", "http://proxy.test");
         let names = ["TAR_OPTIONS", "https_proxy"].map(OsString::from).into_iter();

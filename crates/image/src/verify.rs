@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raw_disk_is_sound_until_its_file_system_or_its_table_is_damaged() {
+    fn a_raw_disk_is_valid_until_its_file_system_or_table_is_damaged() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let path = folder.join("a.img");
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_qcow2_is_sound_until_its_tables_are_damaged() {
+    fn a_qcow2_is_valid_until_its_tables_are_damaged() {
         use std::os::unix::fs::FileExt as _;
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn only_virtualboxs_own_element_is_kept_from_the_schema() {
+    fn only_virtualboxs_extension_is_exempt_from_the_schema() {
         let text = "<Envelope><a/><vbox:Machine x=\"1\"><b/></vbox:Machine><c/></Envelope>";
         assert_eq!(without_extension(text), "<Envelope><a/><c/></Envelope>");
         for other in ["<Envelope><a/></Envelope>", "</vbox:Machine><vbox:Machine "] {
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_is_held_against_the_schema_that_is_named() {
+    fn a_descriptor_is_validated_against_its_schema() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let schema = folder.join("envelope.xsd");

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_are_read_and_git_fetches() {
+    fn groups_are_read_only_and_git_can_fetch() {
         let (npm, git) = (Access::Read(Group::Npm), Access::Read(Group::Git));
         for (access, method, target, passes) in [
             (npm, "GET", "/left-pad", true),
@@ -150,8 +150,8 @@ mod tests {
             (Access::Full, "DELETE", "/", true),
         ] {
             let head = Head { method, target, version: "HTTP/1.1", fields: vec![] };
-            let said = access.refuses(&head, target, Body::Length(0));
-            assert_eq!(said.is_none(), passes, "{access:?} {method} {target}: {said:?}");
+            let refusal = access.refuses(&head, target, Body::Length(0));
+            assert_eq!(refusal.is_none(), passes, "{access:?} {method} {target}: {refusal:?}");
         }
         for name in ["X-HTTP-Method-Override", "X_HTTP_Method_Override", "x-http_method"] {
             let head = Head { method: "GET", target: "/", version: "HTTP/1.1", fields: vec![(name, "PUT")] };
@@ -160,14 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn what_reads_has_no_body() {
+    fn read_only_requests_have_no_body() {
         let head = |method| Head { method, target: "/x", version: "HTTP/1.1", fields: vec![] };
         for group in [Group::Npm, Group::Git] {
             for (method, body) in
                 [("GET", Body::Length(1)), ("HEAD", Body::Length(9)), ("GET", Body::Chunked)]
             {
-                let said = Access::Read(group).refuses(&head(method), "/x", body);
-                assert!(said.is_some_and(|said| said.contains("with a body")), "{group} {method}");
+                let refusal = Access::Read(group).refuses(&head(method), "/x", body);
+                assert!(refusal.is_some_and(|refusal| refusal.contains("with a body")), "{group} {method}");
             }
         }
         assert_eq!(Access::Full.refuses(&head("GET"), "/x", Body::Length(1)), None);

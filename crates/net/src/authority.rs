@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn its_key_stays_and_is_nobody_elses_and_its_certificate_follows_the_names() {
+    fn the_key_is_kept_and_private_and_the_certificate_follows_the_names() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_certificates_have_one_number() {
+    fn certificate_serial_numbers_are_unique() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let authority = Authority::open(folder, &names(&["a.example", "b.example"])).unwrap();

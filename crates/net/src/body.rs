@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_may_have_extensions_and_fields_after_it_and_a_request_may_not() {
+    fn only_responses_may_have_chunk_extensions_and_trailers() {
         let body = b"3;a=b\r\nabc\r\n0\r\nX: y\r\n\r\n";
         for size in [1, 4, 100] {
             let next = [&body[..], b"HTTP/1.1"].concat();
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_is_counted() {
+    fn content_length_is_enforced() {
         assert_eq!(feed(Progress::strict(Body::Length(3)), b"abcdef", 2), Ok((3, true)));
         assert_eq!(feed(Progress::strict(Body::Length(3)), b"ab", 2), Ok((2, false)));
         assert_eq!(feed(Progress::strict(Body::Length(0)), b"ab", 2), Ok((0, true)));

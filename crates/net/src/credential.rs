@@ -3,7 +3,7 @@
 use base64ct::{Base64, Encoding as _};
 
 /// Last words of field names that carry credentials (RFC 9110, 11; RFC 6265; RFC 9421; and services' own fields).
-const LAST_WORDS: [&str; 18] = [
+const NAME_ENDINGS: [&str; 18] = [
     "accesskey",
     "apikey",
     "auth",
@@ -61,7 +61,7 @@ pub(crate) fn is_one(name: &str) -> bool {
     }
     let is_session = name.ends_with("session-id");
     let is_joined = JOINED.iter().any(|word| name.ends_with(word));
-    is_session || is_joined || name.rsplit('-').next().is_some_and(|last| LAST_WORDS.contains(&last))
+    is_session || is_joined || name.rsplit('-').next().is_some_and(|last| NAME_ENDINGS.contains(&last))
 }
 
 /// Whether a secret may be put into a field.
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_with_credentials_are_known_by_their_names() {
+    fn credential_headers_are_recognised_by_name() {
         for name in [
             "Authorization",
             "Proxy-Authorization",
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_placeholder_stands_alone_after_a_scheme_or_in_a_basic_pair() {
+    fn placeholders_are_whole_tokens_or_in_a_basic_pair() {
         let basic = |pair: &str| format!("Basic {}", Base64::encode_string(pair.as_bytes()));
         for (value, filled) in [
             ("P".to_owned(), "S".to_owned()),

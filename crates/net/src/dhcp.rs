@@ -104,7 +104,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_guest_gets_its_address_and_no_other() {
+    fn a_guest_gets_its_own_address() {
         let offer = answer(&message(DhcpMessageType::Discover, None)).unwrap();
         assert_eq!(read(&offer), (DhcpMessageType::Offer, GUEST, Some(GATEWAY)));
         let ack = answer(&message(DhcpMessageType::Request, Some(GUEST))).unwrap();
@@ -114,7 +114,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn another_card_gets_none() {
+    fn other_network_cards_get_no_address() {
         let mut bytes = message(DhcpMessageType::Discover, None);
         DhcpPacket::new_unchecked(&mut bytes)
             .set_client_hardware_address(EthernetAddress([2, 0, 0, 0, 0, 1]));
@@ -123,7 +123,7 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn any_damage_is_taken(at in 0usize..400, byte in any::<u8>(), end in 0usize..400) {
+        fn any_damage_is_handled(at in 0usize..400, byte in any::<u8>(), end in 0usize..400) {
             let mut bytes = message(DhcpMessageType::Request, Some(GUEST));
             let length = bytes.len();
             bytes[at % length] = byte;

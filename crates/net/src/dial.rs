@@ -56,7 +56,7 @@ impl Outbound {
 
 /// A connection to make.
 #[derive(Debug, Clone)]
-pub(crate) struct Wish {
+pub(crate) struct DialRequest {
     /// Returned with the result.
     pub(crate) id: u64,
     pub(crate) to: Destination,
@@ -81,7 +81,7 @@ pub(crate) enum DialError {
     Unnamed,
 }
 
-/// The result of a [`Wish`].
+/// The result of a [`DialRequest`].
 #[derive(Debug)]
 pub(crate) struct Dialed {
     pub(crate) id: u64,
@@ -102,7 +102,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    wishes: VecDeque<Wish>,
+    requests: VecDeque<DialRequest>,
     done: Vec<Dialed>,
     threads: usize,
     idle: usize,
@@ -123,12 +123,12 @@ impl Dialer {
     }
 
     /// Queues a connection; false if the queue is full.
-    pub(crate) fn dial(&self, wish: Wish) -> bool {
+    pub(crate) fn dial(&self, request: DialRequest) -> bool {
         let mut state = self.shared.lock();
-        if state.wishes.len() >= WAITING {
+        if state.requests.len() >= WAITING {
             return false;
         }
-        if state.idle <= state.wishes.len() && state.threads < THREADS {
+        if state.idle <= state.requests.len() && state.threads < THREADS {
             let shared = Arc::clone(&self.shared);
             let started = thread::Builder::new().name("dial".into()).spawn(move || work(&shared));
             if started.is_err() && state.threads == 0 {
@@ -136,7 +136,7 @@ impl Dialer {
             }
             state.threads += usize::from(started.is_ok());
         }
-        state.wishes.push_back(wish);
+        state.requests.push_back(request);
         self.shared.changed.notify_one();
         true
     }
@@ -151,7 +151,7 @@ impl Drop for Dialer {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.is_over = true;
-        state.wishes.clear();
+        state.requests.clear();
         self.shared.changed.notify_all();
     }
 }
@@ -159,12 +159,12 @@ impl Drop for Dialer {
 fn work(shared: &Shared) {
     let mut state = shared.lock();
     loop {
-        if let Some(wish) = state.wishes.pop_front() {
+        if let Some(request) = state.requests.pop_front() {
             drop(state);
-            let result = connect(&wish, &shared.outbound);
+            let result = connect(&request, &shared.outbound);
             state = shared.lock();
             if !state.is_over {
-                state.done.push(Dialed { id: wish.id, result });
+                state.done.push(Dialed { id: request.id, result });
                 shared.wake.wake();
             }
             continue;
@@ -176,7 +176,7 @@ fn work(shared: &Shared) {
         let (next, waited) = shared.changed.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
         state = next;
         state.idle -= 1;
-        if waited.timed_out() && state.wishes.is_empty() {
+        if waited.timed_out() && state.requests.is_empty() {
             break;
         }
     }
@@ -184,17 +184,17 @@ fn work(shared: &Shared) {
 }
 
 /// Resolves a name, checks its addresses, and connects to one, directly or through the host's proxy.
-pub(crate) fn connect(wish: &Wish, outbound: &Outbound) -> Result<TcpStream, DialError> {
-    let found = match &wish.to {
-        Destination::Name(name) => (outbound.resolve)(name, wish.port),
-        Destination::Address(address) => Ok(vec![SocketAddr::new(*address, wish.port)]),
+pub(crate) fn connect(request: &DialRequest, outbound: &Outbound) -> Result<TcpStream, DialError> {
+    let found = match &request.to {
+        Destination::Name(name) => (outbound.resolve)(name, request.port),
+        Destination::Address(address) => Ok(vec![SocketAddr::new(*address, request.port)]),
     };
     let found = found.unwrap_or_default();
     let own = own::addresses();
-    let by_address = matches!(wish.to, Destination::Address(_));
-    let closed = |candidate: &SocketAddr| closed(candidate.ip(), wish.private, by_address, own.as_ref());
+    let by_address = matches!(request.to, Destination::Address(_));
+    let closed = |candidate: &SocketAddr| closed(candidate.ip(), request.private, by_address, own.as_ref());
     let (open, shut): (Vec<_>, Vec<_>) = found.into_iter().partition(|candidate| closed(candidate).is_none());
-    let proxy = outbound.proxies.of_connection(&wish.to, wish.port);
+    let proxy = outbound.proxies.of_connection(&request.to, request.port);
     // A proxy resolves the name again, and may choose any of its addresses.
     if (open.is_empty() || proxy.is_some())
         && let Some(candidate) = shut.first()
@@ -205,9 +205,9 @@ pub(crate) fn connect(wish: &Wish, outbound: &Outbound) -> Result<TcpStream, Dia
     // Addresses of the host itself or of its own networks are reached without a proxy.
     let is_near = open.iter().any(|candidate| special::of(candidate.ip()).is_some());
     match proxy.filter(|_| !is_near) {
-        Some(_) if open.is_empty() && !wish.is_named => Err(DialError::Unnamed),
+        Some(_) if open.is_empty() && !request.is_named => Err(DialError::Unnamed),
         Some(proxy) => {
-            let stream = proxy.connect(&wish.to.to_string(), wish.port).map_err(DialError::Proxy)?;
+            let stream = proxy.connect(&request.to.to_string(), request.port).map_err(DialError::Proxy)?;
             ready(stream).map_err(|_| DialError::Failed)
         }
         None => {
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_the_host_and_its_network_is_closed() {
+    fn every_route_to_the_host_and_its_network_is_closed() {
         let own = HashSet::from([ip("192.0.43.9"), ip("2606:2800::9")]);
         for address in [
             "127.0.0.1",
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_opens_what_it_names() {
+    fn a_rule_opens_only_what_it_names() {
         let own = HashSet::from([ip("192.0.43.9")]);
         for address in ["127.0.0.1", "10.0.0.1", "192.0.43.9", "203.0.113.80", "198.18.0.9"] {
             assert_eq!(closed(ip(address), true, false, Some(&own)), None, "{address}");
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_rule_that_would_help_is_offered() {
+    fn only_effective_rules_are_suggested() {
         let name = Destination::Name("a.example".parse().unwrap());
         assert!(can_be_opened(ip("10.0.0.1"), &name));
         for address in ["169.254.169.254", "224.0.0.1", "0.0.0.0"] {

@@ -64,8 +64,8 @@ const NOT_IMPLEMENTED: u8 = 4;
 /// itself.
 pub(crate) fn parse(bytes: &[u8]) -> Option<Message> {
     let head: &[u8; 12] = bytes.first_chunk()?;
-    let word = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
-    let (id, flags) = (word(0), word(2));
+    let u16_at = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
+    let (id, flags) = (u16_at(0), u16_at(2));
     if flags & 0x8000 != 0 {
         return None;
     }
@@ -74,10 +74,12 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<Message> {
         return bad(NOT_IMPLEMENTED);
     }
     // One question, no answer and no authority record.
-    if bytes.len() > MAX || (word(4), word(6), word(8)) != (1, 0, 0) {
+    if bytes.len() > MAX || (u16_at(4), u16_at(6), u16_at(8)) != (1, 0, 0) {
         return bad(FORMAT_ERROR);
     }
-    let Some(question) = question(bytes, id, flags & 0x0100 != 0, word(10)) else { return bad(FORMAT_ERROR) };
+    let Some(question) = question(bytes, id, flags & 0x0100 != 0, u16_at(10)) else {
+        return bad(FORMAT_ERROR);
+    };
     Some(Message::Question(question))
 }
 
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_allowed_name_has_an_address_for_a_second() {
+    fn an_allowed_name_resolves_with_a_ttl_of_one_second() {
         let question = read(&query("API.example.com", A, false));
         assert_eq!(question.name.as_ref().unwrap().as_str(), "api.example.com");
         assert!(question.wants_address());
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_denied_name_is_not_there_and_says_why() {
+    fn a_denied_name_does_not_exist_and_has_a_reason() {
         let answer = read(&query("evil.example", A, true)).answer(Answer::Denied("no rule"));
         assert_eq!(answer[3] & 0xf, NAME_ERROR);
         assert_eq!(answer[4..12], [0, 1, 0, 0, 0, 1, 0, 1], "a SOA and an OPT");
@@ -247,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn other_types_are_empty() {
+    fn other_record_types_are_empty() {
         for kind in [28, 65, 64, 16] {
             let question = read(&query("a.example", kind, false));
             assert!(!question.wants_address());
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_question_is_refused() {
+    fn malformed_queries_are_refused() {
         let code = |bytes: &[u8]| match parse(bytes) {
             Some(Message::Bad(answer)) => answer[3] & 0xf,
             other => panic!("{other:?}"),
@@ -279,7 +281,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_taken(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        fn any_bytes_are_handled(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
             if let Some(Message::Question(question)) = parse(&bytes) {
                 prop_assert!(question.answer(Answer::Denied(&"x".repeat(500))).len() < 1232);
             }

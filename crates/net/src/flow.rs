@@ -8,7 +8,7 @@ use smoltcp::socket::tcp::State;
 use smoltcp::time::{Duration, Instant};
 
 use crate::end::End;
-use crate::gate::{Gate, Look};
+use crate::gate::{Gate, Passage};
 use crate::outgoing::Outgoing;
 use crate::stack::Stack;
 use crate::witness::{Kind, Trace};
@@ -151,9 +151,9 @@ impl Flow {
         let socket = self.stack.socket();
         let mut moved = false;
         while socket.can_recv() {
-            let passable = match self.gate.look(socket)? {
-                Look::Passable(count) => count,
-                Look::Wait => break,
+            let passable = match self.gate.check_received(socket)? {
+                Passage::Passable(count) => count,
+                Passage::Wait => break,
             };
             let result = socket.recv(|bytes| {
                 let bytes = &bytes[..bytes.len().min(passable)];
@@ -185,7 +185,7 @@ impl Flow {
     /// Copies the host's data to the guest. Returns whether any was copied.
     fn feed_guest(&mut self) -> bool {
         let Some(host) = &mut self.host else { return false };
-        if self.host_ended || !self.gate.lets_host_speak() {
+        if self.host_ended || !self.gate.lets_host_send() {
             return false;
         }
         let socket = self.stack.socket();
@@ -292,7 +292,7 @@ impl Flow {
                 let reads = !self.host_ended && socket.may_send() && pages.wants_client();
                 (reads, needs.is_done && !(pages.waits_to_write() && self.host.is_some()))
             }
-            None => (!self.host_ended && self.gate.lets_host_speak() && socket.can_send(), needs.is_done),
+            None => (!self.host_ended && self.gate.lets_host_send() && socket.can_send(), needs.is_done),
         };
         needs.is_done = is_done;
         needs.host_reads = self.host.is_some() && reads;

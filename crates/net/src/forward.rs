@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_closed_port_refuses_and_is_nobody_elses() {
+    fn a_closed_port_refuses_connections_and_stays_reserved() {
         let listener = closed(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let other = || TcpListener::bind(address).map(drop).map_err(|error| error.kind());

@@ -57,7 +57,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn frames_come_out_as_they_went_in(
+        fn frames_round_trip(
             frames in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..200), 0..20),
             size in 1usize..300,
         ) {
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_qemu_never_sends_ends_the_connection() {
+    fn an_invalid_frame_length_ends_the_connection() {
         for length in [0, u32::try_from(MAX_FRAME).unwrap() + 1, u32::MAX] {
             let mut decoder = Decoder::default();
             decoder.push(&length.to_be_bytes());

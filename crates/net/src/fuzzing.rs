@@ -235,7 +235,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_taken(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fn any_bytes_are_handled(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             for (_, feed) in PARSERS {
                 feed(&bytes);
             }

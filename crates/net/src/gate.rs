@@ -33,7 +33,7 @@ pub(crate) enum Gate {
 }
 
 /// What may be passed on now.
-pub(crate) enum Look {
+pub(crate) enum Passage {
     /// This many bytes.
     Passable(usize),
     /// Nothing: wait for more.
@@ -55,28 +55,28 @@ impl Gate {
     }
 
     /// Checks the received data. Fails with the reason of a refusal.
-    pub(crate) fn look(&mut self, socket: &mut Socket<'_>) -> Result<Look, String> {
+    pub(crate) fn check_received(&mut self, socket: &mut Socket<'_>) -> Result<Passage, String> {
         match self {
-            Self::Open => Ok(Look::Passable(usize::MAX)),
-            Self::Shut => Ok(Look::Wait),
+            Self::Open => Ok(Passage::Passable(usize::MAX)),
+            Self::Shut => Ok(Passage::Wait),
             Self::Tls(name) => match hello::parse(&window(socket)) {
-                Hello::Incomplete => Ok(Look::Wait),
+                Hello::Incomplete => Ok(Passage::Wait),
                 Hello::Bad(why) => Err(why.to_owned()),
                 Hello::For(other) if other != *name => Err(format!("its TLS hello is for {other}")),
                 Hello::For(_) => {
                     *self = Self::Open;
-                    Ok(Look::Passable(usize::MAX))
+                    Ok(Passage::Passable(usize::MAX))
                 }
             },
             Self::Http { requests, passable, .. } => {
                 if *passable == 0 {
                     match requests.next(&window(socket)) {
                         Next::Pass(count) => *passable = count,
-                        Next::Wait => return Ok(Look::Wait),
+                        Next::Wait => return Ok(Passage::Wait),
                         Next::Refuse(why) => return Err(why),
                     }
                 }
-                Ok(Look::Passable(*passable))
+                Ok(Passage::Passable(*passable))
             }
         }
     }
@@ -99,7 +99,7 @@ impl Gate {
     }
 
     /// Whether the host's data is passed on. Before a TLS hello no host sends any, and a refusal must come first.
-    pub(crate) fn lets_host_speak(&self) -> bool {
+    pub(crate) fn lets_host_send(&self) -> bool {
         match self {
             Self::Open => true,
             Self::Http { has_begun, .. } => *has_begun,
@@ -109,7 +109,7 @@ impl Gate {
 
     /// Whether it waits for nothing.
     pub(crate) fn is_settled(&self) -> bool {
-        self.lets_host_speak()
+        self.lets_host_send()
     }
 
     /// Shuts the gate. Returns the answer for the guest; nothing if it would mix with an earlier answer.
@@ -147,7 +147,7 @@ mod tests {
     use crate::access::Access;
 
     #[test]
-    fn what_is_looked_at_does_not_depend_on_the_port() {
+    fn inspection_does_not_depend_on_the_port() {
         for (check, kind) in [(Check::Tls, Kind::Tls), (Check::Opened, Kind::Tls), (Check::Http, Kind::Http)]
         {
             let (access, rule) = (Access::Full, String::new());

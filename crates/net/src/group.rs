@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_names_its_origin() {
+    fn an_origin_is_parsed_from_a_url() {
         for (url, origin) in [
             ("https://registry.example/", "https://registry.example"),
             ("https://user:p%40ss@nexus.example:8443/repository/npm/", "https://nexus.example:8443"),

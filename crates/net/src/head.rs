@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_length_of_an_answer_is_plain() {
+    fn response_lengths_are_plain_numbers() {
         let body =
             |text: &str, method| ResponseHead::parse(text.as_bytes()).and_then(|head| head.body(method));
         let (some, length) = ("HTTP/1.1 200 OK\r\nContent-Length: 5", Some(Body::Length(5)));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_compared_with_its_port() {
+    fn hosts_are_compared_with_their_ports() {
         let host: HostName = "a.example".parse().unwrap();
         for (named, port, tls, is) in [
             ("a.example", 443, true, true),

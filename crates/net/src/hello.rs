@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
         self.take(1).map(|bytes| bytes[0])
     }
 
-    fn word(&mut self) -> Option<u16> {
+    fn uint16(&mut self) -> Option<u16> {
         self.take(2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
     }
 
@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
 
     /// A vector with a two-byte length.
     fn long(&mut self) -> Option<Reader<'a>> {
-        let length = self.word()?;
+        let length = self.uint16()?;
         self.take(length.into()).map(Reader)
     }
 }
@@ -118,7 +118,7 @@ fn server_name(message: &[u8]) -> Result<HostName, &'static str> {
     let mut name = None;
     let mut rest = extensions;
     while !rest.0.is_empty() {
-        let kind = rest.word().ok_or(DAMAGED)?;
+        let kind = rest.uint16().ok_or(DAMAGED)?;
         let body = rest.long().ok_or(DAMAGED)?;
         match kind {
             ENCRYPTED_HELLO | ENCRYPTED_NAME => return Err("its TLS hello hides the server's name (ECH)"),
@@ -198,7 +198,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_hello_split_over_records_and_segments_is_read() {
+    fn a_client_hello_split_over_records_and_segments_is_parsed() {
         for size in [1, 3, 50, RECORD] {
             let bytes = records(&message(&[sni(b"API.example.com")]), size);
             for end in 0..bytes.len() {
@@ -209,7 +209,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_hello_without_a_plain_name_is_refused() {
+    fn a_client_hello_without_a_plain_name_is_refused() {
         let why = |extensions: &[(u16, Vec<u8>)]| match parse(&records(&message(extensions), RECORD)) {
             Hello::Bad(why) => why,
             other => panic!("{other:?}"),
@@ -226,7 +226,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_not_tls_is_refused_at_once() {
+    fn non_tls_bytes_are_refused_immediately() {
         for bytes in [
             &b"G"[..],
             b"SSH-2.0",
@@ -243,7 +243,7 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn any_damage_is_taken(at in 0usize..200, byte in any::<u8>(), end in 0usize..200) {
+        fn any_damage_is_handled(at in 0usize..200, byte in any::<u8>(), end in 0usize..200) {
             let mut bytes = hello("a.example.com");
             let length = bytes.len();
             bytes[at % length] = byte;

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_for_the_host_are_passed_on_in_any_pieces() {
+    fn requests_for_the_host_are_forwarded_for_any_segmentation() {
         let bytes = b"GET / HTTP/1.1\r\nHost: A.example:80\r\n\r\nPOST /x HTTP/1.1\r\nhost: a.example\r\nContent-Length: 5\r\n\r\nhello\
             PUT /y HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\nGET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n";
         for size in [1, 7, 1000] {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn each_request_is_checked_not_only_the_first() {
+    fn every_request_is_checked_not_only_the_first() {
         let first = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 2\r\n\r\nok";
         let both = [&first[..], b"GET / HTTP/1.1\r\nHost: b.example\r\n\r\n"].concat();
         let (passed, why) = feed(&both, 5);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_servers_read_differently_is_refused() {
+    fn ambiguous_requests_are_refused() {
         for (head, why) in [
             ("GET / HTTP/1.1\r\nHost: b.example", "another host"),
             ("GET / HTTP/1.1\r\nAccept: x", "names no host"),
@@ -161,16 +161,16 @@ mod tests {
             ("GET / HTTP/1.1\r\nX: y\nHost: b.example\r\nHost: a.example", "line end"),
             ("GET / HTTP/1.1\r\nX: y\0\r\nHost: a.example", "control"),
         ] {
-            let (passed, said) = feed(format!("{head}\r\n\r\n").as_bytes(), 1000);
+            let (passed, refusal) = feed(format!("{head}\r\n\r\n").as_bytes(), 1000);
             assert_eq!(passed, 0, "{head}");
-            assert!(said.as_ref().is_some_and(|said| said.contains(why)), "{head}: {said:?}");
+            assert!(refusal.as_ref().is_some_and(|refusal| refusal.contains(why)), "{head}: {refusal:?}");
         }
         assert!(feed(b"\x16\x03", 1).1.unwrap().contains("not HTTP"));
         assert!(feed(&vec![b'A'; MAX_HEAD + 1], 1000).1.unwrap().contains("too long"));
     }
 
     #[test]
-    fn chunks_are_plain() {
+    fn chunk_sizes_are_plain_numbers() {
         let head = "POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n";
         for body in [
             "1;x=y\r\n",
@@ -188,7 +188,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_taken(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_are_handled(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let head = b"POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n";
             feed(&bytes, 3);
             feed(&[&head[..], &bytes].concat(), 11);

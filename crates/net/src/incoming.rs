@@ -54,10 +54,10 @@ pub(crate) struct Segment<'a> {
 
 /// Classifies a frame.
 pub(crate) fn parse(frame: &[u8]) -> Incoming<'_> {
-    known(frame).unwrap_or(Incoming::Nothing)
+    parse_checked(frame).unwrap_or(Incoming::Nothing)
 }
 
-fn known(frame: &[u8]) -> Option<Incoming<'_>> {
+fn parse_checked(frame: &[u8]) -> Option<Incoming<'_>> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
     // From a second network card of the guest, or a forged address.
     if frame.src_addr() != GUEST_MAC {
@@ -102,10 +102,10 @@ fn ipv4(bytes: &[u8]) -> Option<Incoming<'_>> {
     }
     let unreachable = |what| {
         let to = header.dst_addr;
-        let is_somebody = !to.is_multicast() && !to.is_broadcast() && !to.is_unspecified();
+        let is_unicast = !to.is_multicast() && !to.is_broadcast() && !to.is_unspecified();
         let is_on_lan = to.octets()[..3] == GATEWAY.octets()[..3] && to.octets()[3] == 255;
-        let can_be_told = is_somebody && !is_on_lan && header.src_addr == GUEST;
-        can_be_told.then_some(Incoming::Unreachable { header, payload, what })
+        let may_get_error = is_unicast && !is_on_lan && header.src_addr == GUEST;
+        may_get_error.then_some(Incoming::Unreachable { header, payload, what })
     };
     match header.next_header {
         IpProtocol::Tcp => tcp(&bytes[..usize::from(packet.total_len())], header, payload),

@@ -9,7 +9,7 @@ use rave_fs::Replace;
 use serde::{Deserialize, Serialize};
 
 use crate::rule::Rule;
-use crate::witness::{Kind, Seen, Told};
+use crate::witness::{Kind, Seen, SharedWitness};
 
 /// The largest number of entries; the oldest are removed first.
 const MOST: usize = 500;
@@ -83,7 +83,7 @@ impl Log {
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: Option<Utf8PathBuf>,
-    told: Told,
+    witness: SharedWitness,
     entries: VecDeque<Denial>,
     /// The number of the first entry.
     first: u64,
@@ -100,14 +100,14 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Continues the journal of this file.
-    pub(crate) fn open(path: Option<Utf8PathBuf>, told: Told) -> Self {
+    pub(crate) fn open(path: Option<Utf8PathBuf>, witness: SharedWitness) -> Self {
         let log = path.as_deref().map(Log::read).unwrap_or_default();
         let entries: VecDeque<Denial> = log.denials.into_iter().take(MOST).collect();
         let numbers = (0..).zip(&entries).map(|(number, entry)| ((entry.kind, entry.to.clone()), number));
         Self {
             numbers: numbers.collect(),
             path,
-            told,
+            witness,
             entries,
             first: 0,
             dropped: log.dropped,
@@ -125,7 +125,7 @@ impl Journal {
         self.refusals += 1;
         let to: String = to.chars().take(TEXT).collect();
         let rule: String = rule.chars().take(TEXT).collect();
-        self.told.0.see(Seen::Denied { kind, to: to.clone(), rule: rule.clone() });
+        self.witness.0.see(Seen::Denied { kind, to: to.clone(), rule: rule.clone() });
         let allow = allow.map(ToString::to_string);
         let key = (kind, to);
         let known = self
@@ -210,11 +210,11 @@ fn seconds() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::witness::Nobody;
+    use crate::witness::NoRecord;
     use std::sync::Arc;
 
-    fn nobody() -> Told {
-        Told(Arc::new(Nobody))
+    fn no_witness() -> SharedWitness {
+        SharedWitness(Arc::new(NoRecord))
     }
 
     fn deny(journal: &mut Journal, to: &str) {
@@ -222,8 +222,8 @@ mod tests {
     }
 
     #[test]
-    fn equal_denials_are_one_entry_and_all_are_bounded() {
-        let mut journal = Journal::open(None, nobody());
+    fn equal_denials_share_an_entry_and_all_are_bounded() {
+        let mut journal = Journal::open(None, no_witness());
         for _ in 0..1000 {
             deny(&mut journal, "a.example");
         }
@@ -233,13 +233,13 @@ mod tests {
         let log = journal.log();
         assert_eq!((log.denials[0].count, log.denials[0].to.as_str()), (1000, "a.example"));
         assert!(log.denials.len() <= MOST && journal.numbers.len() <= MOST);
-        let told: u64 = log.denials.iter().map(|entry| entry.count).sum();
-        assert_eq!(told + log.dropped, 101_000);
+        let reported: u64 = log.denials.iter().map(|entry| entry.count).sum();
+        assert_eq!(reported + log.dropped, 101_000);
     }
 
     #[test]
-    fn what_was_seen_is_not_copied_again() {
-        let mut journal = Journal::open(None, nobody());
+    fn recorded_entries_are_not_copied_again() {
+        let mut journal = Journal::open(None, no_witness());
         let (seen, log) = journal.log_after(None).unwrap();
         assert!(log.denials.is_empty() && journal.log_after(Some(seen)).is_none());
         deny(&mut journal, "a.example");
@@ -248,16 +248,16 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_goes_on_where_the_last_ended() {
+    fn a_journal_resumes_where_the_last_one_ended() {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(folder.path().join("log.json")).unwrap();
-        let mut journal = Journal::open(Some(path.clone()), nobody());
+        let mut journal = Journal::open(Some(path.clone()), no_witness());
         deny(&mut journal, "a.example");
         assert_eq!(journal.save(Instant::now(), false), None);
         deny(&mut journal, "b.example");
         assert!(journal.save(Instant::now(), false).is_some(), "once a second");
         journal.save(Instant::now(), true);
-        let mut again = Journal::open(Some(path.clone()), nobody());
+        let mut again = Journal::open(Some(path.clone()), no_witness());
         deny(&mut again, "a.example");
         assert_eq!(again.log().denials.iter().map(|entry| entry.count).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(Log::read(&path).denials.len(), 2);

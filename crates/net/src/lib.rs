@@ -77,4 +77,4 @@ pub use proxy::{Proxies, ProxyUrl};
 pub use rule::{BadRule, Host, Network as AddressRange, Ports, Rule};
 pub use secret::{Secret, Source};
 pub use upstream::Trust;
-pub use witness::{Kind, Nobody, Seen, Witness};
+pub use witness::{Kind, NoRecord, Seen, Witness};

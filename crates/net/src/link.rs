@@ -109,7 +109,7 @@ impl Link {
                 return Ok(());
             }
             let now = self.now();
-            self.switch.heed_record(now);
+            self.switch.follow_record(now);
             for number in &ready {
                 match *number {
                     QEMU => self.read(&mut wire, now)?,

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_hidden_in_pieces_of_any_size_and_nothing_else_is() {
+    fn only_secrets_are_masked_for_any_segmentation() {
         let secrets = ["abcabcabd", "bdabcabc-long"];
         for (text, shown) in [
             ("x abcabcabd y", "x ********* y"),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_hidden_where_it_is_encoded_with_any_user() {
+    fn a_password_is_masked_in_basic_pairs_with_any_user() {
         let secret = "s3cr3t-password-of-the-user";
         for user in ["", "a", "ab", "abc", "somebody"] {
             let text = format!("{user}:{secret}");
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn little_is_held() {
+    fn buffered_bytes_are_few() {
         let mut mask = Mask::of(["secret-secret"].into_iter());
         assert_eq!(mask.take(b"data: {}\n\n"), b"data: {}\n\n");
         assert_eq!(mask.take(b"a secret-sec"), b"a ");
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_does_not_depend_on_the_characters_of_a_secret() {
+    fn buffering_does_not_depend_on_the_characters_of_a_secret() {
         let taken = |guess: &str| {
             let mut mask = Mask::of(["secret-secret"].into_iter());
             let text = guess.repeat(9);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_hidden_in_the_base64_of_urls_too() {
+    fn a_secret_is_masked_in_url_safe_base64_too() {
         let secret = "~~~???>>>-secret";
         let encoded = base64ct::Base64Url::encode_string(format!("me:{secret}").as_bytes());
         assert!(encoded.contains(['-', '_']), "{encoded}");

@@ -125,8 +125,8 @@ impl Held<'_> {
     }
 
     /// Counts the tokens that an answer reported; the reserved ones if it reported none.
-    pub(crate) fn settle(self, said: Option<(Option<String>, Tokens)>) {
-        let (name, tokens) = said.unwrap_or((None, Tokens { input: self.tokens, ..Tokens::default() }));
+    pub(crate) fn settle(self, reported: Option<(Option<String>, Tokens)>) {
+        let (name, tokens) = reported.unwrap_or((None, Tokens { input: self.tokens, ..Tokens::default() }));
         let price = self.access.model.price(name.as_deref());
         self.access.meter().end(tokens, price);
     }

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_is_what_is_below_and_not_the_name_itself() {
+    fn a_wildcard_matches_subdomains_and_not_the_name_itself() {
         let pattern: NamePattern = "*.example.com".parse().unwrap();
         assert!(pattern.matches(&name("a.example.com")) && pattern.matches(&name("a.b.EXAMPLE.com.")));
         for other in ["example.com", "badexample.com", "example.com.evil.org"] {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_for_a_wildcard_is_short() {
+    fn matches_of_a_wildcard_are_short() {
         let pattern: NamePattern = "*.example.com".parse().unwrap();
         let long = name(&format!("{}.x.example.com", "d".repeat(63)));
         assert!(!pattern.matches(&long) && pattern.covers(&long));

@@ -19,7 +19,10 @@ impl Policy {
             Host::Group { group, write } => {
                 let has = |write| policy.allow.contains(&Rule::of_group(*group, write));
                 (has(true) || (!write && has(false)))
-                    && policy.groups.of(*group).all(|origin| policy.holds(rule, &origin.host, origin.port))
+                    && policy
+                        .groups
+                        .of(*group)
+                        .all(|origin| policy.already_grants(rule, &origin.host, origin.port))
             }
             Host::Network(_) => policy.allow.contains(rule) || (policy.mode.is_public() && !rule.private),
             Host::Name(pattern) => {
@@ -27,7 +30,8 @@ impl Policy {
                     Ports::Web => vec![80, 443],
                     Ports::One(port) => vec![port],
                 };
-                let holds = |name: &HostName| ports.iter().all(|port| policy.holds(rule, name, *port));
+                let holds =
+                    |name: &HostName| ports.iter().all(|port| policy.already_grants(rule, name, *port));
                 sample(pattern).is_some_and(|name| holds(&name))
                     && policy.samples().filter(|name| pattern.matches(name)).all(|name| holds(&name))
             }
@@ -35,7 +39,7 @@ impl Policy {
     }
 
     /// Whether the policy already grants what the rule grants there, or denies it regardless of the rules that allow.
-    fn holds(&self, rule: &Rule, name: &HostName, port: u16) -> bool {
+    fn already_grants(&self, rule: &Rule, name: &HostName, port: u16) -> bool {
         let to = Destination::Name(name.clone());
         let Some(wanted) = self.grant(rule, &to, port) else { return true };
         match self.connect(&to, port) {
@@ -62,12 +66,12 @@ fn sample(pattern: &NamePattern) -> Option<HostName> {
 }
 
 fn is_within(wanted: &Grant, has: &Grant) -> bool {
-    let looks = |check| match check {
+    let strictness = |check| match check {
         Check::Opened => 0,
         Check::Tls | Check::Http => 1,
         Check::Nothing => 2,
     };
-    (wanted.check == has.check || looks(wanted.check) < looks(has.check))
+    (wanted.check == has.check || strictness(wanted.check) < strictness(has.check))
         && (wanted.access == has.access || has.access == Access::Full)
         && (has.private || !wanted.private)
 }
@@ -89,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_includes_its_rules_and_what_is_below_them() {
+    fn a_list_includes_its_rules_and_subdomains() {
         let list = ["*.a.example", "b.example,inspect", "c.example:22/tcp", "192.0.43.7", "npm"];
         for rule in list.into_iter().chain(["x.a.example", "x.a.example,inspect", "*.x.a.example"]) {
             assert!(includes(Mode::Restricted, &list, rule), "{rule}");
@@ -112,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_policy_includes_what_is_public_and_looked_at_no_less_and_no_group() {
+    fn an_open_policy_includes_public_rules_with_equal_inspection_and_no_groups() {
         let list = ["b.example,inspect", "*.c.example", "npm"];
         for rule in ["a.example", "a.example:22/tcp", "*.a.example", "192.0.43.8", "b.example,inspect", "npm"]
         {
@@ -137,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_denied_stays_denied_whatever_is_included() {
+    fn denied_rules_stay_denied_whatever_is_included() {
         let policy = Policy { deny: vec!["a.example".parse().unwrap()], ..policy(Mode::Restricted, &[]) };
         assert!(policy.includes(&"a.example".parse().unwrap()));
         assert!(!policy.includes(&"*.example".parse().unwrap()));

@@ -18,7 +18,7 @@ use crate::policy::Policy;
 use crate::secret::{Secret, Secrets};
 use crate::shared::Shared;
 use crate::upstream::Trust;
-use crate::witness::{Told, Witness};
+use crate::witness::{SharedWitness, Witness};
 
 /// The settings of a network.
 pub struct Settings {
@@ -40,7 +40,7 @@ pub struct Settings {
     pub model: Option<Model>,
     /// The user's secrets, for requests to hosts that the policy allows.
     pub secrets: Vec<Secret>,
-    /// Keeps the record; [`crate::Nobody`] if there is none.
+    /// Keeps the record; [`crate::NoRecord`] if there is none.
     pub witness: Arc<dyn Witness>,
     /// How connections are made; [`Outbound::of_this_process`] except in tests.
     pub outbound: Outbound,
@@ -84,13 +84,13 @@ impl Network {
             witness,
             outbound,
         } = settings;
-        let told = Told(witness);
+        let witness = SharedWitness(witness);
         let model = model.map(|model| Access::new(model, trust.clone()));
         let secrets = Arc::new(Secrets::new(secrets));
         let opener = Opener::new(authority, trust, Arc::clone(&secrets));
         opener.renew(opener.prepare(&policy)?);
-        let journal = Journal::open(journal, told.clone());
-        let shared = Arc::new(Shared::new(policy, journal, told, opener, model, secrets)?);
+        let journal = Journal::open(journal, witness.clone());
+        let shared = Arc::new(Shared::new(policy, journal, witness, opener, model, secrets)?);
         let port = |forward: &Forward| Ok((forward.guest, forward.listener.try_clone()?));
         let ports = forwards.iter().map(port).collect::<io::Result<_>>()?;
         let link = Link::new(Arc::clone(&shared), socket, forwards, outbound)?;

@@ -66,7 +66,7 @@ fn serve(shared: &Shared, guest: UnixStream, world: TcpStream, target: &Target) 
             return;
         }
     };
-    let mut exchange = Exchange { guest, host, target, told: &shared.told };
+    let mut exchange = Exchange { guest, host, target, witness: &shared.witness };
     if let Err(refused) = exchange.run() {
         // Before the answer: a client that has the answer finds it in the log.
         deny(Kind::Http, &refused.why, refused.allow.as_ref());

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_renewed_before_it_counts_or_where_it_cannot_be_made() {
+    fn an_authority_is_replaced_only_by_renew_and_if_it_can_be_created() {
         let scratch = tempfile::tempdir().unwrap();
         let folder = Utf8PathBuf::from_path_buf(scratch.path().join("sandbox")).unwrap();
         let opener = Opener::new(Some(folder.clone()), Trust::OfHost, Arc::default());

@@ -38,12 +38,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_among_them() {
+    fn loopback_addresses_are_included() {
         assert!(addresses().unwrap().contains(&Ipv4Addr::LOCALHOST.into()));
     }
 
     #[test]
-    fn tables_are_read() {
+    fn routing_tables_are_parsed() {
         let v4 = "Local:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 192.0.2.0\n        /24 link UNICAST\n     |-- 192.0.2.7\n        /32 host LOCAL\n";
         assert_eq!(of_v4(v4).collect::<Vec<_>>(), ["192.0.2.7".parse::<IpAddr>().unwrap()]);
         let v6 = "20010db8000000000000000000000007 02 40 00 80 eth0\nshort\n";

@@ -191,8 +191,8 @@ impl Exchange {
             if is_bare {
                 // Browsers expect no body (RFC 9110, 15.2 to 15.4): they would read it as the next answer, which nobody
                 // has guarded.
-                let says = |name: &str| FRAMING.iter().any(|one| name.eq_ignore_ascii_case(one));
-                head.fields.retain(|(name, _)| !says(name));
+                let frames_body = |name: &str| FRAMING.iter().any(|one| name.eq_ignore_ascii_case(one));
+                head.fields.retain(|(name, _)| !frames_body(name));
             }
             if status == 205 {
                 // Some clients expect a body unless its length is given as zero.

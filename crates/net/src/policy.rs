@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_tls_on_443_and_http_on_80_and_nothing_else() {
+    fn a_bare_name_allows_tls_on_443_and_http_on_80_only() {
         let policy = policy(Mode::Restricted, &["example.com"], &[]);
         let check = |port| policy.connect(&name("example.com"), port).map(|grant| grant.check);
         assert_eq!((check(443), check(80)), (Ok(Check::Tls), Ok(Check::Http)));
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_is_denied_is_all_of_its_hosts() {
+    fn a_denied_group_denies_all_of_its_hosts() {
         let mut policy = policy(Mode::Open, &["npm.example", "npm"], &["npm"]);
         policy.groups.set(Group::Npm, Origin::of_url("https://npm.example:8443/", true));
         for port in [22, 443, 8443] {
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_denied_leaves_the_others() {
+    fn a_denied_port_leaves_the_others_open() {
         let policy = policy(Mode::Open, &[], &["example.com:25/tcp"]);
         assert!(policy.connect(&name("example.com"), 25).is_err());
         assert!(policy.connect(&name("example.com"), 443).is_ok());
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn offline_is_offline_whatever_is_allowed() {
+    fn offline_overrides_every_allowed_rule() {
         let policy = policy(Mode::Offline, &["example.com", "1.1.1.1:53/tcp"], &[]);
         assert_eq!(policy.connect(&name("example.com"), 443).unwrap_err().rule, "mode offline");
         assert!(policy.connect(&address("1.1.1.1"), 53).is_err());
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_rule_opens_what_is_private() {
+    fn only_a_rule_opens_private_addresses() {
         let policy = policy(Mode::Open, &["127.0.0.1:8080/tcp,private", "db.example:5432/tcp,private"], &[]);
         assert!(policy.connect(&address("127.0.0.1"), 8080).unwrap().private);
         assert!(!policy.connect(&address("127.0.0.1"), 8081).unwrap().private);

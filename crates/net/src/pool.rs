@@ -54,7 +54,7 @@ impl Pool {
             }
             return Some(*address);
         }
-        if is_wild && !self.takes_wild(now) {
+        if is_wild && !self.allows_wildcard_name(now) {
             return None;
         }
         if self.by_name.len() >= MOST {
@@ -73,7 +73,7 @@ impl Pool {
         Some(entry.name.clone())
     }
 
-    fn takes_wild(&mut self, now: Instant) -> bool {
+    fn allows_wildcard_name(&mut self, now: Instant) -> bool {
         let since = now.saturating_duration_since(self.refilled);
         self.wild = (self.wild + since.as_secs_f64() / WILD_PAUSE.as_secs_f64()).min(WILD_BURST);
         self.refilled = now;
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_one_address_and_an_address_one_name() {
+    fn names_and_addresses_map_one_to_one() {
         let now = Instant::now();
         let mut pool = Pool::new(now);
         let a = pool.address(&name("a.example"), false, now).unwrap();
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_limited_and_the_oldest_makes_room_once_nobody_used_it_for_long() {
+    fn names_are_limited_and_the_oldest_unused_one_is_replaced() {
         let now = Instant::now();
         let mut pool = Pool::new(now);
         for number in 0..MOST {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn names_below_a_wildcard_come_at_a_bounded_rate() {
+    fn wildcard_names_are_rate_limited() {
         let now = Instant::now();
         let mut pool = Pool::new(now);
         let mut take = |from: usize, now| {

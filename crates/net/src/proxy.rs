@@ -172,21 +172,21 @@ impl Proxy {
                 self.shown
             ));
         };
-        let tell =
+        let unreachable =
             |error: io::Error| format!("the proxy {} of this host cannot be reached: {error}", self.shown);
-        let mut stream = reach(place).map_err(tell)?;
+        let mut stream = reach(place).map_err(unreachable)?;
         // An IPv6 address is in brackets (RFC 3986, 3.2.2).
         let target = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         let authorization = self.authorization.as_ref();
         let authorization =
             authorization.map(|value| format!("proxy-authorization: {value}\r\n")).unwrap_or_default();
         let request = format!("CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n{authorization}\r\n");
-        stream.write_all(request.as_bytes()).map_err(tell)?;
-        let head = read_head(&mut stream).map_err(tell)?;
+        stream.write_all(request.as_bytes()).map_err(unreachable)?;
+        let head = read_head(&mut stream).map_err(unreachable)?;
         match status(&head) {
             Some(code) if code.starts_with('2') => {
-                stream.set_read_timeout(None).map_err(tell)?;
-                stream.set_write_timeout(None).map_err(tell)?;
+                stream.set_read_timeout(None).map_err(unreachable)?;
+                stream.set_write_timeout(None).map_err(unreachable)?;
                 Ok(stream)
             }
             Some(code) => Err(format!("the proxy {} of this host answers {code}", self.shown)),
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn each_port_has_the_proxy_of_its_variable() {
+    fn each_port_uses_the_proxy_of_its_variable() {
         let proxies = of(&[("http_proxy", "a.example:1"), ("HTTPS_PROXY", "http://b.example:2")]);
         assert_eq!(shown(&proxies, "x.example", 80).as_deref(), Some("http://a.example:1"));
         assert_eq!(shown(&proxies, "x.example", 443).as_deref(), Some("http://b.example:2"));
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_proxy_names_is_reached_directly() {
+    fn hosts_in_no_proxy_are_reached_directly() {
         let list = "corp.example,.lab.example *.dev.example., 10.0.0.0/8,192.0.2.7,[2001:db8::]/32";
         let proxies = of(&[("https_proxy", "p.example"), ("no_proxy", list)]);
         for direct in [
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_taken_apart_and_its_password_shown_to_nobody() {
+    fn a_url_is_parsed_and_its_password_is_never_shown() {
         let proxy = Proxy::of("http://me:p%40ss@proxy.example:3128/");
         assert_eq!(proxy.place, Some(("proxy.example".into(), 3128)));
         assert_eq!(proxy.authorization, Some(format!("Basic {}", Base64::encode_string(b"me:p@ss"))));
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_code_stays_as_it_is() {
+    fn an_incomplete_percent_code_is_kept() {
         assert_eq!(percent_decoded("%4"), b"%4");
         assert_eq!(percent_decoded("a%zz%20"), b"a%zz ");
         assert_eq!(percent_decoded("a%+1"), b"a%+1");

@@ -180,8 +180,9 @@ impl FromStr for Rule {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         if let Ok(network) = bare.parse::<Network>() {
             if !private && special::of(network.address).is_some() {
-                let say = format!("{bare} is not a public address; if it is intended, write {text}{PRIVATE}");
-                return Err(BadRule::new(text, say));
+                let message =
+                    format!("{bare} is not a public address; if it is intended, write {text}{PRIVATE}");
+                return Err(BadRule::new(text, message));
             }
             if inspect {
                 return Err(bad("TLS is only opened for names; write HOST,inspect"));
@@ -266,7 +267,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_is_written_is_what_is_read() {
+    fn rules_round_trip() {
         for text in [
             "api.example.com",
             "*.example.com",
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_less_or_more_than_it_says_is_refused() {
+    fn ambiguous_rules_are_refused() {
         for (text, why) in [
             ("", "empty"),
             ("*", "a dot"),
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_its_first_bits() {
+    fn a_network_matches_its_prefix() {
         let network: Network = "10.1.0.0/16".parse().unwrap();
         assert!(network.contains("10.1.255.1".parse().unwrap()));
         assert!(!network.contains("10.2.0.1".parse().unwrap()));
@@ -329,7 +330,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_taken_and_a_rule_means_itself(text in ".{0,80}") {
+        fn any_text_is_handled_and_a_rule_matches_itself(text in ".{0,80}") {
             if let Ok(rule) = text.parse::<Rule>() {
                 prop_assert_eq!(rule.to_string().parse::<Rule>().unwrap(), rule);
             }

@@ -159,8 +159,8 @@ impl OfHost {
                 continue;
             }
             let own = || self.0.iter().filter(|held| held.secret.header.eq_ignore_ascii_case(name));
-            let is_like_own = self.0.iter().any(|held| credential::is_same(&held.secret.header, name));
-            if !is_like_own && !credential::is_one(name) {
+            let resembles_a_secret = self.0.iter().any(|held| credential::is_same(&held.secret.header, name));
+            if !resembles_a_secret && !credential::is_one(name) {
                 filled.fields.push((name, (*value).to_owned()));
                 continue;
             }
@@ -204,15 +204,15 @@ mod tests {
         }
     }
 
-    fn told(value: &'static str) -> Source {
+    fn fixed(value: &'static str) -> Source {
         Arc::new(move || Ok(value.to_owned()))
     }
 
     fn fill(fields: &[(&'static str, &'static str)]) -> Result<Vec<(String, String)>, String> {
         let secrets = Secrets::new(vec![
-            secret("authorization", "place-1", told("real-secret-1")),
-            secret("x-app-key", "place-2", told("real-secret-2")),
-            secret("x-acme", "place-3", told("real-secret-3")),
+            secret("authorization", "place-1", fixed("real-secret-1")),
+            secret("x-app-key", "place-2", fixed("real-secret-2")),
+            secret("x-acme", "place-3", fixed("real-secret-3")),
         ]);
         let of_host = secrets.at(&"a.example".parse().unwrap(), 443).unwrap();
         let head = Head { method: "GET", target: "/", version: "HTTP/1.1", fields: fields.to_vec() };
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_are_replaced_in_their_own_field_and_every_other_credential_is_refused() {
+    fn placeholders_are_replaced_only_in_their_header_and_other_credentials_refused() {
         let fields = fill(&[("Authorization", "Bearer place-1"), ("X-App-Key", "place-2"), ("X", "place-1")]);
         let text: Vec<String> =
             fields.unwrap().iter().map(|(name, value)| format!("{name}: {value}")).collect();
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_asked_for_once_and_one_that_cannot_be_read_is_not_used() {
+    fn a_secret_is_read_once_and_an_unreadable_one_is_not_used() {
         static ASKED: AtomicUsize = AtomicUsize::new(0);
         let counts: Source = Arc::new(|| {
             ASKED.fetch_add(1, Ordering::SeqCst);
@@ -271,14 +271,14 @@ mod tests {
         for (value, why) in
             [("short", "8 to"), ("two words", "characters that"), ("zeilen\r\nende", "characters")]
         {
-            let error = Held::new(secret("a", "p", told(value))).value().unwrap_err();
+            let error = Held::new(secret("a", "p", fixed(value))).value().unwrap_err();
             assert!(error.contains(why) && !error.contains(value), "{error}");
         }
     }
 
     #[test]
-    fn whatever_leads_to_a_host_with_a_secret_is_looked_at() {
-        let secrets = Secrets::new(vec![Secret { port: 8443, ..secret("a", "p", told("real-secret")) }]);
+    fn every_route_to_a_host_with_a_secret_is_inspected() {
+        let secrets = Secrets::new(vec![Secret { port: 8443, ..secret("a", "p", fixed("real-secret")) }]);
         for (rule, port, check) in [
             ("a.example", 443, Check::Opened),
             ("a.example", 80, Check::Http),

@@ -11,13 +11,13 @@ use crate::policy::Policy;
 use crate::secret::Secrets;
 use crate::threads::Threads;
 use crate::wake::Wake;
-use crate::witness::Told;
+use crate::witness::SharedWitness;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     policy: Mutex<Arc<Policy>>,
     journal: Mutex<Journal>,
-    pub(crate) told: Told,
+    pub(crate) witness: SharedWitness,
     pub(crate) wake: Wake,
     /// Threads of opened connections.
     pub(crate) threads: Threads,
@@ -33,7 +33,7 @@ impl Shared {
     pub(crate) fn new(
         policy: Policy,
         journal: Journal,
-        told: Told,
+        witness: SharedWitness,
         opener: Opener,
         model: Option<Access>,
         secrets: Arc<Secrets>,
@@ -41,7 +41,7 @@ impl Shared {
         Ok(Self {
             policy: Mutex::new(Arc::new(policy)),
             journal: Mutex::new(journal),
-            told,
+            witness,
             wake: Wake::new()?,
             threads: Threads::default(),
             opener,

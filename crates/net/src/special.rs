@@ -120,9 +120,9 @@ fn of_v6(address: Ipv6Addr) -> Option<Special> {
 
 /// The IPv4 address embedded in an IPv6 address: mapped (RFC 4291, 2.5.5.2), NAT64 (RFC 6052, 2.1), 6to4 (RFC 3056, 2).
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let words = address.segments();
-    let of = |at: usize| Some(Ipv4Addr::from((u32::from(words[at]) << 16) | u32::from(words[at + 1])));
-    match words {
+    let segments = address.segments();
+    let of = |at: usize| Some(Ipv4Addr::from((u32::from(segments[at]) << 16) | u32::from(segments[at + 1])));
+    match segments {
         [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => of(6),
         [0x2002, ..] => of(1),
         _ => None,
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_of_an_address_that_is_not_public_is_known() {
+    fn every_notation_of_a_special_address_is_recognised() {
         for address in [
             "0.0.0.0",
             "10.0.0.1",
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_can_not_be_meant_by_a_name() {
+    fn metadata_addresses_cannot_be_allowed_by_name() {
         for address in
             ["169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "::ffff:169.254.169.254", "100.100.100.200"]
         {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use smoltcp::time::Instant;
 
 use crate::denials;
-use crate::dial::{Dialed, Dialer, Outbound, Wish, closed};
+use crate::dial::{DialRequest, Dialed, Dialer, Outbound, closed};
 use crate::dns::{self, Answer, Message};
 use crate::end::End;
 use crate::flow::{Flow, Pages};
@@ -150,7 +150,7 @@ impl Switch {
         let address = self.pool.address(name, resolvable.is_wild, std::time::Instant::now());
         if let Some(address) = address {
             let (name, rule) = (name.to_string(), resolvable.rule);
-            self.shared.told.0.see(Seen::Question { name, rule });
+            self.shared.witness.0.see(Seen::Question { name, rule });
             return Some(question.answer(Answer::Address(address)));
         }
         let why = "too many names";
@@ -217,7 +217,7 @@ impl Switch {
         let state = State::Dialing { first: segment.packet.to_vec(), gate, rule: grant.rule, opened };
         let id = self.flows.add(key, state, Some(to.clone()));
         let (private, is_named) = (grant.private, grant.is_named);
-        if !self.dialer.dial(Wish { id, to, port: segment.port, private, is_named }) {
+        if !self.dialer.dial(DialRequest { id, to, port: segment.port, private, is_named }) {
             // The guest's retransmission tries again.
             self.flows.remove(id);
         }
@@ -348,12 +348,12 @@ impl Switch {
     }
 
     fn trace(&self, from_guest: bool, to: String, rule: String) -> Trace {
-        Trace::open(self.shared.told.clone(), from_guest, to, rule)
+        Trace::open(self.shared.witness.clone(), from_guest, to, rule)
     }
 
     /// Halts while the record cannot be written, and continues once it can.
-    pub(crate) fn heed_record(&mut self, now: Instant) {
-        let is_halted = !self.shared.told.0.can_record();
+    pub(crate) fn follow_record(&mut self, now: Instant) {
+        let is_halted = !self.shared.witness.0.can_record();
         if is_halted && !self.is_halted {
             for id in self.flows.ids() {
                 self.close(id, now);

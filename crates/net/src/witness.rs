@@ -81,9 +81,9 @@ pub trait Witness: Send + Sync {
 
 /// Keeps no record, for networks without one.
 #[derive(Debug)]
-pub struct Nobody;
+pub struct NoRecord;
 
-impl Witness for Nobody {
+impl Witness for NoRecord {
     fn see(&self, _: Seen) {}
 
     fn can_record(&self) -> bool {
@@ -93,17 +93,17 @@ impl Witness for Nobody {
 
 /// A witness with many users.
 #[derive(Clone)]
-pub(crate) struct Told(pub(crate) Arc<dyn Witness>);
+pub(crate) struct SharedWitness(pub(crate) Arc<dyn Witness>);
 
-impl fmt::Debug for Told {
+impl fmt::Debug for SharedWitness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Told")
+        f.write_str("SharedWitness")
     }
 }
 
 /// A connection that is reported when it is created and, with its byte counts, when it is dropped, however it ended.
 pub(crate) struct Trace {
-    told: Told,
+    witness: SharedWitness,
     from_guest: bool,
     to: String,
     pub(crate) sent: u64,
@@ -111,16 +111,16 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    pub(crate) fn open(told: Told, from_guest: bool, to: String, rule: String) -> Self {
-        told.0.see(Seen::Opened { from_guest, to: to.clone(), rule });
-        Self { told, from_guest, to, sent: 0, received: 0 }
+    pub(crate) fn open(witness: SharedWitness, from_guest: bool, to: String, rule: String) -> Self {
+        witness.0.see(Seen::Opened { from_guest, to: to.clone(), rule });
+        Self { witness, from_guest, to, sent: 0, received: 0 }
     }
 }
 
 impl Drop for Trace {
     fn drop(&mut self) {
-        let Self { told, from_guest, to, sent, received } = self;
+        let Self { witness, from_guest, to, sent, received } = self;
         let to = std::mem::take(to);
-        told.0.see(Seen::Closed { from_guest: *from_guest, to, sent: *sent, received: *received });
+        witness.0.see(Seen::Closed { from_guest: *from_guest, to, sent: *sent, received: *received });
     }
 }

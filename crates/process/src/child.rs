@@ -16,7 +16,7 @@ use crate::process_group::{Placement, ProcessGroup};
 use crate::{Cmd, Error, MAX_LINE, Status};
 
 /// How long [`Child::tail`] waits for the last output of a command that has ended.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+const TAIL_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A command that runs in the background. Dropping it kills its whole group.
 ///
@@ -27,11 +27,11 @@ pub struct Child {
     cmd: Cmd,
     group: ProcessGroup,
     stdin: Option<ChildStdin>,
-    words: Words,
+    output: Output,
 }
 
 /// Where the output of a child goes.
-enum Words {
+enum Output {
     /// To the log, starting at this offset.
     Log { file: File, from: u64 },
     /// To a thread, which drops its sender at the end.
@@ -43,9 +43,9 @@ enum Words {
 impl Child {
     pub(crate) fn start(cmd: &Cmd) -> Result<Self, Error> {
         let stdin = cmd.stdin_stdio()?;
-        let (mut group, words) = match (cmd.open_log()?, cmd.placement) {
+        let (mut group, output) = match (cmd.open_log()?, cmd.placement) {
             (_, Placement::Foreground) => {
-                (cmd.start(Stdio::inherit(), Stdio::inherit(), Stdio::inherit())?, Words::Terminal)
+                (cmd.start(Stdio::inherit(), Stdio::inherit(), Stdio::inherit())?, Output::Terminal)
             }
             (Some(log), Placement::OwnGroup) => Self::start_logged(cmd, stdin, log)?,
             (None, Placement::OwnGroup) => Self::start_kept(cmd, stdin)?,
@@ -58,22 +58,22 @@ impl Child {
             // A command need not read all of it; the thread ends with the pipe.
             thread::spawn(move || drop(pipe.write_all(&bytes)));
         }
-        Ok(Self { cmd: cmd.clone(), group, stdin, words })
+        Ok(Self { cmd: cmd.clone(), group, stdin, output })
     }
 
-    fn start_logged(cmd: &Cmd, stdin: Stdio, mut log: File) -> Result<(ProcessGroup, Words), Error> {
+    fn start_logged(cmd: &Cmd, stdin: Stdio, mut log: File) -> Result<(ProcessGroup, Output), Error> {
         let from = log.seek(SeekFrom::End(0)).map_err(|e| cmd.io("find the log's end", e))?;
-        let again = || log.try_clone().map_err(|e| cmd.io("open the log", e));
+        let duplicate = || log.try_clone().map_err(|e| cmd.io("open the log", e));
         let stdout = match &cmd.stdout {
             Some(file) => file.try_clone().map_err(|e| cmd.io("open the output file", e))?,
-            None => again()?,
+            None => duplicate()?,
         };
-        let group = cmd.start(stdin, stdout.into(), again()?.into())?;
+        let group = cmd.start(stdin, stdout.into(), duplicate()?.into())?;
         // The offset is shared with the command, which only appends, so reading does not disturb it.
-        Ok((group, Words::Log { file: log, from }))
+        Ok((group, Output::Log { file: log, from }))
     }
 
-    fn start_kept(cmd: &Cmd, stdin: Stdio) -> Result<(ProcessGroup, Words), Error> {
+    fn start_kept(cmd: &Cmd, stdin: Stdio) -> Result<(ProcessGroup, Output), Error> {
         // Both streams in one pipe: this keeps their order, and a single thread reads them.
         let (mut reader, writer) = io::pipe().map_err(|e| cmd.io("create a pipe", e))?;
         let stdout = match &cmd.stdout {
@@ -102,7 +102,7 @@ impl Child {
             }
             splitter.finish(&redactor, &mut keep)
         });
-        Ok((group, Words::Kept { tail, done }))
+        Ok((group, Output::Kept { tail, done }))
     }
 
     /// The process id, which is also its group's.
@@ -155,13 +155,13 @@ impl Child {
 
     /// The last [`TAIL_LINES`] lines it has printed so far, secrets masked. Empty if it uses the terminal.
     pub fn tail(&self) -> Vec<String> {
-        match &self.words {
-            Words::Terminal => Vec::new(),
-            Words::Log { file, from } => self.log_tail(file, *from).unwrap_or_default(),
-            Words::Kept { tail, done } => {
+        match &self.output {
+            Output::Terminal => Vec::new(),
+            Output::Log { file, from } => self.log_tail(file, *from).unwrap_or_default(),
+            Output::Kept { tail, done } => {
                 if matches!(self.group.ended(), Ok(Some(_))) {
                     // Either way the thread has had enough time.
-                    let _ = done.recv_timeout(LAST_WORDS);
+                    let _ = done.recv_timeout(TAIL_TIMEOUT);
                 }
                 tail.lock().unwrap_or_else(PoisonError::into_inner).lines()
             }

@@ -199,8 +199,8 @@ impl fmt::Display for Cmd {
                 write!(f, "{}={} ", name.to_string_lossy(), shell_quote(&self.shown(value)))?;
             }
         }
-        let words: Vec<String> = self.argv().iter().map(|word| shell_quote(word)).collect();
-        f.write_str(&words.join(" "))
+        let arguments: Vec<String> = self.argv().iter().map(|word| shell_quote(word)).collect();
+        f.write_str(&arguments.join(" "))
     }
 }
 

@@ -289,7 +289,7 @@ impl Write for Feed<'_, '_> {
                 Some(status) if status.success() => return Ok(input.len()),
                 Some(_) => return Err(io::ErrorKind::BrokenPipe.into()),
                 None if self.0.stdin.is_none() => {
-                    self.0.look()?;
+                    self.0.step_without_waiting()?;
                     if self.0.ended.is_none() {
                         return Ok(input.len());
                     }
@@ -311,7 +311,7 @@ impl Write for Feed<'_, '_> {
 
 impl IoLoop<'_> {
     /// Like [`IoLoop::step`], but without waiting.
-    fn look(&mut self) -> io::Result<()> {
+    fn step_without_waiting(&mut self) -> io::Result<()> {
         let ready = self.wait(false, Some(Duration::ZERO))?;
         self.take(&ready)?;
         self.keep_time();

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_line_end_counts_once() {
+    fn every_kind_of_line_ending_counts_once() {
         let redactor = Redactor::default();
         assert_eq!(lines(&[b"a\nb\r\nc\rd\n\ne"], &redactor), ["a", "b", "c", "d", "", "e"]);
         assert_eq!(lines(&[b"a\r", b"\nb\n"], &redactor), ["a", "b"], "across two reads");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_cut_and_no_secret_with_it() {
+    fn an_endless_line_is_cut_without_splitting_a_secret() {
         let mut redactor = Redactor::default();
         redactor.add("hunter2-hunter2".into());
         for shift in 0..40 {

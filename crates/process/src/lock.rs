@@ -44,7 +44,7 @@ impl FileLock {
         };
         let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
         let file = open.map_err(failed)?;
-        let mut told: Option<Holder> = None;
+        let mut reported: Option<Holder> = None;
         let mut pause = FIRST_PAUSE;
         loop {
             match file.try_lock() {
@@ -53,10 +53,10 @@ impl FileLock {
                 Err(TryLockError::WouldBlock) => {}
             }
             if let Some(holder) = holder(&file).map_err(failed)?
-                && told.as_ref() != Some(&holder)
+                && reported.as_ref() != Some(&holder)
             {
                 on_wait(&holder);
-                told = Some(holder);
+                reported = Some(holder);
             }
             interrupt::pause(pause).map_err(|interrupted| Error::Interrupted {
                 command: format!("wait for the lock {}", path.display()),
@@ -76,8 +76,8 @@ impl FileLock {
 
 /// Writes this process's id and command line.
 fn record(mut file: &File) -> io::Result<()> {
-    let words = std::env::args_os().map(|word| shell_quote(&word.to_string_lossy()));
-    let command = words.collect::<Vec<_>>().join(" ").replace('\n', " ");
+    let arguments = std::env::args_os().map(|word| shell_quote(&word.to_string_lossy()));
+    let command = arguments.collect::<Vec<_>>().join(" ").replace('\n', " ");
     file.set_len(0)?;
     file.seek(SeekFrom::Start(0))?;
     file.write_all(format!("{}\n{command}\n", std::process::id()).as_bytes())

@@ -134,13 +134,13 @@ impl NetworkEnvironment {
 
 /// A line of apt.conf(5), unless the key already has a value.
 fn setting(configured: &str, key: &str, value: &str) -> Option<String> {
-    let says = |line: &str| {
+    let sets_key = |line: &str| {
         let name = line.split(' ').next().unwrap_or_default();
         name.eq_ignore_ascii_case(key) && !line.ends_with(" \"\";")
     };
     // apt.conf(5) has no escape for the characters that end a value.
     let fits = !value.contains(['"', '\n']);
-    (fits && !configured.lines().any(says)).then(|| format!("{key} \"{value}\";\n"))
+    (fits && !configured.lines().any(sets_key)).then(|| format!("{key} \"{value}\";\n"))
 }
 
 /// A file of authorities that cannot be used.
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn each_program_gets_the_authorities_that_it_does_not_read() {
+    fn each_program_gets_authorities_through_its_own_variables() {
         let command = || Cmd::new("x");
         let own = network(&[("SSL_CERT_FILE", "/ca.pem")]);
         assert_eq!(shown(&own.for_node(command())), "NODE_EXTRA_CA_CERTS=/ca.pem x");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn apt_is_told_what_its_own_settings_do_not_say() {
+    fn apt_gets_only_settings_that_its_own_lack() {
         let network = network(&[("http_proxy", "http://p:1"), ("HTTPS_PROXY", "http://me:pw@p:2")]);
         let all = "Acquire::http::Proxy \"http://p:1\";\nAcquire::https::Proxy \"http://me:pw@p:2\";\n\
                    Acquire::https::CAInfo \"/ca.pem\";\n";
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn one_file_has_all_authorities_and_a_missing_one_is_named_with_its_variable() {
+    fn all_authorities_are_in_one_file_and_a_missing_one_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         fs::write(&path, "corp").unwrap();

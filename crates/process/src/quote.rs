@@ -14,7 +14,7 @@ mod tests {
     use super::shell_quote;
 
     #[test]
-    fn quotes_only_what_a_shell_would_change() {
+    fn only_special_characters_are_quoted() {
         assert_eq!(shell_quote("-drive=file=a.raw,format=raw"), "-drive=file=a.raw,format=raw");
         assert_eq!(shell_quote(""), "''");
         assert_eq!(shell_quote("two words"), "'two words'");

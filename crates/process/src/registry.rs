@@ -67,9 +67,9 @@ fn registry() -> MutexGuard<'static, Registry> {
 
 impl Registry {
     /// Notifies the watchdog; if it was killed, it is replaced by a new one with the complete list.
-    fn tell(&mut self, tell: impl Fn(&mut Watchdog) -> io::Result<()>) -> io::Result<()> {
+    fn notify(&mut self, notify: impl Fn(&mut Watchdog) -> io::Result<()>) -> io::Result<()> {
         if let Some(watchdog) = &mut self.watchdog
-            && tell(watchdog).is_ok()
+            && notify(watchdog).is_ok()
         {
             return Ok(());
         }
@@ -86,7 +86,7 @@ impl Registry {
 /// Starts the watchdog if there is none, so that a command can be announced immediately after its start.
 pub(crate) fn prepare() -> io::Result<()> {
     let mut registry = registry();
-    if registry.watchdog.is_none() { registry.tell(|_| Ok(())) } else { Ok(()) }
+    if registry.watchdog.is_none() { registry.notify(|_| Ok(())) } else { Ok(()) }
 }
 
 /// Announces a command that has just been started.
@@ -98,7 +98,7 @@ pub(crate) fn add(target: Target, on_interrupt: OnInterrupt) -> io::Result<()> {
         target.signal(Signal::KILL);
     }
     registry.entries.push(Entry { target, on_interrupt, asked_to_stop: late });
-    registry.tell(|watchdog| watchdog.add(target.operand()))
+    registry.notify(|watchdog| watchdog.add(target.operand()))
 }
 
 /// Removes a command that is about to be reaped or detached.
@@ -106,7 +106,7 @@ pub(crate) fn remove(target: Target) {
     let mut registry = registry();
     registry.entries.retain(|entry| entry.target != target);
     // Without a watchdog the rest is unwatched; the next command tries to start one, and reports why it cannot.
-    let _ = registry.tell(|watchdog| watchdog.remove(target.operand()));
+    let _ = registry.notify(|watchdog| watchdog.remove(target.operand()));
 }
 
 /// Sends `signal` to one command, if it is still running.

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_crash_is_not_an_end_on_request() {
+    fn a_crash_is_not_a_requested_end() {
         for signal in [Signal::ILL, Signal::TRAP, Signal::ABORT, Signal::SEGV, Signal::KILL] {
             assert!(Status::Signal(signal.as_raw()).is_crash(), "{signal:?}");
         }

@@ -53,15 +53,15 @@ impl Watchdog {
     }
 
     pub(crate) fn add(&mut self, target: i32) -> io::Result<()> {
-        self.tell(&format!("add {target}\n"))
+        self.send_line(&format!("add {target}\n"))
     }
 
     pub(crate) fn remove(&mut self, target: i32) -> io::Result<()> {
-        self.tell(&format!("del {target}\n"))
+        self.send_line(&format!("del {target}\n"))
     }
 
     /// One write per line: it is far smaller than `PIPE_BUF`, so it arrives completely or not at all.
-    fn tell(&mut self, line: &str) -> io::Result<()> {
+    fn send_line(&mut self, line: &str) -> io::Result<()> {
         let pipe = self.0.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         pipe.write_all(line.as_bytes())
     }

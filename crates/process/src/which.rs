@@ -50,14 +50,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_in_the_system_folders_too() {
+    fn system_folders_are_searched_too() {
         let path = search_path(Some(OsStr::new("/usr/bin:/usr/sbin")));
         assert_eq!(path, "/usr/bin:/usr/sbin:/usr/local/sbin:/sbin");
         assert_eq!(search_path(None), "/usr/local/sbin:/usr/sbin:/sbin");
     }
 
     #[test]
-    fn a_folder_or_a_plain_file_is_no_program() {
+    fn folders_and_plain_files_are_not_programs() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("folder")).unwrap();
         fs::write(folder.path().join("plain"), "").unwrap();

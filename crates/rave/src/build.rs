@@ -45,7 +45,7 @@ pub fn request<'a>(
 /// The requested formats; makes sure first that the host can build them.
 pub fn prepare(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Vec<Format>> {
     let formats = formats(settings, &args.formats)?;
-    tell_base(settings, ui);
+    report_base(settings, ui);
     if settings.base == Base::Nixos {
         return Ok(formats);
     }
@@ -88,7 +88,7 @@ pub fn ensure_compression(
 }
 
 /// Reports which base is used if none was chosen.
-pub fn tell_base(settings: &Settings, ui: &Ui) {
+pub fn report_base(settings: &Settings, ui: &Ui) {
     if let Some(why) = &settings.base_note {
         ui.note(why);
     }

@@ -57,7 +57,7 @@ pub struct Cli {
 
 /// The same command line with `program`'s name in its help texts.
 pub fn named(program: Program, command: clap::Command) -> clap::Command {
-    let words = |text: &clap::builder::StyledStr| program.words(&text.to_string());
+    let words = |text: &clap::builder::StyledStr| program.rename_commands(&text.to_string());
     let named = |mut command: clap::Command| {
         if let Some(text) = command.get_about().map(words) {
             command = command.about(text);
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn gui_may_name_a_display_and_stands_alone_too() {
+    fn gui_takes_an_optional_display() {
         let of = |line: &[&str]| match Cli::parse_from([&["rave", "run"], line].concat()).command {
             Some(Command::Run(run)) => (run.gui, run.ssh),
             _ => panic!("not the run command"),
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_may_be_repeated_or_a_comma_list() {
+    fn formats_may_be_repeated_or_comma_separated() {
         let cli = Cli::parse_from(["rave", "image", "--format", "qemu,raw", "--format", "iso"]);
         let Some(Command::Image(image)) = cli.command else { panic!("not the image command") };
         assert_eq!(image.formats, [Format::Qemu, Format::Raw, Format::Iso].map(FormatFlag::One));

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_command_is_shown_with_its_last_lines() {
+    fn a_failed_command_is_shown_with_its_last_lines_of_output() {
         let error =
             rave_process::Cmd::new("sh").args(["-c", "echo one; echo two; exit 7"]).output().unwrap_err();
         let failure = CommandError::of_command(Code::CheckFailed, "it failed", &error, 1);

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_numbers_are_the_published_ones() {
+    fn exit_codes_match_the_documentation() {
         let all = [Code::Ok, Code::CheckFailed, Code::Usage, Code::HostNotReady, Code::BuildFailed];
         assert_eq!(all.map(Code::number), [0, 1, 2, 3, 4]);
         assert_eq!(Code::Interrupted.number(), 130);

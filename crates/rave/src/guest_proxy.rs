@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_allowed_at_its_port_wherever_it_is() {
+    fn a_proxy_is_allowed_at_its_port_at_any_address() {
         let named = of(&[
             ("http_proxy", "http://proxy.corp.example:3128"),
             ("HTTPS_PROXY", "http://me:p@ss@proxy.corp.example:3128/"),
@@ -65,12 +65,12 @@ mod tests {
     }
 
     #[test]
-    fn the_gateways_ports_are_those_of_the_hosts_loopback() {
+    fn gateway_addresses_lead_to_the_hosts_loopback() {
         assert_eq!(of(&[("http_proxy", "http://10.0.2.2:3128")]), ["127.0.0.1:3128/tcp,private"]);
     }
 
     #[test]
-    fn a_proxy_in_the_guest_and_what_is_no_url_open_nothing() {
+    fn guest_local_proxies_and_invalid_urls_open_nothing() {
         let variables = [
             "http://127.0.0.1:3128",
             "http://localhost:3128",
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_without_a_port_means_that_of_its_scheme() {
+    fn a_url_without_a_port_uses_the_default_of_its_scheme() {
         for (url, port) in [
             ("http://p.example", 80),
             ("p.example", 80),

@@ -14,13 +14,13 @@ pub fn ensure(settings: &Settings, ui: &Ui, needs: Needs) -> anyhow::Result<()> 
 
 /// The same for a command that needs several things.
 pub fn ensure_all(settings: &Settings, ui: &Ui, needs: &[Needs]) -> anyhow::Result<()> {
-    Ok(speak(settings, ui, |dialog| rave_host::ensure(context(settings), dialog, needs))?)
+    Ok(with_dialog(settings, ui, |dialog| rave_host::ensure(context(settings), dialog, needs))?)
 }
 
 /// The same for tests, which build images of the debian base regardless of the settings.
 pub fn ensure_for_tests(settings: &Settings, ui: &Ui, needs: &[Needs]) -> anyhow::Result<()> {
     let context = Context { base: Base::Debian, ..context(settings) };
-    Ok(speak(settings, ui, |dialog| rave_host::ensure(context, dialog, needs))?)
+    Ok(with_dialog(settings, ui, |dialog| rave_host::ensure(context, dialog, needs))?)
 }
 
 /// The requirements of booting and checking an image of the chosen profile.
@@ -42,7 +42,7 @@ pub(crate) fn context(settings: &Settings) -> Context<'_> {
 }
 
 /// Lets `work` speak to the user through `ui`.
-pub(crate) fn speak<T>(settings: &Settings, ui: &Ui, work: impl FnOnce(&Dialog<'_>) -> T) -> T {
+pub(crate) fn with_dialog<T>(settings: &Settings, ui: &Ui, work: impl FnOnce(&Dialog<'_>) -> T) -> T {
     let sink = ui.sink();
     let ask = |question: &str| ui.ask(question);
     let consent = match (settings.yes, settings.is_terminal) {

@@ -33,20 +33,20 @@ impl Program {
     }
 
     /// The message with this program's own name in front of each of its commands.
-    pub fn words(self, text: &str) -> String {
+    pub fn rename_commands(self, text: &str) -> String {
         if self == Self::Xtask {
             return text.to_owned();
         }
-        let mut words = String::with_capacity(text.len());
+        let mut out = String::with_capacity(text.len());
         let mut rest = text;
         while let Some((before, after)) = rest.split_once(WRITTEN) {
-            words.push_str(before);
+            out.push_str(before);
             let command = after.trim_start().split(|c: char| !c.is_ascii_alphanumeric()).next();
             let is_xtasks = command.is_some_and(|command| DEVELOPERS.contains(&command));
-            words.push_str(if is_xtasks { WRITTEN } else { self.name() });
+            out.push_str(if is_xtasks { WRITTEN } else { self.name() });
             rest = after;
         }
-        words + rest
+        out + rest
     }
 }
 
@@ -67,11 +67,11 @@ mod tests {
     #[test]
     fn messages_name_the_program_that_was_called() {
         let text = "run `cargo xtask doctor --yes`, then `cargo xtask test unit`, or cargo xtask image";
-        assert_eq!(Program::Xtask.words(text), text);
+        assert_eq!(Program::Xtask.rename_commands(text), text);
         assert_eq!(
-            Program::Rave.words(text),
+            Program::Rave.rename_commands(text),
             "run `rave doctor --yes`, then `cargo xtask test unit`, or rave image"
         );
-        assert_eq!(Program::Rave.words("nothing to name"), "nothing to name");
+        assert_eq!(Program::Rave.rename_commands("nothing to name"), "nothing to name");
     }
 }

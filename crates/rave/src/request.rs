@@ -51,7 +51,7 @@ fn boot_file(out_dir: &Utf8Path, artifact: &Artifact) -> Result<Utf8PathBuf, rav
     let here = |file: &ArtifactFile| Some(out_dir.join(&file.name)).filter(|path| path.exists());
     artifact.files.iter().filter_map(here).try_for_each(|path| foreign::is_regular(&path))?;
     if let Some(path) = here(artifact.boot_file()) {
-        foreign::stands_alone(&path, artifact.format)?;
+        foreign::is_self_contained(&path, artifact.format)?;
     }
     artifact::verify(out_dir, artifact)
 }

@@ -78,12 +78,12 @@ impl Settings {
         let spec = sources::load(&root, &dirs::config()?, &variables()?)?;
         let Scope { target, nix: flags, accel: accel_flag, may_be_nixos } = scope;
         let profile = match &target.profile {
-            Some(name) => known_profile(&spec, name)?,
+            Some(name) => check_profile(&spec, name)?,
             None => spec.spec.defaults.profile.clone(),
         };
         let (base, base_note) = match target.base.or(spec.spec.defaults.base) {
             Some(asked) => (asked, None),
-            None if may_be_nixos => choose_base(Nix::find().map(|nix| nix.said)),
+            None if may_be_nixos => choose_base(Nix::find().map(|nix| nix.printed_version)),
             None => (Base::Debian, None),
         };
         if base == Base::Debian {
@@ -114,7 +114,7 @@ impl Settings {
 
     /// The same for another profile, with its artifacts in their usual folder.
     pub fn for_profile(&self, name: &str) -> anyhow::Result<Self> {
-        let profile = known_profile(&self.spec, name)?;
+        let profile = check_profile(&self.spec, name)?;
         let out_dir = self.artifacts_dir.join(format!("{}-{profile}", self.base));
         Ok(Self { out_dir, profile, ..self.clone() })
     }
@@ -219,7 +219,9 @@ fn ovf_schema() -> anyhow::Result<Option<Utf8PathBuf>> {
 /// `nixos` if nix works, otherwise `debian`; and the reason.
 fn choose_base(nix: Result<String, nixos::Error>) -> (Base, Option<String>) {
     match nix {
-        Ok(said) => (Base::Nixos, Some(format!("using the nixos base: {said} works here; --base chooses"))),
+        Ok(version) => {
+            (Base::Nixos, Some(format!("using the nixos base: {version} works here; --base chooses")))
+        }
         Err(error) => {
             let how = error.remedy().map(|how| format!("; to use nixos: {how}")).unwrap_or_default();
             let how = how.trim_end_matches("; or give --base debian");
@@ -228,7 +230,7 @@ fn choose_base(nix: Result<String, nixos::Error>) -> (Base, Option<String>) {
     }
 }
 
-fn known_profile(spec: &Loaded, name: &str) -> anyhow::Result<ProfileName> {
+fn check_profile(spec: &Loaded, name: &str) -> anyhow::Result<ProfileName> {
     spec.spec.profile(name).map_err(|error| CommandError::usage(format!("--profile: {error}")))?;
     Ok(name.parse()?)
 }
@@ -250,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_base_is_chosen_by_whether_nix_works() {
+    fn the_default_base_depends_on_a_working_nix() {
         let (base, why) = choose_base(Ok("nix (Nix) 2.26.3".into()));
         assert_eq!(base, Base::Nixos);
         assert_eq!(why.unwrap(), "using the nixos base: nix (Nix) 2.26.3 works here; --base chooses");

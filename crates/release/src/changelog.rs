@@ -97,7 +97,7 @@ openssl (3.5.1-1) unstable; urgency=medium
 ";
 
     #[test]
-    fn what_newer_versions_fixed_is_found_and_nothing_older() {
+    fn only_fixes_of_newer_versions_are_found() {
         let of = |earlier: &str| {
             let fixes = fixes_since(TEXT, earlier);
             (fixes.is_security_upload, fixes.cves.into_iter().collect::<Vec<_>>())

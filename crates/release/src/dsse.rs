@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_encoding_is_that_of_the_protocols_example() {
+    fn the_encoding_matches_the_protocols_example() {
         assert_eq!(
             pae("http://example.com/HelloWorld", b"hello world"),
             b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_holds_for_its_payload_type_and_key_alone() {
+    fn a_signature_is_valid_only_for_its_payload_type_and_key() {
         let [key, other] = ["a", "b"].map(|name| SigningKey::in_memory(name).unwrap());
         let envelope = Envelope::sign(IN_TOTO, b"{}".to_vec(), &[&key]).unwrap();
         let read = Envelope::parse(envelope.to_json().as_bytes()).unwrap();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_right_id_with_another_key_and_a_wrong_id_with_the_right_key_are_refused() {
+    fn mismatched_key_and_key_id_are_refused() {
         let [key, other] = ["a", "b"].map(|name| SigningKey::in_memory(name).unwrap());
         let mut envelope = Envelope::sign(IN_TOTO, b"{}".to_vec(), &[&other]).unwrap();
         envelope.signatures[0].0 = fingerprint(key.public());

@@ -126,7 +126,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn links_are_seen_and_not_followed() {
+    fn links_are_listed_and_not_followed() {
         let place = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(place.path()).unwrap();
         fs::create_dir_all(path.join("real/below")).unwrap();

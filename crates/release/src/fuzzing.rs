@@ -129,7 +129,7 @@ pub fn release_patch(bytes: &[u8]) {
 
 /// A file in an image that may be compressed, or a cpio archive.
 pub fn release_packed(bytes: &[u8]) {
-    let _ = leak::look_into(bytes);
+    let _ = leak::unpack_only(bytes);
 }
 
 /// A bill of materials.

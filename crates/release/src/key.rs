@@ -41,7 +41,7 @@ pub struct KeyFiles {
 
 impl KeyFiles {
     /// The files beside the private key.
-    pub fn beside(private: &Utf8Path) -> Self {
+    pub fn next_to(private: &Utf8Path) -> Self {
         Self {
             private: private.to_owned(),
             public: format!("{private}.pub").into(),
@@ -62,12 +62,12 @@ pub fn generate(path: &Utf8Path, principal: &str, passphrase: &Passphrase) -> Re
     if let Err(detail) = check_principal(principal) {
         return refuse(detail, "choose another with --principal");
     }
-    let files = KeyFiles::beside(path);
-    if let Some(there) =
+    let files = KeyFiles::next_to(path);
+    if let Some(existing) =
         [&files.private, &files.public, &files.allowed_signers].into_iter().find(|file| file.exists())
     {
         return refuse(
-            format!("{there} already exists"),
+            format!("{existing} already exists"),
             "choose another name with --out: no key is ever replaced",
         );
     }
@@ -218,16 +218,16 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_others_may_read_or_that_is_open_is_refused() {
+    fn a_readable_or_unencrypted_key_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap().join("key");
         let open = PrivateKey::random(&mut OsRng, Algorithm::Ed25519).unwrap();
         write_new(&path, open.to_openssh(LineEnding::LF).unwrap().as_bytes(), 0o644).unwrap();
-        let said = |path: &Utf8Path| LockedKey::read(path).err().unwrap().to_string();
-        assert!(said(&path).ends_with("others may read it"));
+        let refusal = |path: &Utf8Path| LockedKey::read(path).err().unwrap().to_string();
+        assert!(refusal(&path).ends_with("others may read it"));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(said(&path).ends_with("it is not encrypted"));
+        assert!(refusal(&path).ends_with("it is not encrypted"));
         fs::write(&path, "no key").unwrap();
-        assert!(said(&path).contains("not an OpenSSH private key"));
+        assert!(refusal(&path).contains("not an OpenSSH private key"));
     }
 }

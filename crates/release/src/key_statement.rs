@@ -45,7 +45,7 @@ enum Action {
 
 /// The content of a statement about a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Said {
+pub enum KeyChange {
     /// Another key may sign too.
     Rotate {
         /// The successor.
@@ -68,7 +68,7 @@ pub struct KeyStatement {
     /// Its number among the statements about this key: later ones are larger.
     pub serial: u64,
     /// The content.
-    pub said: Said,
+    pub change: KeyChange,
 }
 
 impl KeyStatement {
@@ -78,11 +78,11 @@ impl KeyStatement {
             let bare = PublicKey::from(key.key_data().clone());
             bare.to_openssh().map(|text| text.trim_end().to_owned()).unwrap_or_default()
         };
-        let (action, successor, principal, reason) = match &self.said {
-            Said::Rotate { successor, principal } => {
+        let (action, successor, principal, reason) = match &self.change {
+            KeyChange::Rotate { successor, principal } => {
                 (Action::Rotate, Some(text(successor)), Some(principal.clone()), None)
             }
-            Said::Revoke { reason } => (Action::Revoke, None, None, Some(reason.clone())),
+            KeyChange::Revoke { reason } => (Action::Revoke, None, None, Some(reason.clone())),
         };
         let key = text(&self.key);
         let written =
@@ -101,26 +101,26 @@ impl KeyStatement {
         if written.schema != SCHEMA {
             return Err(format!("its schema is {}, this version reads {SCHEMA}", written.schema));
         }
-        let said = match (written.action, written.successor, written.principal) {
+        let change = match (written.action, written.successor, written.principal) {
             (Action::Rotate, Some(successor), Some(principal)) => {
                 crate::public_key::check_principal(&principal)?;
-                Said::Rotate { successor: ed25519(&successor)?, principal }
+                KeyChange::Rotate { successor: ed25519(&successor)?, principal }
             }
-            (Action::Revoke, None, None) => Said::Revoke { reason: written.reason.unwrap_or_default() },
+            (Action::Revoke, None, None) => KeyChange::Revoke { reason: written.reason.unwrap_or_default() },
             _ => return Err("a rotation names its successor and its name, and a revocation none".into()),
         };
-        Ok(Self { key: ed25519(&written.key)?, serial: written.serial, said })
+        Ok(Self { key: ed25519(&written.key)?, serial: written.serial, change })
     }
 
     /// Fails unless all required signatures are valid. `chain` are the successors of the key: any of them may revoke
     /// it, because the key itself may be lost.
     pub fn check(&self, envelope: &Envelope, chain: &[PublicKey]) -> Result<(), String> {
-        match &self.said {
-            Said::Rotate { successor, .. } => {
+        match &self.change {
+            KeyChange::Rotate { successor, .. } => {
                 envelope.check(&self.key)?;
                 envelope.check(successor)
             }
-            Said::Revoke { .. } => {
+            KeyChange::Revoke { .. } => {
                 let first = envelope.check(&self.key);
                 first.or_else(|why| chain.iter().find_map(|key| envelope.check(key).ok()).ok_or(why))
             }

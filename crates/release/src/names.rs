@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_follow_from_version_profile_and_architecture() {
+    fn names_contain_version_profile_and_architecture() {
         let stem = stem(&"1.2.0".parse().unwrap(), "headless", "x86_64");
         let of = |file| artifact(&stem, "rave-debian-headless", file).unwrap().to_string();
         assert_eq!(of("rave-debian-headless.qcow2"), "rave-1.2.0-headless-x86_64.qcow2");

@@ -231,14 +231,14 @@ impl Notes<'_> {
 const MAX_CVES: usize = 20;
 
 fn secured((name, fixes): (&String, &Fixes)) -> String {
-    let mut said: Vec<&str> = fixes.cves.iter().take(MAX_CVES).map(String::as_str).collect();
+    let mut parts: Vec<&str> = fixes.cves.iter().take(MAX_CVES).map(String::as_str).collect();
     let more = fixes.cves.len().saturating_sub(MAX_CVES);
     let more = (more > 0).then(|| format!("{more} more"));
-    said.extend(more.as_deref());
+    parts.extend(more.as_deref());
     if fixes.is_security_upload {
-        said.insert(0, "security update");
+        parts.insert(0, "security update");
     }
-    format!("{name}: {}", said.join(", "))
+    format!("{name}: {}", parts.join(", "))
 }
 
 fn mebibytes(bytes: u64) -> String {

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_longer_than_the_limit_is_cut_and_joins_to_the_whole() {
+    fn long_files_are_split_and_can_be_joined() {
         let place = tempfile::tempdir().unwrap();
         let place = Utf8Path::from_path(place.path()).unwrap();
         for (length, limit, expected) in [(0_usize, 4_u64, 0_usize), (4, 4, 0), (5, 4, 2), (12, 4, 3)] {

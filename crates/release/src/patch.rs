@@ -17,7 +17,7 @@ pub use apply::{STAGE, apply, into_file, read_header};
 pub(crate) use conversions::proven;
 pub use dense::Disk;
 pub use header::{Conversion, DiskOf, Header};
-pub use make::{Made, make};
+pub use make::{WrittenPatch, make};
 pub use restore::{Restore, Restored, restore};
 
 /// The first bytes of a patch.

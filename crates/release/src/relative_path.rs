@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_paths_below_the_folder_are_taken() {
+    fn only_plain_paths_below_the_folder_are_accepted() {
         for path in ["a", "sbom/rave-1.2.0-headless-x86_64.cdx.json", "smoke/headless/report.json"] {
             assert_eq!(path.parse::<RelativePath>().unwrap().as_str(), path);
         }

@@ -91,8 +91,8 @@ fn signer(line: &str) -> Result<Signer, String> {
     if line.starts_with("ssh-") {
         return Err("a public key without the name of its signer in front".into());
     }
-    let words = words(line)?;
-    let (principal, options, key) = match words.as_slice() {
+    let fields = fields(line)?;
+    let (principal, options, key) = match fields.as_slice() {
         [principal, kind, key, ..] if kind.starts_with("ssh-") => (principal, None, [kind, key]),
         [principal, options, kind, key, ..] => (principal, Some(options), [kind, key]),
         _ => return Err("expected: NAME [OPTIONS] ssh-ed25519 KEY".into()),
@@ -119,7 +119,7 @@ fn signer(line: &str) -> Result<Signer, String> {
 }
 
 /// Splits words at blanks outside quotes.
-fn words(line: &str) -> Result<Vec<String>, String> {
+fn fields(line: &str) -> Result<Vec<String>, String> {
     pieces(line, |byte| byte == ' ' || byte == '\t').ok_or_else(|| "a quote is not closed".into())
 }
 
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn names_purposes_and_times_are_read() {
+    fn names_purposes_and_times_are_parsed() {
         let key = key();
         let text = format!(
             "# ours\n\nme@example.org {key} a comment\n\
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_kept_to_is_refused() {
+    fn unsupported_options_are_refused() {
         let key = key();
         for (text, why) in [
             (String::new(), "no key"),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_written_is_read() {
+    fn a_line_round_trips() {
         let key = SigningKey::in_memory("x").unwrap();
         let signers = parse(&line("me", key.public())).unwrap();
         assert_eq!(

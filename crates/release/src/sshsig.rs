@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_key_the_message_and_the_purpose_together_hold() {
+    fn a_signature_is_valid_only_for_key_message_and_purpose_together() {
         let [key, other] = ["a", "b"].map(|name| SigningKey::in_memory(name).unwrap());
         let text = sign(&key, b"message").unwrap();
         let signature = Signature::parse(text.as_bytes()).unwrap();
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_and_every_flipped_byte_is_refused() {
+    fn every_truncation_and_every_flipped_byte_is_refused() {
         let key = SigningKey::in_memory("a").unwrap();
         let text = sign(&key, b"message").unwrap().into_bytes();
         let holds = |bytes: &[u8]| {

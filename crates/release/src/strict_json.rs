@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_of_two_meanings_or_of_no_bounds_is_refused() {
+    fn ambiguous_and_unbounded_documents_are_refused() {
         assert!(refused(r#"{"a": {"b": 1, "b": 2}}"#).starts_with(r#"the key "b" occurs twice"#));
         assert!(refused(&"[".repeat(100_000)).contains("recursion limit"));
         assert!(refused(&format!("[{}0]", "0,".repeat(MAX_VALUES))).contains("too many values"));

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_read_as_it_was_written_and_no_other_is() {
+    fn a_list_round_trips_and_other_formats_are_refused() {
         let zero = "0".repeat(64);
         let text = format!("{zero}  a\n{zero}  sbom/b\n");
         assert_eq!(Sums::parse(&text).unwrap().render(), text);

@@ -11,7 +11,7 @@ use ssh_key::PublicKey;
 
 use crate::dsse::Envelope;
 use crate::error::{Error, IoContext as _};
-use crate::key_statement::{KeyStatement, Said};
+use crate::key_statement::{KeyChange, KeyStatement};
 use crate::signers::{self, Signer};
 use crate::{lock, strict_json};
 
@@ -248,8 +248,8 @@ impl Trusted {
         };
         let chain: Vec<PublicKey> = self.successors_of(&statement.key);
         statement.check(envelope, &chain).map_err(|why| format!("a statement about {name}: {why}"))?;
-        match &statement.said {
-            Said::Rotate { .. } if self.revoked.iter().any(|(key, _)| is(key)) => {
+        match &statement.change {
+            KeyChange::Rotate { .. } if self.revoked.iter().any(|(key, _)| is(key)) => {
                 Err(format!("a statement about {name}: it was revoked, and can have no successor"))
             }
             Said::Rotate { successor, .. } if self.has_successor_besides(&statement.key, successor) => {
@@ -261,7 +261,7 @@ impl Trusted {
                 self.successors.push((statement.key.clone(), successor.clone()));
                 Ok(())
             }
-            Said::Revoke { reason } => {
+            KeyChange::Revoke { reason } => {
                 self.revoked.push((statement.key.clone(), reason.clone()));
                 Ok(())
             }

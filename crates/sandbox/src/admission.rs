@@ -4,7 +4,7 @@ use rave_fs::Replace;
 
 use crate::error::Error;
 use crate::limits::{Free, Limits, Takers};
-use crate::look::look;
+use crate::state::current_state;
 use crate::store::Store;
 
 /// Saves the limits for commands that do not read `rave.toml`.
@@ -18,9 +18,9 @@ pub fn keep(store: &Store, limits: Limits) -> Result<(), Error> {
 pub fn admit(store: &Store, free: Free) -> Result<(), Error> {
     let (mut memory, mut disk) = (Takers::new(), Takers::new());
     for name in store.names()? {
-        let look = look(&store.place(&name));
-        memory.extend(look.memory.map(|bytes| (name.clone(), bytes)));
-        disk.push((name, look.disk.saturating_add(look.saved_memory)));
+        let current = current_state(&store.place(&name));
+        memory.extend(current.memory.map(|bytes| (name.clone(), bytes)));
+        disk.push((name, current.disk.saturating_add(current.saved_memory)));
     }
     store.limits().over(&memory, &disk, free).map_or(Ok(()), |over| Err(Error::OverLimit(over)))
 }
@@ -31,7 +31,7 @@ mod tests {
     use camino::Utf8Path;
 
     #[test]
-    fn kept_limits_are_read_again_and_count() {
+    fn stored_limits_are_reread_and_apply() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(Utf8Path::from_path(folder.path()).unwrap());
         assert_eq!(store.limits(), Limits::default());

@@ -52,13 +52,13 @@ pub(crate) struct Recorded(pub(crate) std::sync::Arc<Recorder>);
 
 impl Witness for Recorded {
     fn see(&self, seen: Seen) {
-        let way = |from_guest| if from_guest { Way::Out } else { Way::In };
+        let direction = |from_guest| if from_guest { Way::Out } else { Way::In };
         self.0.see(match seen {
-            Seen::Opened { from_guest, to, rule } => Event::Opened { way: way(from_guest), to, rule },
+            Seen::Opened { from_guest, to, rule } => Event::Opened { way: direction(from_guest), to, rule },
             Seen::Closed { from_guest, to, sent, received } => {
-                Event::Closed { way: way(from_guest), to, sent, received }
+                Event::Closed { way: direction(from_guest), to, sent, received }
             }
-            Seen::Denied { kind, to, rule } => Event::Denied { what: word(kind).to_owned(), to, rule },
+            Seen::Denied { kind, to, rule } => Event::Denied { what: kind_name(kind).to_owned(), to, rule },
             Seen::Question { name, rule } => Event::Question { name, rule },
             Seen::Secret { name, to } => Event::Secret { name, to },
         });
@@ -69,7 +69,7 @@ impl Witness for Recorded {
     }
 }
 
-fn word(kind: Kind) -> &'static str {
+fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Name => "name",
         Kind::Connection => "connection",
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_supervisor_a_command_writes_and_the_record_outlives_the_sandbox() {
+    fn a_command_writes_without_a_supervisor_and_the_record_outlives_the_sandbox() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder);
         let name: SandboxName = "box".parse().unwrap();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn it_outlives_it_as_was_chosen() {
+    fn records_outlive_the_sandbox_as_configured() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder);
         for (keep, count) in [(0, 0), (3600, 1)] {
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_remover_left_is_swept_and_its_record_kept() {
+    fn leftovers_of_a_killed_removal_are_swept_and_the_record_kept() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder);
         let name: SandboxName = "a-box".parse().unwrap();

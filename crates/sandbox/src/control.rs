@@ -165,7 +165,7 @@ pub enum Origin {
 
 impl EndKind {
     /// The description for records.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::PoweredOff => "powered off",
             Self::Ended => "ended by force",
@@ -176,7 +176,7 @@ impl EndKind {
 
 impl Origin {
     /// The description for records.
-    pub(crate) fn word(&self) -> &'static str {
+    pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Disk => "its disk",
             Self::Template => "a template",
@@ -276,7 +276,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_line_is_read_to_its_end_and_no_further() {
+    fn a_line_is_read_only_to_its_end() {
         let (mut host, mut other) = UnixStream::pair().unwrap();
         write_line(&mut other, &Order::Stop { grace_ms: 5 }).unwrap();
         other.write_all(b"frames").unwrap();
@@ -287,14 +287,14 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_is_not_kept() {
+    fn an_endless_line_is_discarded() {
         let error = read_line::<Order>(&mut io::repeat(b' ')).unwrap_err();
         assert_eq!(error.to_string(), "an endless line");
     }
 
     proptest! {
         #[test]
-        fn any_line_is_taken_without_a_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn any_line_is_handled_without_a_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             bytes.push(b'\n');
             let _ = read_line::<Order>(&mut bytes.as_slice());
             let _ = read_line::<Answer>(&mut bytes.as_slice());

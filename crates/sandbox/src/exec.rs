@@ -15,7 +15,7 @@ use crate::control::{Answer, Connection, Order};
 use crate::error::Error;
 
 /// How often to check for signals and changes of the terminal's size while no data arrives.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Credit is returned in portions of this size.
 const CREDIT: u32 = WINDOW / 4;
 
@@ -59,7 +59,7 @@ fn pump(
     mut streams: Streams<'_>,
     events: &mut dyn FnMut() -> Vec<HostEvent>,
 ) -> io::Result<Ended> {
-    stream.set_read_timeout(Some(LOOK))?;
+    stream.set_read_timeout(Some(POLL_INTERVAL))?;
     let to = Writer(Arc::new(Mutex::new(stream.try_clone()?)));
     let (credit, credits) = channel();
     feed(&to, streams.stdin.take(), credits)?;

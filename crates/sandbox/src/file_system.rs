@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_other_hosts_have_too_is_known_and_what_is_local_is_not() {
+    fn shared_file_systems_are_distinguished_from_local_ones() {
         // NFS_SUPER_MAGIC, CIFS_SUPER_MAGIC as a negative number of 32 bits; EXT4_SUPER_MAGIC, TMPFS_MAGIC (linux/magic.h).
         assert_eq!(of_many(0x6969), Some("NFS"));
         assert_eq!(of_many(i64::from(0xff53_4d42_u32.cast_signed()).cast_unsigned()), Some("CIFS"));
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_yet_is_judged_by_the_one_above() {
+    fn a_missing_folder_is_judged_by_its_parent() {
         let folder = tempfile::tempdir().unwrap();
         refuse_of_many(&Utf8Path::from_path(folder.path()).unwrap().join("a/b")).unwrap();
         let error = refused(Utf8Path::new("/home/x"), "NFS");

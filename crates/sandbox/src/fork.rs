@@ -16,7 +16,7 @@ use crate::life_lock::LifeLock;
 use crate::name::SandboxName;
 use crate::network;
 use crate::place::Place;
-use crate::record::{Parent, PortWish, Record};
+use crate::record::{Parent, PortChoice, Record};
 use crate::store::{PASSING, Store};
 use crate::unix_time::now;
 
@@ -26,7 +26,7 @@ pub struct Taken {
     /// What it contains.
     pub saved: Saved,
     /// How long the machine was paused, if it was running.
-    pub stood: Option<Duration>,
+    pub paused: Option<Duration>,
 }
 
 /// A moment for a single command: forks made from it have hard links to its files.
@@ -78,8 +78,8 @@ pub fn take(
     _lock: &LifeLock,
 ) -> Result<Taken, Error> {
     if let Some(connection) = connection {
-        let stood = connection.freeze(moment.folder())?;
-        return Ok(Taken { saved: Saved::Memory, stood: Some(stood) });
+        let paused = connection.freeze(moment.folder())?;
+        return Ok(Taken { saved: Saved::Memory, paused: Some(paused) });
     }
     let refused = |why: &str| Error::Refused { name: place.name().clone(), why: why.to_owned() };
     let is_anothers = place.template().disk().exists() || place.moment().exists() || place.fork().exists();
@@ -93,7 +93,7 @@ pub fn take(
     let top = layers.freeze(&on)?;
     moment.take_disk(&layers, top)?;
     moment.finish(&layers, top)?;
-    Ok(Taken { saved: Saved::Disk, stood: None })
+    Ok(Taken { saved: Saved::Disk, paused: None })
 }
 
 /// Creates a sandbox from a moment of another. It exists once the caller has saved the returned record. It has its own
@@ -123,7 +123,7 @@ pub fn make(
     KeyPair::generate(place.folder(), &format!("rave-{name}"))?;
     network::write(&place, &network::read(&from)?)?;
     inherit(&from, &place)?;
-    let ports = parent.ports.iter().map(|wish| PortWish { host: None, ..wish.clone() }).collect();
+    let ports = parent.ports.iter().map(|choice| PortChoice { host: None, ..choice.clone() }).collect();
     Ok(Record { name: name.clone(), created: when, ports, parent: Some(parent_is), ..parent.clone() })
 }
 
@@ -149,7 +149,7 @@ mod tests {
     use camino::Utf8Path;
 
     #[test]
-    fn names_are_derived_free_and_not_too_long() {
+    fn names_are_derived_unused_and_short_enough() {
         let name = |text: &str| text.parse::<SandboxName>().unwrap();
         let taken = [name("demo-1"), name("demo-3")];
         assert_eq!(derive_name(&name("demo"), |one| taken.contains(one)).unwrap().as_str(), "demo-2");
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fork_shows_what_its_parent_shows_and_nothing_of_an_earlier_fork() {
+    fn a_fork_shows_its_parents_settings_and_none_of_an_earlier_fork() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(Utf8Path::from_path(folder.path()).unwrap());
         let places = ["demo", "fork"].map(|name| store.place(&name.parse().unwrap()));
@@ -176,18 +176,18 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_goes_with_its_command_and_a_killed_ones_with_the_next() {
+    fn a_moment_is_removed_by_its_command_or_after_a_kill_by_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(Utf8Path::from_path(folder.path()).unwrap());
         let passing = Passing::new(&store).unwrap();
-        let there = passing.moment().folder().to_owned();
+        let in_use = passing.moment().folder().to_owned();
         let killed = store.root().join(".moment-4711");
         fs::create_dir(&killed).unwrap();
         fs::write(killed.join("memory"), "half").unwrap();
         fs::write(killed.join("lock"), "").unwrap();
         store.sweep();
-        assert!(there.exists() && !killed.exists(), "a moment in use stays");
+        assert!(in_use.exists() && !killed.exists(), "a moment in use stays");
         drop(passing);
-        assert!(!there.exists());
+        assert!(!in_use.exists());
     }
 }

@@ -1,7 +1,7 @@
 //! Sandboxes by name: machines that outlive the command that started them.
 //!
 //! - [`SandboxName`], [`Store`], [`Record`]: what a sandbox is, in the state folder.
-//! - [`look`]: the state of a sandbox, determined from locks and processes and never from a file alone.
+//! - [`state`]: the state of a sandbox, determined from locks and processes and never from a file alone.
 //! - [`supervisor`]: the one process that owns a running sandbox.
 //! - [`control`], [`Connection`]: messages between commands and supervisors.
 //! - [`exec`]: a program in the guest with a command's own streams.
@@ -27,7 +27,6 @@ pub mod fork;
 mod identity;
 mod life_lock;
 pub mod limits;
-pub mod look;
 mod name;
 pub mod network;
 mod place;
@@ -38,6 +37,7 @@ pub mod secrets;
 pub mod snapshot;
 pub mod ssh_agent;
 pub mod start;
+pub mod state;
 mod store;
 pub mod supervisor;
 mod turn;
@@ -50,7 +50,7 @@ pub use life_lock::LifeLock;
 pub use name::{BadName, SandboxName};
 pub use place::Place;
 pub use process_age::process_age;
-pub use record::{Expiry, Parent, PortWish, Record, SCHEMA};
+pub use record::{Expiry, Parent, PortChoice, Record, SCHEMA};
 pub use restore::Restoring;
 pub use store::Store;
 pub use turn::Turn;

@@ -23,7 +23,7 @@ impl LifeLock {
     /// is called once.
     pub fn take(place: &Place, on_wait: &mut dyn FnMut()) -> Result<Self, Error> {
         let path = place.lock();
-        let mut told = false;
+        let mut notified = false;
         loop {
             let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
             let file = open.map_err(|e| Error::io("lock", &path, e))?;
@@ -34,9 +34,9 @@ impl LifeLock {
                 Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path, error)),
                 Err(TryLockError::WouldBlock) => {}
             }
-            if !told {
+            if !notified {
                 on_wait();
-                told = true;
+                notified = true;
             }
             interrupt::pause(PAUSE)?;
         }

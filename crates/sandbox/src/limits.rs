@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_is_named_where_a_limit_is_reached() {
+    fn the_largest_sandbox_is_named_at_a_limit() {
         let over = over(Scarce::Memory, &takers(), Some(40 << 20), None, 0).unwrap();
         assert_eq!(
             over.to_string(),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_keeps_what_it_needs() {
+    fn the_host_keeps_a_reserve() {
         let over = over(Scarce::Disk, &Takers::new(), None, Some(9 << 20), 10 << 20).unwrap();
         assert_eq!(over.to_string(), "not enough disk space for another sandbox: 9 MiB free");
         assert!(super::over(Scarce::Disk, &takers(), Some(41 << 20), Some(10 << 20), 10 << 20).is_none());

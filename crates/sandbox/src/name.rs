@@ -104,7 +104,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn paths_long_names_and_what_is_none_are_refused() {
+    fn paths_long_and_invalid_names_are_refused() {
         let long = "a".repeat(64);
         for bad in [
             "",
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_gives_a_name() {
+    fn a_name_is_derived_from_a_folder() {
         let name = |folder: &str| SandboxName::of_folder(folder).map(String::from);
         assert_eq!(name("My_Project.rs").as_deref(), Some("my-project-rs"));
         assert_eq!(name("--x--").as_deref(), Some("x"));
@@ -143,7 +143,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_name_is_one_component_of_a_path(text in ".{0,70}") {
+        fn a_name_is_one_path_component(text in ".{0,70}") {
             for name in text.parse().ok().into_iter().chain(SandboxName::of_folder(&text)) {
                 let name: SandboxName = name;
                 let components: Vec<_> = std::path::Path::new(name.as_str()).components().collect();

@@ -151,8 +151,8 @@ pub fn write(place: &Place, policy: &Policy) -> Result<(), Error> {
 pub(crate) fn changed(place: &Place, change: &Change) -> Result<Policy, Error> {
     let mut policy = read(place)?;
     let refused = |why| Err(Error::Refused { name: place.name().clone(), why });
-    let is_there = |rule: &&Rule| policy.allow.contains(rule) || policy.deny.contains(rule);
-    if let Some(rule) = change.forget.iter().find(|rule| !is_there(rule)) {
+    let exists = |rule: &&Rule| policy.allow.contains(rule) || policy.deny.contains(rule);
+    if let Some(rule) = change.forget.iter().find(|rule| !exists(rule)) {
         return refused(format!("it has no rule {rule}; its rules: cargo xtask net {} show", place.name()));
     }
     if !change.apply(&mut policy) {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_about_a_rule_counts() {
+    fn the_last_change_of_a_rule_wins() {
         let mut policy = Policy::default();
         Change { allow: rules(&["a.example", "b.example"]), ..Change::default() }.apply(&mut policy);
         Change { deny: rules(&["a.example"]), mode: Some(Mode::Open), ..Change::default() }
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_is_taken_back_whether_it_allows_or_denies() {
+    fn a_rule_can_be_removed_whether_it_allows_or_denies() {
         let folder = tempfile::tempdir().unwrap();
         let root = camino::Utf8Path::from_path(folder.path()).unwrap();
         let place = crate::Store::new(root).place(&"demo".parse().unwrap());

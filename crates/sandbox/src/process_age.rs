@@ -17,10 +17,10 @@ pub fn process_age(pid: u32) -> Option<Duration> {
 /// before it, in parentheses, may itself contain spaces and parentheses.
 fn age(stat: &str, uptime: &str, ticks: u64) -> Option<Duration> {
     let (_, after_name) = stat.rsplit_once(')')?;
-    let begun: u64 = after_name.split_whitespace().nth(19)?.parse().ok()?;
+    let started: u64 = after_name.split_whitespace().nth(19)?.parse().ok()?;
     let uptime: f64 = uptime.split_whitespace().next()?.parse().ok()?;
     #[allow(clippy::cast_precision_loss)] // ticks of ten years fit
-    let age = uptime - begun as f64 / ticks as f64;
+    let age = uptime - started as f64 / ticks as f64;
     Duration::try_from_secs_f64(age.max(0.0)).ok()
 }
 
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_start_is_found_behind_any_name() {
+    fn the_start_time_is_parsed_after_any_name() {
         let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 25000 123 9";
         assert_eq!(age(stat, "300.50 1.0", 100), Some(Duration::from_millis(50_500)));
         assert_eq!(age("7 (x)", "300.5 1", 100), None);

@@ -43,7 +43,7 @@ pub struct Record {
     /// Size of the disk, MiB.
     pub disk_mib: u64,
     /// The host's ports for its services.
-    pub ports: Vec<PortWish>,
+    pub ports: Vec<PortChoice>,
     /// When to stop it automatically.
     #[serde(default)]
     pub expiry: Expiry,
@@ -75,7 +75,7 @@ pub struct Expiry {
 
 /// The port of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PortWish {
+pub struct PortChoice {
     /// The service's name in `rave.toml`.
     pub service: String,
     /// Its port in the guest.
@@ -108,14 +108,14 @@ impl Record {
 
     /// The requests for its ports, preferring those in `last`.
     pub(crate) fn port_requests(&self, last: &[(String, u16)]) -> Vec<PortRequest> {
-        let request = |wish: &PortWish| {
-            let before = last.iter().find(|(service, _)| *service == wish.service).map(|(_, port)| *port);
-            let policy = match (wish.host, before) {
+        let request = |choice: &PortChoice| {
+            let before = last.iter().find(|(service, _)| *service == choice.service).map(|(_, port)| *port);
+            let policy = match (choice.host, before) {
                 (Some(port), _) => PortPolicy::Fixed(port),
                 (None, Some(port)) => PortPolicy::FixedOrFree(port),
                 (None, None) => PortPolicy::Auto,
             };
-            PortRequest::new(&wish.service, wish.guest, policy)
+            PortRequest::new(&choice.service, choice.guest, policy)
         };
         self.ports.iter().map(request).collect()
     }
@@ -142,7 +142,7 @@ impl Record {
         let layers = place.layers();
         Ok(Machine {
             disk: Some(Disk {
-                path: layers.beneath()?.unwrap_or_else(|| on.to_owned()),
+                path: layers.backing_layer()?.unwrap_or_else(|| on.to_owned()),
                 extent: DiskExtent::Whole,
                 format: hardware.format,
                 interface: hardware.interface,

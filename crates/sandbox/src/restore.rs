@@ -16,10 +16,10 @@ use crate::life_lock::LifeLock;
 use crate::place::Place;
 
 /// The subfolder, in the disk's folder, of files that belong elsewhere. It is removed once all of them are in place.
-const BESIDE: &str = "restored";
-/// A workspace's files of the caller, in the folder of a sandbox, of a snapshot and of [`BESIDE`].
+const STAGING: &str = "restored";
+/// A workspace's files of the caller, in the folder of a sandbox, of a snapshot and of [`STAGING`].
 const WORKSPACE: &str = "workspace";
-/// The identity in the folder of a snapshot and of [`BESIDE`].
+/// The identity in the folder of a snapshot and of [`STAGING`].
 pub(crate) const IDENTITY: &str = "identity.json";
 /// How often at most a workspace's folder may be recreated by a process that waits for its lock.
 const TRIES: u32 = 1000;
@@ -47,12 +47,12 @@ impl Restoring {
         let disk = new_disk(place);
         remove_all(&disk)?;
         let restoring = Self { place: place.clone(), saved, is_exchanged: false };
-        let beside = disk.join(BESIDE);
+        let staging = disk.join(STAGING);
         private_dir(&disk)?;
-        private_dir(&beside)?;
-        fill(&disk, &beside)?;
+        private_dir(&staging)?;
+        fill(&disk, &staging)?;
         // If there was no workspace then, there will be none again.
-        private_dir(&beside.join(WORKSPACE))?;
+        private_dir(&staging.join(WORKSPACE))?;
         sync(&disk)?;
         Ok(restoring)
     }
@@ -85,21 +85,21 @@ impl Drop for Restoring {
 
 /// Finishes what a killed command began, or removes it. Each step can be repeated.
 pub(crate) fn finish(place: &Place, _lock: &LifeLock) -> Result<(), Error> {
-    let beside = place.disk().folder().join(BESIDE);
+    let staging = place.disk().folder().join(STAGING);
     let done = place.folder().join("restored.old");
-    if beside.exists() {
-        put(&beside.join(WORKSPACE), &place.folder().join(WORKSPACE))?;
+    if staging.exists() {
+        put(&staging.join(WORKSPACE), &place.folder().join(WORKSPACE))?;
         // With memory, it resumes as a machine without an identity; the earlier identity is for when it must boot
         // instead.
-        let (there, gone) = if place.moment().exists() {
+        let (present, absent) = if place.moment().exists() {
             (place.identity_before(), place.identity())
         } else {
             (place.identity(), place.identity_before())
         };
-        link(&beside.join(IDENTITY), &there)?;
-        remove(&gone)?;
+        link(&staging.join(IDENTITY), &present)?;
+        remove(&absent)?;
         remove_all(&done)?;
-        fs::rename(&beside, &done).map_err(|e| Error::io("create", &done, e))?;
+        fs::rename(&staging, &done).map_err(|e| Error::io("create", &done, e))?;
     }
     remove_all(&done)?;
     remove_all(&new_disk(place))

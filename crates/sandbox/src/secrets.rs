@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_placeholder_is_made_once_for_a_sandbox_and_is_nobody_elses() {
+    fn a_placeholder_is_created_once_and_unique_to_its_sandbox() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(Utf8Path::from_path(folder.path()).unwrap());
         let of = |sandbox: &str, secrets: &[&str]| -> Vec<String> {
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_guest_gets_placeholders_of_the_hosts_that_it_reaches() {
+    fn the_guest_gets_placeholders_of_reachable_hosts_only() {
         let place = |one: UserSecret| UserSecret {
             secret: Secret { placeholder: format!("place-{}", one.secret.name), ..one.secret },
             ..one

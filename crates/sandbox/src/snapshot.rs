@@ -78,12 +78,12 @@ pub fn list(place: &Place) -> Result<Vec<Snapshot>, Error> {
         Err(error) => return Err(Error::io("list", &root, error)),
     };
     let labels = entries.flatten().filter_map(|entry| entry.file_name().parse::<Label>().ok());
-    let mut all: Vec<Snapshot> = labels.map(|label| look(place, label)).collect();
+    let mut all: Vec<Snapshot> = labels.map(|label| examine(place, label)).collect();
     all.sort_by(|one, other| (one.when, &one.label).cmp(&(other.when, &other.label)));
     Ok(all)
 }
 
-fn look(place: &Place, label: Label) -> Snapshot {
+fn examine(place: &Place, label: Label) -> Snapshot {
     let folder = folder(place, &label);
     let about = fs::read(folder.join(ABOUT)).ok();
     let about: Option<About> = about.and_then(|text| serde_json::from_slice(&text).ok());
@@ -139,8 +139,8 @@ pub fn take(
     lock: &LifeLock,
 ) -> Result<Taken, Error> {
     let refused = |why: String| Error::Refused { name: place.name().clone(), why };
-    let there = folder(place, label);
-    if there.exists() {
+    let target = folder(place, label);
+    if target.exists() {
         return Err(refused(format!(
             "it already has a snapshot {label}; remove it first, or use another label"
         )));
@@ -157,7 +157,7 @@ pub fn take(
         copy(&place.identity(), &new.join(IDENTITY))?;
         save(&new.join(ABOUT), &About { when: now() })?;
         sync(&new)?;
-        fs::rename(&new, &there).map_err(|e| Error::io("create", &there, e))?;
+        fs::rename(&new, &target).map_err(|e| Error::io("create", &target, e))?;
         Ok(taken)
     });
     if taken.is_err() {
@@ -179,12 +179,12 @@ fn sweep(place: &Place, own: Option<&Utf8Path>) {
 
 /// Removes a snapshot atomically.
 pub fn remove(place: &Place, label: &Label, _lock: &LifeLock) -> Result<(), Error> {
-    let (there, gone) = (folder(place, label), place.snapshots().join(".old"));
-    remove_all(&gone)?;
-    match fs::rename(&there, &gone) {
+    let (target, removed) = (folder(place, label), place.snapshots().join(".old"));
+    remove_all(&removed)?;
+    match fs::rename(&target, &removed) {
         Err(error) if error.kind() == ErrorKind::NotFound => Err(unknown(place, label)),
-        Err(error) => Err(Error::io("remove", &there, error)),
-        Ok(()) => remove_all(&gone),
+        Err(error) => Err(Error::io("remove", &target, error)),
+        Ok(()) => remove_all(&removed),
     }
 }
 
@@ -215,14 +215,14 @@ pub fn prepare(
 ) -> Result<Restoring, Error> {
     let saved = check(place, label)?;
     let from = folder(place, label);
-    Restoring::prepare(place, saved, |disk, beside| {
+    Restoring::prepare(place, saved, |disk, staging| {
         let moment = Moment::at(&from);
         moment.begin_disk(disk)?;
         if saved == Saved::Memory {
             moment.hold_in(disk)?;
         }
-        copy(&from.join(IDENTITY), &beside.join(IDENTITY))?;
-        bring(&from, beside)
+        copy(&from.join(IDENTITY), &staging.join(IDENTITY))?;
+        bring(&from, staging)
     })
 }
 

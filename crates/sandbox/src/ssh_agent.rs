@@ -28,16 +28,16 @@ impl Forwarded {
         let public =
             if path.extension() == Some("pub") { path.to_owned() } else { format!("{path}.pub").into() };
         let text = fs::read_to_string(&public).map_err(|error| format!("{public}: {error}"))?;
-        let mut words = text.trim().splitn(3, ' ');
-        let kind = words.next().unwrap_or_default();
-        let key = words.next().and_then(|word| Base64::decode_vec(word).ok());
+        let mut fields = text.trim().splitn(3, ' ');
+        let kind = fields.next().unwrap_or_default();
+        let key = fields.next().and_then(|field| Base64::decode_vec(field).ok());
         // The key repeats its kind (RFC 4253, 6.6).
         let fits = |key: &Vec<u8>| key.get(4..).is_some_and(|rest| rest.starts_with(kind.as_bytes()));
         let key = key
             .filter(|_| !kind.is_empty())
             .filter(fits)
             .ok_or_else(|| format!("{public} is not an SSH public key"))?;
-        let name = words.next().or(path.file_name()).unwrap_or(kind).to_owned();
+        let name = fields.next().or(path.file_name()).unwrap_or(kind).to_owned();
         Ok(Self { name, key, host: host.to_owned() })
     }
 }

@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(1200);
 /// How often to check whether it listens.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How often to check whether its process exists. It does from the beginning, as setsid(1) forks it.
-const LOOK: Duration = Duration::from_secs(1);
+const PROCESS_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The program that supervises: this program, with the arguments of its own hidden command.
 #[derive(Debug, Clone)]
@@ -34,8 +34,8 @@ pub struct Supervise {
 impl Supervise {
     /// Whether a process has this command line, `proc_pid_cmdline(5)`.
     fn runs(&self) -> bool {
-        let words = std::iter::once(self.program.as_str()).chain(self.arguments.iter().map(String::as_str));
-        let wanted: String = words.flat_map(|word| [word, "\0"]).collect();
+        let args = std::iter::once(self.program.as_str()).chain(self.arguments.iter().map(String::as_str));
+        let wanted: String = args.flat_map(|word| [word, "\0"]).collect();
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let mut lines = entries.map(|entry| fs::read(entry.path().join("cmdline")).unwrap_or_default());
         // setsid(1) has the command line after its own name until it executes the program.
@@ -66,7 +66,7 @@ pub fn attend(place: &Place, supervise: &Supervise, _lock: &LifeLock) -> Result<
         .log_file(place.supervisor_log().as_std_path());
     command.spawn()?.detach();
     let started = Instant::now();
-    let mut looked = started;
+    let mut last_check = started;
     loop {
         if let Some(connection) = Connection::open(place) {
             return Ok(connection);
@@ -76,25 +76,25 @@ pub fn attend(place: &Place, supervise: &Supervise, _lock: &LifeLock) -> Result<
             let failure: Option<Failure> = serde_json::from_slice(&text).ok();
             let (why, remedy) = match failure {
                 Some(failure) => (failure.why, failure.remedy),
-                None => (last_words(place), None),
+                None => (log_tail(place), None),
             };
             return Err(Error::NotStarted { name, why, remedy });
         }
         // Do not wait for a supervisor that could not even write its failure, as on a full disk.
-        let is_gone = looked.elapsed() >= LOOK && {
-            looked = Instant::now();
+        let is_gone = last_check.elapsed() >= PROCESS_CHECK_INTERVAL && {
+            last_check = Instant::now();
             !supervise.runs() && Connection::open(place).is_none() && !place.failure().exists()
         };
         if is_gone || started.elapsed() >= LIMIT {
             let remedy = Some(format!("start it again: cargo xtask start {name}"));
-            return Err(Error::NotStarted { name, why: last_words(place), remedy });
+            return Err(Error::NotStarted { name, why: log_tail(place), remedy });
         }
         interrupt::pause(PAUSE)?;
     }
 }
 
 /// The end of the supervisor's log.
-fn last_words(place: &Place) -> String {
+fn log_tail(place: &Place) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = fs::File::open(place.supervisor_log())?;
         let length = file.metadata()?.len();
@@ -103,14 +103,14 @@ fn last_words(place: &Place) -> String {
         file.read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
-    words(&read().unwrap_or_default())
+    without_commands(&read().unwrap_or_default())
 }
 
 /// The log without the command lines, which begin with a dollar sign; a killed process logs nothing.
-fn words(log: &str) -> String {
-    let said: Vec<&str> = log.lines().filter(|line| !line.starts_with("$ ")).collect();
-    let said = said.join("\n").trim().to_owned();
-    if said.is_empty() { "its supervisor was killed".to_owned() } else { said }
+fn without_commands(log: &str) -> String {
+    let message: Vec<&str> = log.lines().filter(|line| !line.starts_with("$ ")).collect();
+    let message = message.join("\n").trim().to_owned();
+    if message.is_empty() { "its supervisor was killed".to_owned() } else { message }
 }
 
 #[cfg(test)]
@@ -118,20 +118,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_was_killed_said_nothing_and_what_was_said_is_told() {
-        assert_eq!(words("$ setsid --fork rave supervise demo\n"), "its supervisor was killed");
-        assert_eq!(words("$ setsid\nerror: no memory\nremedy: x\n"), "error: no memory\nremedy: x");
+    fn a_killed_supervisor_has_no_message_and_a_message_is_reported() {
+        assert_eq!(without_commands("$ setsid --fork rave supervise demo\n"), "its supervisor was killed");
+        assert_eq!(
+            without_commands("$ setsid\nerror: no memory\nremedy: x\n"),
+            "error: no memory\nremedy: x"
+        );
     }
 
     #[test]
-    fn a_process_is_known_by_its_whole_command_line() {
+    fn a_process_is_identified_by_its_complete_command_line() {
         let line = fs::read("/proc/self/cmdline").unwrap();
-        let mut words: Vec<String> =
+        let mut args: Vec<String> =
             String::from_utf8(line).unwrap().split_terminator('\0').map(str::to_owned).collect();
-        let program = Utf8PathBuf::from(words.remove(0));
-        let own = Supervise { program, arguments: words };
-        assert!(own.runs());
-        let mut other = own;
+        let program = Utf8PathBuf::from(args.remove(0));
+        let this = Supervise { program, arguments: args };
+        assert!(this.runs());
+        let mut other = this;
         other.arguments.push("x".to_owned());
         assert!(!other.runs());
     }

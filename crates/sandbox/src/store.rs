@@ -194,19 +194,19 @@ impl Store {
     fn take_away(&self, place: &Place, _lock: LifeLock) -> Result<(), Error> {
         // A full disk is a reason to remove the sandbox, so a failure here must not prevent that.
         let _ = audit::note(place, &Event::Removed);
-        let gone = self.root.join(format!("{REMOVED}{}-{}", place.name(), std::process::id()));
-        fs::rename(place.folder(), &gone).map_err(|e| Error::io("remove", place.folder(), e))?;
-        self.keep_audit(&gone)?;
-        remove_all(&gone)
+        let removed = self.root.join(format!("{REMOVED}{}-{}", place.name(), std::process::id()));
+        fs::rename(place.folder(), &removed).map_err(|e| Error::io("remove", place.folder(), e))?;
+        self.keep_audit(&removed)?;
+        remove_all(&removed)
     }
 
     /// Moves the audit record out of a folder that is being removed.
-    fn keep_audit(&self, gone: &Utf8Path) -> Result<(), Error> {
+    fn keep_audit(&self, removed: &Utf8Path) -> Result<(), Error> {
         let keep = self.limits().keep_audit.unwrap_or(audit::KEEP);
-        let name = gone.file_name().and_then(|name| name.strip_prefix(REMOVED)?.rsplit_once('-'));
+        let name = removed.file_name().and_then(|name| name.strip_prefix(REMOVED)?.rsplit_once('-'));
         let Some((name, _)) = name.filter(|_| keep > 0) else { return Ok(()) };
         let now = now();
-        Files::at(gone).keep(&self.audit(), name, now, now.saturating_add(keep))?;
+        Files::at(removed).keep(&self.audit(), name, now, now.saturating_add(keep))?;
         Ok(())
     }
 
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_remover_left_is_no_sandbox_and_goes_with_the_next_command() {
+    fn leftovers_of_a_killed_removal_are_not_listed_and_the_next_command_removes_them() {
         let (_folder, store) = store();
         let left = store.root().join(".removed-demo-1");
         fs::create_dir_all(left.join("disk")).unwrap();
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_remover_still_uses_is_not_removed_by_another() {
+    fn files_of_a_running_removal_are_not_removed_by_another() {
         let (_folder, store) = store();
         let left = store.root().join(".removed-demo-1");
         fs::create_dir_all(&left).unwrap();
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_somebody_else_is_refused() {
+    fn folders_of_other_users_are_refused() {
         if !rustix::process::geteuid().is_root() {
             rave_testing::skip!("only root can change the owner of a folder");
         }
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_never_became_a_sandbox_goes_and_one_in_the_making_stays() {
+    fn an_abandoned_folder_is_removed_and_one_in_use_stays() {
         let scratch = tempfile::tempdir().unwrap();
         let store = Store::new(Utf8Path::from_path(scratch.path()).unwrap());
         let name = |text: &str| text.parse::<SandboxName>().unwrap();
@@ -328,10 +328,10 @@ mod tests {
         fs::write(store.place(&name("made")).record(), "unreadable").unwrap();
         drop((half, made));
         store.sweep();
-        let there = |text| store.place(&name(text)).folder().exists();
-        assert_eq!([there("half"), there("making"), there("made")], [false, true, true]);
+        let exists = |text| store.place(&name(text)).folder().exists();
+        assert_eq!([exists("half"), exists("making"), exists("made")], [false, true, true]);
         drop(making);
         drop(store.claim(&name("half"), &mut || panic!("nothing holds the lock")).unwrap());
-        assert!(there("half") && !there("making"));
+        assert!(exists("half") && !exists("making"));
     }
 }

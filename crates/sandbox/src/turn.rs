@@ -33,7 +33,7 @@ impl Turn {
 
     fn of(folder: &Utf8Path, most: usize, on_wait: &mut dyn FnMut(usize)) -> Result<Self, Error> {
         private_dir(folder)?;
-        let mut told = false;
+        let mut notified = false;
         loop {
             for number in 0..most {
                 let path = folder.join(number.to_string());
@@ -46,9 +46,9 @@ impl Turn {
                     Err(TryLockError::WouldBlock) => {}
                 }
             }
-            if !told {
+            if !notified {
                 on_wait(most);
-                told = true;
+                notified = true;
             }
             interrupt::pause(PAUSE)?;
         }
@@ -63,14 +63,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_comes_late_waits_until_one_is_done() {
+    fn late_starts_wait_until_one_is_done() {
         let folder = tempfile::tempdir().unwrap();
         let starts = Utf8Path::from_path(folder.path()).unwrap().join("starts");
         let first = Turn::of(&starts, 2, &mut |_| panic!("nothing is starting")).unwrap();
         let _second = Turn::of(&starts, 2, &mut |_| panic!("one is starting")).unwrap();
-        let (told, waits) = channel();
+        let (notified, waits) = channel();
         thread::scope(|scope| {
-            let third = scope.spawn(|| Turn::of(&starts, 2, &mut |most| told.send(most).unwrap()));
+            let third = scope.spawn(|| Turn::of(&starts, 2, &mut |most| notified.send(most).unwrap()));
             assert_eq!(waits.recv().unwrap(), 2);
             assert!(!third.is_finished());
             drop(first);

@@ -55,8 +55,8 @@ pub(crate) fn check(disk: &Utf8Path, folder: &Utf8Path) -> Result<State, CheckEr
         .run(&mut |line| lines.push(line.text.to_owned()));
     let removed = std::fs::remove_file(&raw);
     let state = match checked {
-        Ok(_) => judge(&lines, 0),
-        Err(rave_process::Error::Failed { status: Status::Code(code), .. }) => judge(&lines, code),
+        Ok(_) => evaluate(&lines, 0),
+        Err(rave_process::Error::Failed { status: Status::Code(code), .. }) => evaluate(&lines, code),
         Err(error) => return Err(error.into()),
     };
     removed.map_err(|error| CheckError::CouldNotRun(format!("cannot remove {raw}: {error}")))?;
@@ -73,10 +73,10 @@ fn root_offset(listing: &[u8]) -> Result<u64, CheckError> {
 }
 
 /// If nothing needs to be changed, e2fsck exits with 0, even if it only skipped a journal that is not empty.
-fn judge(lines: &[String], code: i32) -> State {
+fn evaluate(lines: &[String], code: i32) -> State {
     let journal = lines.iter().find(|line| line.contains("journal recovery"));
-    let said = journal.or(lines.last()).cloned();
-    let summary = said.unwrap_or_else(|| format!("e2fsck printed nothing and exited with code {code}"));
+    let message = journal.or(lines.last()).cloned();
+    let summary = message.unwrap_or_else(|| format!("e2fsck printed nothing and exited with code {code}"));
     State { is_clean: code == 0 && journal.is_none(), summary }
 }
 
@@ -86,18 +86,18 @@ mod tests {
     use camino::Utf8PathBuf;
 
     #[test]
-    fn a_full_journal_and_an_error_code_are_not_clean() {
+    fn a_dirty_journal_and_an_error_code_are_not_clean() {
         let lines = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
         let good = lines(&["Pass 1: Checking inodes", "rave-root: 26489/122880 files (0.2% non-contiguous)"]);
-        assert!(judge(&good, 0).is_clean);
-        assert_eq!(judge(&good, 0).summary, good[1]);
-        assert!(!judge(&good, 4).is_clean);
+        assert!(evaluate(&good, 0).is_clean);
+        assert_eq!(evaluate(&good, 0).summary, good[1]);
+        assert!(!evaluate(&good, 4).is_clean);
         let dirty = lines(&[
             "Warning: skipping journal recovery because doing a read-only filesystem check.",
             "rave-root: 1/2",
         ]);
-        assert!(!judge(&dirty, 0).is_clean);
-        assert!(judge(&dirty, 0).summary.starts_with("Warning: skipping journal recovery"));
+        assert!(!evaluate(&dirty, 0).is_clean);
+        assert!(evaluate(&dirty, 0).summary.starts_with("Warning: skipping journal recovery"));
     }
 
     /// A disk with one root partition at 1 MiB, and the overlay over it that [`check`] reads. Uses programs that
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_real_file_system_is_clean_until_its_journal_is_left_full_or_its_tables_are_damaged() {
+    fn a_file_system_is_clean_until_its_journal_is_dirty_or_its_tables_are_damaged() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let (file_system, overlay) = disk(folder);

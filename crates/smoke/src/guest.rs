@@ -199,7 +199,7 @@ fn printed(command: &str, output: &RemoteOutput) -> Result<String, CheckError> {
     if output.success() {
         return Ok(output.text());
     }
-    let said = if output.stderr.is_empty() { output.text() } else { output.stderr.join("\n") };
-    let reason = format!("`{command}` failed ({}): {said}", output.status);
+    let message = if output.stderr.is_empty() { output.text() } else { output.stderr.join("\n") };
+    let reason = format!("`{command}` failed ({}): {message}", output.status);
     Err(if output.status.is_crash() { CheckError::Crashed(reason) } else { CheckError::Failed(reason) })
 }

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_status_is_an_answer() {
+    fn an_error_status_is_a_response() {
         let mut seen = Observation::default();
         let address =
             server(b"HTTP/1.1 503 Down\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\nkanban");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn of_json_over_many_lines_more_than_the_brace_is_noted() {
+    fn multi_line_json_is_summarised_beyond_its_first_brace() {
         let mut seen = Observation::default();
         let json = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{\n  \"ok\": true\n}";
         get(server(json), "/healthz", &mut seen).unwrap();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_a_closed_connection_and_nobody_are_failures_that_are_noted() {
+    fn garbage_closed_connections_and_closed_ports_are_recorded_failures() {
         let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
         for address in [server(b"garbage\r\n\r\n"), server(b""), closed] {
             let mut seen = Observation::default();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_never_answers_or_never_ends_costs_the_limit_and_no_more() {
+    fn a_server_that_never_answers_or_ends_is_given_up_at_the_limit() {
         let limit = Duration::from_millis(300);
         for beginning in [&b""[..], b"HTTP/1.1 200 OK\r\nX-Endless: "] {
             for ask in [
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_seen_before_it_ends() {
+    fn a_stream_is_readable_before_it_ends() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let (end, ended) = std::sync::mpsc::channel::<()>();

@@ -150,7 +150,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn each_format_is_booted_as_its_targets_boot_it() {
+    fn each_format_is_booted_with_its_hypervisors_hardware() {
         let names: BTreeSet<&str> = ROWS.iter().map(|row| row.name).collect();
         assert_eq!(names.len(), ROWS.len());
         let has = |format, medium, firmware| {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_found_by_name_in_their_order() {
+    fn rows_are_selected_by_name_in_their_order() {
         let names = |names: &[&str]| named(&names.iter().map(ToString::to_string).collect::<Vec<_>>());
         let found = names(&["iso-cd-uefi", "qemu-uefi"]).unwrap();
         assert_eq!(found.iter().map(|row| row.name).collect::<Vec<_>>(), ["qemu-uefi", "iso-cd-uefi"]);

@@ -83,8 +83,8 @@ pub(crate) fn until<T>(
     let mut pause = FIRST_PAUSE;
     loop {
         let answer = ask(seen);
-        if let (Err(CheckError::Failed(reason)), Err(gone)) = (&answer, alive()) {
-            return Err(CheckError::Failed(format!("{gone}\n{reason}")));
+        if let (Err(CheckError::Failed(reason)), Err(ended)) = (&answer, alive()) {
+            return Err(CheckError::Failed(format!("{ended}\n{reason}")));
         }
         match answer {
             Err(CheckError::Failed(reason)) if started.elapsed() + pause >= limit => {
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_asks_again_until_the_answer_is_right() {
+    fn polling_repeats_until_the_answer_is_right() {
         let mut seen = Observation::default();
         let value = until(
             Duration::from_secs(5),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_reason_is_kept_when_time_is_over_and_other_problems_end_at_once() {
+    fn the_last_reason_is_kept_at_the_timeout_and_other_errors_end_polling() {
         let mut seen = Observation::default();
         let fail = |seen: &mut Observation| -> Result<(), CheckError> {
             seen.note("no");
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_is_never_asked_about_again() {
+    fn polling_stops_after_a_crash() {
         let mut asked = 0;
         let crash = until(
             Duration::from_secs(60),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_waited_for_who_has_gone() {
+    fn polling_stops_when_the_machine_has_exited() {
         let mut answers_left = 2;
         let alive = || {
             answers_left -= 1;

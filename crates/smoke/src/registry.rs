@@ -75,7 +75,7 @@ pub struct Check {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Probe {
     /// It only looks: other such checks run at the same time.
-    Beside(fn(&Guest, &mut Observation) -> Result<(), CheckError>),
+    Parallel(fn(&Guest, &mut Observation) -> Result<(), CheckError>),
     /// It changes the guest, or judges what earlier checks left behind: it runs on its own, in order.
     Alone(fn(&mut Guest, &mut Observation) -> Result<(), CheckError>),
 }
@@ -86,7 +86,7 @@ const fn check(
     title: &'static str,
     run: fn(&Guest, &mut Observation) -> Result<(), CheckError>,
 ) -> Check {
-    Check { name, title, group, feature: None, place: Place::Anywhere, probe: Probe::Beside(run) }
+    Check { name, title, group, feature: None, place: Place::Anywhere, probe: Probe::Parallel(run) }
 }
 
 const fn alone(
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_unique_and_what_disturbs_comes_last() {
+    fn names_are_unique_and_disruptive_checks_are_last() {
         let names: BTreeSet<&str> = CHECKS.iter().map(|check| check.name).collect();
         assert_eq!(names.len(), CHECKS.len());
         assert!(CHECKS.is_sorted_by_key(|check| check.group == Life));
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn only_and_skip_choose_and_keep_the_order() {
+    fn only_and_skip_filter_and_keep_the_order() {
         assert_eq!(chosen(&["sudo", "ssh-key"], &[]), ["ssh-key", "sudo"]);
         assert_eq!(chosen(&["sudo", "ssh-key"], &["sudo"]), ["ssh-key"]);
         let apply = CHECKS.iter().filter(|check| matches!(check.feature, None | Some("desktop"))).count();
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_an_error_with_the_nearest() {
+    fn an_unknown_name_is_an_error_with_the_nearest_name() {
         let none = BTreeSet::new();
         let error = select(&["kanban-answer".into()], &[], &none).unwrap_err();
         let unknown = |name: &str, nearest| SelectError::Unknown { name: name.into(), nearest };

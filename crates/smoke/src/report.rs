@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_comes_back_the_same() {
+    fn json_round_trips() {
         let report = report(vec![mixed(), failed_boot()]);
         let text = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_counts_as_a_failure_and_so_does_a_boot_that_hangs() {
+    fn errors_and_hanging_boots_count_as_failures() {
         assert_eq!(mixed().counts(), Counts { passed: 1, failed: 2, not_run: 1 });
         assert_eq!(failed_boot().counts(), Counts { passed: 0, failed: 1, not_run: 4 });
         let both = report(vec![mixed(), failed_boot()]);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_short_of_everything_is_passed() {
+    fn only_a_complete_run_is_passed() {
         let verdict = |runs, incomplete: Option<&str>| {
             let host = report(Vec::new()).host;
             let incomplete = incomplete.map(str::to_owned);

@@ -32,7 +32,7 @@ mod tests {
     use std::fmt::Write as _;
 
     #[test]
-    fn the_end_of_a_long_log_is_clean_lines() {
+    fn the_tail_of_a_long_log_is_clean_lines() {
         let folder = tempfile::tempdir().unwrap();
         let log = Utf8Path::from_path(folder.path()).unwrap().join("serial.log");
         assert!(last_lines(&log).is_err());

@@ -41,7 +41,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn every_result_comes_with_its_index_as_soon_as_it_is_there() {
+    fn every_result_is_returned_with_its_index_when_ready() {
         let (first_is_done, changed) = (Mutex::new(false), Condvar::new());
         let mut order = Vec::new();
         let work = |item: &u32| {
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_run_at_once_than_were_asked_for_and_so_many_do() {
+    fn parallelism_reaches_but_never_exceeds_the_limit() {
         let (running, changed) = (Mutex::new((0, 0)), Condvar::new());
         let work = |_: &u32| {
             let mut counts = running.lock().unwrap();
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_do_ends_at_once() {
+    fn an_empty_list_ends_immediately() {
         side_by_side(4, &[(); 0], |()| (), |_, ()| panic!("there are no items"));
     }
 }

@@ -42,18 +42,18 @@ pub fn run_with_pictures(
     run_all(checks, guest, &mut take, sink)
 }
 
-type Look = fn(&Guest, &mut Observation) -> Result<(), CheckError>;
+type ReadProbe = fn(&Guest, &mut Observation) -> Result<(), CheckError>;
 type Change = fn(&mut Guest, &mut Observation) -> Result<(), CheckError>;
 
 /// What checks are run on.
 trait Subject: Sync {
-    fn beside(&self, check: &Check, probe: Look) -> CheckResult;
+    fn parallel(&self, check: &Check, probe: ReadProbe) -> CheckResult;
     fn alone(&mut self, check: &Check, probe: Change) -> CheckResult;
 }
 
 /// Checks that are run together, each with its index among all.
 enum Step<'a> {
-    Beside(Vec<(usize, &'a Check, Look)>),
+    Parallel(Vec<(usize, &'a Check, ReadProbe)>),
     Alone(usize, &'a Check, Change),
 }
 
@@ -62,8 +62,8 @@ fn steps(checks: &[Check]) -> Vec<Step<'_>> {
     let mut steps: Vec<Step<'_>> = Vec::new();
     for (index, check) in checks.iter().enumerate() {
         match (check.probe, steps.last_mut()) {
-            (Probe::Beside(probe), Some(Step::Beside(looks))) => looks.push((index, check, probe)),
-            (Probe::Beside(probe), _) => steps.push(Step::Beside(vec![(index, check, probe)])),
+            (Probe::Parallel(probe), Some(Step::Parallel(probes))) => probes.push((index, check, probe)),
+            (Probe::Parallel(probe), _) => steps.push(Step::Parallel(vec![(index, check, probe)])),
             (Probe::Alone(probe), _) => steps.push(Step::Alone(index, check, probe)),
         }
     }
@@ -83,11 +83,12 @@ fn run_all<S: Subject>(
     let mut results = Results { of_all: Vec::new(), total: checks.len(), sink };
     for step in steps(checks) {
         match step {
-            Step::Beside(looks) => {
+            Step::Parallel(probes) => {
                 let subject = &*subject;
-                let look = |(_, check, probe): &(usize, &Check, Look)| subject.beside(check, *probe);
-                side_by_side(AT_ONCE, &looks, look, |begun, result| {
-                    let (index, ..) = looks[begun];
+                let run_one =
+                    |(_, check, probe): &(usize, &Check, ReadProbe)| subject.parallel(check, *probe);
+                side_by_side(AT_ONCE, &probes, run_one, |begun, result| {
+                    let (index, ..) = probes[begun];
                     results.add(index, result, &mut |trigger| picture(subject, trigger));
                 });
             }
@@ -129,7 +130,7 @@ impl Results<'_> {
         }
         sink(Event::StageOutput {
             stage: STAGE,
-            line: &format!("{} {}", result.outcome.word(), result.name),
+            line: &format!("{} {}", result.outcome.as_str(), result.name),
         });
         self.of_all.push((index, result));
         let (done, total) = (self.of_all.len() as u64, Some(self.total as u64));
@@ -144,7 +145,7 @@ pub fn not_run(checks: &[Check], reason: &str) -> Vec<CheckResult> {
 }
 
 impl Subject for Guest {
-    fn beside(&self, check: &Check, probe: Look) -> CheckResult {
+    fn parallel(&self, check: &Check, probe: ReadProbe) -> CheckResult {
         measure(check, |seen| match ready(self) {
             Ok(()) => outcome(probe(self, seen), self),
             Err(reason) => Outcome::NotRun(reason),
@@ -194,8 +195,8 @@ fn with_its_cause(reason: String, guest: &Guest) -> String {
     let started = Instant::now();
     loop {
         match guest.alive() {
-            Err(gone) if reason.starts_with(&gone) => return reason,
-            Err(gone) => return format!("{gone}\n{reason}"),
+            Err(ended) if reason.starts_with(&ended) => return reason,
+            Err(ended) => return format!("{ended}\n{reason}"),
             Ok(()) if started.elapsed() >= LAST_BREATH => return reason,
             Ok(()) => {
                 if rave_process::interrupt::pause(LAST_BREATH / 20).is_err() {
@@ -234,7 +235,7 @@ mod tests {
     }
 
     impl Subject for Fake {
-        fn beside(&self, check: &Check, _: Look) -> CheckResult {
+        fn parallel(&self, check: &Check, _: ReadProbe) -> CheckResult {
             let mut running = self.running.lock().unwrap();
             *running += 1;
             self.changed.notify_all();
@@ -269,42 +270,42 @@ mod tests {
         (fake.log.into_inner().unwrap(), results.into_iter().map(|result| result.name).collect())
     }
 
-    const LOOKED: &str = "picture after the checks that only look";
+    const SCREENSHOT_TAKEN: &str = "picture after the checks that only look";
 
     #[test]
-    fn checks_that_only_look_run_at_once_and_results_keep_the_registrys_order() {
+    fn checks_that_only_read_run_in_parallel_and_results_keep_the_registrys_order() {
         let names = ["sudo", "tool-node", "tool-git", "tool-vim", "reboot"];
         let (mut done, results) = run_fake(&names, &[], AT_ONCE);
         assert_eq!(results, names);
-        assert_eq!(done[4..], [LOOKED, "alone reboot"]);
+        assert_eq!(done[4..], [SCREENSHOT_TAKEN, "alone reboot"]);
         done[..4].sort();
         assert_eq!(done[..4], ["look sudo", "look tool-git", "look tool-node", "look tool-vim"]);
     }
 
     #[test]
-    fn what_changes_the_guest_or_judges_what_came_before_waits_for_the_others() {
+    fn exclusive_checks_wait_for_the_others() {
         let names = ["sudo", "desktop-browser", "tool-git", "desktop-calm", "stopped-service-told", "reboot"];
         let (done, results) = run_fake(&names, &[], 2);
         assert_eq!(results, names);
-        let alone = ["alone desktop-calm", LOOKED, "alone stopped-service-told", "alone reboot"];
+        let alone = ["alone desktop-calm", SCREENSHOT_TAKEN, "alone stopped-service-told", "alone reboot"];
         assert_eq!(done[3..], alone);
     }
 
     #[test]
-    fn the_screen_is_looked_at_before_what_disturbs_and_when_a_check_fails() {
+    fn screenshots_are_taken_before_disruptive_checks_and_after_failures() {
         let (done, _) = run_fake(&["sudo", "reboot", "clean-shutdown"], &["sudo", "reboot"], 1);
         assert_eq!(
             done,
             [
                 "look sudo",
                 "picture when sudo failed",
-                LOOKED,
+                SCREENSHOT_TAKEN,
                 "alone reboot",
                 "picture when reboot failed",
                 "alone clean-shutdown"
             ]
         );
-        assert_eq!(run_fake(&["tool-git"], &[], 1).0, ["look tool-git", LOOKED]);
-        assert_eq!(run_fake(&["reboot"], &[], 1).0, [LOOKED, "alone reboot"]);
+        assert_eq!(run_fake(&["tool-git"], &[], 1).0, ["look tool-git", SCREENSHOT_TAKEN]);
+        assert_eq!(run_fake(&["reboot"], &[], 1).0, [SCREENSHOT_TAKEN, "alone reboot"]);
     }
 }

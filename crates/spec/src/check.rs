@@ -142,14 +142,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_below_the_folder_are_taken() {
+    fn units_below_the_folder_are_accepted() {
         for path in ["agent.service", "units/agent@.timer", "a/b/c:d.mount"] {
             assert_eq!(unit_path(path).unwrap(), path);
         }
     }
 
     #[test]
-    fn paths_that_leave_the_folder_or_name_no_unit_are_refused() {
+    fn paths_outside_the_folder_and_non_units_are_refused() {
         for path in
             ["", "/", ".", "./a.service", "../a.service", "a/../b.service", "a.service/", "a.service\n", "a"]
         {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn only_public_keys_of_one_line_are_taken() {
+    fn only_single_line_public_keys_are_accepted() {
         let key = format!("ssh-ed25519 {}", "A".repeat(68));
         assert_eq!(public_key(&format!("{key} me@home\n")), Ok(format!("{key} me@home")));
         let private = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn";
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_value_of_a_variable_may_hold_anything_of_one_line() {
+    fn a_variable_may_have_any_single_line_value() {
         assert_eq!(environment("A=b=\"c\"\t$d"), Ok(("A".to_owned(), "b=\"c\"\t$d".to_owned())));
         assert_eq!(environment("_A9="), Ok(("_A9".to_owned(), String::new())));
         for entry in ["", "A", "=b", "A B=c", "Ä=c", "A=\u{0}", "A=b\r"] {

@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mirror_is_a_url_that_apt_takes_and_holds_no_password() {
+    fn a_mirror_is_a_url_of_apt_without_a_password() {
         for url in ["http://mirror.example.org/debian", "https://m:8080/d", "file:///srv/debian"] {
             assert!(url.parse::<Mirror>().is_ok(), "{url}");
         }

@@ -333,7 +333,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn closed_sets_read_what_they_write() {
+    fn enum_names_round_trip() {
         for format in Format::ALL {
             assert_eq!(format.to_string().parse(), Ok(*format));
         }
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn names_at_their_limits_are_taken() {
+    fn names_at_their_limits_are_accepted() {
         assert!("a".repeat(32).parse::<UserName>().is_ok());
         assert!("a-b_c9".parse::<UserName>().is_ok());
         assert!(format!("{}.x", "a".repeat(62)).parse::<Hostname>().is_ok());

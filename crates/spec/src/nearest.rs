@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_what_was_meant() {
+    fn the_nearest_name_is_suggested() {
         let keys = ["memory", "cpus", "disk"];
         assert_eq!(nearest("memroy", keys), Some("memory"));
         assert_eq!(nearest("Disk", keys), Some("disk"));
@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_silent_where_nothing_is_near() {
+    fn nothing_is_suggested_without_a_near_name() {
         assert_eq!(nearest("bandwidth", ["memory", "cpus", "disk"]), None);
         assert_eq!(nearest("x", ["y"]), None);
         assert_eq!(nearest("", ["memory"]), None);
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_equals_wins() {
+    fn the_first_of_equal_candidates_wins() {
         assert_eq!(nearest("cat", ["bat", "hat"]), Some("bat"));
     }
 }

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_but_a_rule_fits() {
+    fn only_rules_are_accepted() {
         for good in [
             "api.example.com",
             "*.example.com",

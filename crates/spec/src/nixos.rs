@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_a_machines_file_are_taken() {
+    fn valid_builder_lines_are_accepted() {
         for line in [
             "ssh://builder",
             "ssh-ng://me@builder.example.org:2222 x86_64-linux,aarch64-linux",
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nix_would_take_for_something_else_is_refused() {
+    fn builder_lines_that_nix_would_misread_are_refused() {
         for line in [
             "",
             " ",
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_refused_and_not_repeated() {
+    fn a_password_is_refused_without_being_printed() {
         for url in ["https://me:hunter2@cache.example.org/x", "https://a:hunter2@b@c?x=1"] {
             let message = url.parse::<Substituter>().unwrap_err().to_string();
             assert!(message.contains("password") && !message.contains("hunter2"), "{message}");

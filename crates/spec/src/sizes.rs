@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_end_where_tcp_ends() {
+    fn ports_end_at_the_tcp_limit() {
         assert_eq!("1".parse::<Port>().unwrap().get(), 1);
         assert_eq!("65535".parse::<Port>().unwrap().get(), 65535);
         let invalid = |text: &str| text.parse::<Port>().unwrap_err().to_string();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_take_their_ends() {
+    fn limits_are_inclusive() {
         assert_eq!(MEMORY_LIMITS.check(512), Ok(512));
         assert_eq!(MEMORY_LIMITS.check(1_048_576), Ok(1_048_576));
         assert!(MEMORY_LIMITS.check(511).is_err());
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_mebibytes_without_a_unit() {
+    fn sizes_without_a_unit_are_mebibytes() {
         assert_eq!("4096".parse::<MebiBytes>().unwrap().bytes(), 4 << 30);
         assert_eq!(
             "4G".parse::<MebiBytes>().unwrap_err().to_string(),

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duplicate_key_names_the_first_of_its_own_table() {
+    fn a_duplicate_key_names_the_first_in_its_table() {
         assert_eq!(
             messages("a.x = 1\nx = 2\nb.x = 3\n[c]\nx = 4\nx = 5\n"),
             ["f:6:1: duplicate key \"x\"; first at f:5:1"]
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_count_characters_and_lines_end_at_line_feeds() {
+    fn columns_count_characters_and_lines_end_at_newlines() {
         let locator = Locator { name: "f", text: "ä = 1\r\nöö = 2" };
         let at = |offset| locator.place(offset).to_string();
         assert_eq!((at(0), at(2), at(3)), ("f:1:1".into(), "f:1:2".into(), "f:1:3".into()));
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_inline_tables_of_toml_1_1_are_told_from_those_of_1_0() {
+    fn toml_1_1_inline_tables_are_distinguished_from_those_of_1_0() {
         for old in ["{}", "{ a = 1 }", "{ a = [\n1,\n] }", "{a=1,b={c=2}}"] {
             assert!(!is_newer_inline_table(old), "{old}");
         }

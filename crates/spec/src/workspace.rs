@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_has_what_narrows() {
+    fn the_schema_has_the_narrowing_keys() {
         let text = "[network]\nmode = \"offline\"\nallow = []\n[sandbox]\nmemory = 1024\ncpus = 1\nttl = 60\nidle-stop = 9\n";
         let settings = workspace(".rave.toml", text).unwrap();
         assert!(settings.has_allow && settings.network.mode == Some(crate::NetworkMode::Offline));
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_command_path_or_word_of_rave_toml_is_in_its_schema() {
+    fn no_secret_command_path_or_rave_toml_key_is_in_its_schema() {
         for bad in [
             "[guest]\npassword = \"x\"",
             "[guest]\nauthorized_keys = [\"ssh-ed25519 AAAA\"]",

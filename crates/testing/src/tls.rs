@@ -101,8 +101,8 @@ impl Shared {
         client.set_read_timeout(Some(SILENCE))?;
         client.set_nodelay(true)?;
         let head = head(&client)?;
-        let mut words = head.split_whitespace();
-        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let mut fields = head.split_whitespace();
+        let (method, target) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
         if method != "CONNECT" {
             // Plain HTTP is redirected to HTTPS.
             let to = target.replacen("http://", "https://", 1);

@@ -31,12 +31,12 @@ pub enum Error {
         program: String,
     },
     /// The program called QEMU does not print a QEMU version.
-    #[error("{program} --version prints {said:?}, which is not a QEMU version")]
+    #[error("{program} --version prints {printed:?}, which is not a QEMU version")]
     QemuUnknown {
         /// The program.
         program: Utf8PathBuf,
         /// The first line it printed.
-        said: String,
+        printed: String,
     },
     /// QEMU is too old.
     #[error("{program} is QEMU {found}; {needed} or newer is required")]
@@ -196,10 +196,10 @@ impl Error {
             Self::AlreadyRunning { pid: Some(pid), .. } => return Some(format!("stop it: kill {pid}")),
             Self::GuestTooOld => "stop it first",
             Self::TemporaryFolderName => "set TMPDIR to another folder",
-            Self::QemuDied { tail, .. } if said(tail, "cannot set up guest memory") => {
+            Self::QemuDied { tail, .. } if contains(tail, "cannot set up guest memory") => {
                 "this host has too little free memory: give the machine less (--memory)"
             }
-            Self::QemuDied { tail, .. } if said(tail, "Failed to get \"write\" lock") => {
+            Self::QemuDied { tail, .. } if contains(tail, "Failed to get \"write\" lock") => {
                 "another machine uses this disk: stop it, or run without --keep"
             }
             Self::KvmUnusable { state } => return state.remedy(),
@@ -244,6 +244,6 @@ fn as_process(pid: Option<&u32>) -> String {
     pid.map(|pid| format!(" as process {pid}")).unwrap_or_default()
 }
 
-fn said(tail: &[String], words: &str) -> bool {
+fn contains(tail: &[String], words: &str) -> bool {
     tail.iter().any(|line| line.contains(words))
 }

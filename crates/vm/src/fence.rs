@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_overlay_of_a_clone_is_written() {
+    fn only_the_overlay_of_a_clone_is_writable() {
         let rules = rules(&machine(), &Grants::default(), "/usr/bin/qemu".into(), &offer(Given::Whole));
         let below = |list: &[Utf8PathBuf]| -> Vec<String> {
             list.iter().filter(|path| path.starts_with("/s")).map(ToString::to_string).collect()
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_disk_with_layers_only_the_top_is_written_and_of_a_moment_nothing() {
+    fn only_the_top_layer_of_a_disk_is_writable_and_nothing_of_a_moment() {
         let resumed = Machine {
             disk: Some(Disk::whole("/s/a/disk/disk-1.qcow2", DiskFormat::Qcow2, Interface::Virtio)),
             overlay: Overlay::Keep("/s/a/disk/disk-2.qcow2".into()),
@@ -182,13 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_lacks_is_left_out() {
+    fn unsupported_rules_are_omitted() {
         let lacks = offer(Given::No("no".into()));
         assert!(!rules(&machine(), &Grants::default(), "/q".into(), &lacks).network);
     }
 
     #[test]
-    fn no_machine_is_started_without_the_fence_that_it_asks_for() {
+    fn a_machine_is_not_started_without_its_required_fence() {
         let fenced = Machine { fence: Fence::Closed(Grants::default()), ..machine() };
         assert!(matches!(command(&fenced, "/q".into(), None), Err(Error::BadMachine { .. })));
         let screen = Machine { display: Display::Gtk, ..fenced };

@@ -56,7 +56,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn a_pair_counts_only_when_both_files_are_there() {
+    fn a_pair_counts_only_if_both_files_exist() {
         let root = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(root.path()).unwrap();
         let folder = root.join("usr/share/OVMF");
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn without_firmware_the_error_tells_where_it_was_looked_for() {
+    fn a_missing_firmware_error_lists_the_searched_paths() {
         let root = tempfile::tempdir().unwrap();
         let error = first_pair(Utf8Path::from_path(root.path()).unwrap(), Arch::X86_64).unwrap_err();
         let text = error.to_string();

@@ -212,21 +212,21 @@ impl Instance {
         on_event: &mut dyn FnMut(BootEvent<'_>),
         mut reached: impl FnMut(&Self) -> Option<Duration>,
     ) -> Result<Ready, Error> {
-        let mut told = None;
+        let mut reported = None;
         loop {
             // Before the logs are read, so that they include the last output of a QEMU that has ended.
             let ended = self.ended()?;
             let events = self.poll()?;
-            self.report(&events, &mut told, on_event);
+            self.report(&events, &mut reported, on_event);
             if let Some(at) = reached(self) {
                 return Ok(self.ready(at));
             }
             let detector = &self.watch.detector;
             if let Some(cause) = self.cause(stage, deadline, ended) {
-                if self.may_start_again(&cause) {
+                if self.may_restart(&cause) {
                     on_event(BootEvent::Restarted { cause: &cause, attempt: self.restarts + 2 });
-                    self.start_again()?;
-                    told = None;
+                    self.restart()?;
+                    reported = None;
                     continue;
                 }
                 return Err(Box::new(BootFailure {
@@ -248,7 +248,7 @@ impl Instance {
 
     /// QEMU's multi-threaded emulation can lose a race while a guest maps its devices, and then aborts; rarely it loses
     /// a timer. Before the guest's userspace nothing has been written.
-    fn may_start_again(&self, cause: &Cause) -> bool {
+    fn may_restart(&self, cause: &Cause) -> bool {
         let is_race = match cause {
             Cause::QemuDied { status: Status::Signal(SIGABRT), tail } => {
                 tail.iter().any(|line| line.contains(LOST_RACE))
@@ -260,7 +260,7 @@ impl Instance {
         is_race && is_early && self.is_first_boot && self.restarts < RESTARTS
     }
 
-    fn start_again(&mut self) -> Result<(), Error> {
+    fn restart(&mut self) -> Result<(), Error> {
         self.restarts += 1;
         // A QEMU that lost a timer is still running.
         self.child.kill().map_err(Error::process("ending QEMU"))?;
@@ -272,15 +272,15 @@ impl Instance {
     fn report(
         &self,
         events: &[GuestEvent],
-        told: &mut Option<BootStage>,
+        reported: &mut Option<BootStage>,
         on_event: &mut dyn FnMut(BootEvent<'_>),
     ) {
         for event in events {
             on_event(BootEvent::Guest(event));
         }
         let stage = self.watch.detector.stage();
-        if *told != Some(stage) {
-            *told = Some(stage);
+        if *reported != Some(stage) {
+            *reported = Some(stage);
             on_event(BootEvent::Reached { stage, at: self.watch.elapsed() });
         }
     }

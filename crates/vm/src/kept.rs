@@ -68,7 +68,7 @@ impl EarlierDisk {
     }
 
     /// Whether that image still exists, unchanged.
-    pub fn is_sound(&self) -> bool {
+    pub fn is_unchanged(&self) -> bool {
         let is_the_same = |base: &EarlierBase| {
             let about = fs::metadata(&base.path).ok()?;
             let modified = about.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_held_though_its_name_goes_to_another() {
+    fn a_kept_disks_image_is_kept_when_its_name_is_reused() {
         let (_scratch, folder) = scratch();
         let artifact = folder.join("a.qcow2");
         fs::write(&artifact, "old").unwrap();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_symbolic_link_is_followed_and_holding_again_changes_nothing() {
+    fn symbolic_links_are_followed_and_linking_again_changes_nothing() {
         let (_scratch, folder) = scratch();
         fs::write(folder.join("a.img"), "x").unwrap();
         std::os::unix::fs::symlink("a.img", folder.join("link.img")).unwrap();
@@ -225,13 +225,13 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_of_an_earlier_version_is_taken_with_the_image_that_it_lies_on() {
+    fn an_old_disk_is_kept_with_its_base_image() {
         let (_scratch, folder) = scratch();
         let (artifact, overlay) = (folder.join("a.qcow2"), folder.join("name.qcow2"));
         let kept = KeptDisk::at(folder.join("name"));
         assert!(kept.earlier().is_none());
         fs::write(&overlay, "work").unwrap();
-        assert!(!kept.earlier().unwrap().is_sound(), "nothing is known about its base");
+        assert!(!kept.earlier().unwrap().is_unchanged(), "nothing is known about its base");
         fs::write(&artifact, "image").unwrap();
         let modified = fs::metadata(&artifact).unwrap().modified().unwrap();
         let modified = modified.duration_since(UNIX_EPOCH).unwrap().as_nanos();
@@ -239,7 +239,7 @@ mod tests {
         let note = folder.join("name.qcow2.base.json");
         fs::write(&note, serde_json::to_vec(&base).unwrap()).unwrap();
         let earlier = kept.earlier().unwrap();
-        assert!(earlier.is_sound());
+        assert!(earlier.is_unchanged());
         assert_eq!(earlier.base(), Some(artifact.as_path()));
 
         kept.hold(&artifact, "d").unwrap();
@@ -253,11 +253,11 @@ mod tests {
         assert!(kept.earlier().is_none() && !note.exists());
 
         fs::write(&artifact, "newer image").unwrap();
-        assert!(!earlier.is_sound());
+        assert!(!earlier.is_unchanged());
     }
 
     #[test]
-    fn what_a_killed_hold_left_is_no_kept_disk() {
+    fn leftovers_of_a_killed_link_are_not_a_kept_disk() {
         let (_scratch, folder) = scratch();
         let kept = KeptDisk::at(folder.clone());
         fs::write(folder.join("base.img"), "half").unwrap();

@@ -69,8 +69,8 @@ pub(crate) fn write_known_hosts(path: &Utf8Path, alias: &str, host_keys: &[Strin
 /// Lines of `known_hosts`, sshd(8): name, key type, key. Anything the guest sends beyond these two words is dropped.
 fn known_hosts(alias: &str, host_keys: &[String]) -> String {
     let line = |key: &String| {
-        let mut words = key.split_whitespace();
-        Some(format!("{alias} {} {}\n", words.next()?, words.next()?))
+        let mut fields = key.split_whitespace();
+        Some(format!("{alias} {} {}\n", fields.next()?, fields.next()?))
     };
     host_keys.iter().filter_map(line).collect()
 }
@@ -81,7 +81,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
-    fn a_pair_is_private_and_can_be_made_again() {
+    fn a_key_pair_is_private_and_can_be_recreated() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let first = KeyPair::generate(folder, "rave test").unwrap();

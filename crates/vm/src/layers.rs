@@ -92,13 +92,13 @@ impl Layers {
     }
 
     /// The layer beneath the active one; `None` if that lies on a template or an image.
-    pub fn beneath(&self) -> Result<Option<Utf8PathBuf>, Error> {
+    pub fn backing_layer(&self) -> Result<Option<Utf8PathBuf>, Error> {
         let note = self.note()?;
         Ok((note.active > note.bottom).then(|| self.file(note.active - 1)))
     }
 
     /// The name of a layer's backing file, if the lowest layer lies on `on`.
-    pub(crate) fn name_beneath(&self, number: u32, on: &Utf8Path) -> Result<String, Error> {
+    pub(crate) fn backing_name_of(&self, number: u32, on: &Utf8Path) -> Result<String, Error> {
         let is_lowest = number <= self.note()?.bottom;
         let on = on.file_name().unwrap_or_default().to_owned();
         Ok(if is_lowest { on } else { name(number - 1) })
@@ -132,7 +132,7 @@ impl Layers {
         let number = self.number()?;
         let active = self.file(number);
         let top = if active.exists() {
-            set_backing(&active, Utf8Path::new(&self.name_beneath(number, on)?))?;
+            set_backing(&active, Utf8Path::new(&self.backing_name_of(number, on)?))?;
             // Activate first, then change the mode: the active layer must always be writable. The next start creates
             // its file.
             self.activate(number + 1)?;
@@ -189,15 +189,15 @@ impl Layers {
     fn check_names(&self, note: Note, on: &Utf8Path) -> Result<(), Error> {
         let named = |number| {
             let file = self.file(number);
-            let named = File::open(&file).and_then(|file| header::beneath(&file));
+            let named = File::open(&file).and_then(|file| header::backing_name(&file));
             named.map_err(|e| Error::io("read", &file, e))
         };
         named(note.active)?;
         // The active layer names its backing file with a folder, which may have moved.
-        let beneath = self.name_beneath(note.active, on)?;
-        set_backing(&self.file(note.active), Utf8Path::new(&beneath))?;
+        let backing = self.backing_name_of(note.active, on)?;
+        set_backing(&self.file(note.active), Utf8Path::new(&backing))?;
         (note.bottom..=note.active).try_for_each(|number| {
-            let (found, expected) = (named(number)?, self.name_beneath(number, on)?);
+            let (found, expected) = (named(number)?, self.backing_name_of(number, on)?);
             if found == expected {
                 return Ok(());
             }

@@ -12,7 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 pub(crate) const LIMIT: u64 = 16 << 20;
 
 /// How often the logs are checked: a guest prints a few MiB in that time.
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Limits the logs of one machine until it is dropped.
 #[derive(Debug)]
@@ -25,15 +25,15 @@ impl LogLimit {
     /// Starts to limit these files, which QEMU has opened for appending.
     pub(crate) fn start(logs: Vec<Utf8PathBuf>) -> Self {
         let (stop, stopped) = mpsc::channel();
-        let look = move || {
-            while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+        let check = move || {
+            while stopped.recv_timeout(CHECK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 for log in &logs {
                     // If it cannot be truncated now, try again next time.
                     let _ = shorten(log, LIMIT);
                 }
             }
         };
-        Self { stop: Some(stop), thread: Some(thread::spawn(look)) }
+        Self { stop: Some(stop), thread: Some(thread::spawn(check)) }
     }
 }
 
@@ -63,7 +63,7 @@ mod tests {
     use std::io::Write as _;
 
     #[test]
-    fn a_long_log_goes_on_from_its_beginning_and_the_earlier_part_is_kept_once() {
+    fn a_long_log_wraps_and_its_earlier_part_is_kept_once() {
         let scratch = tempfile::tempdir().unwrap();
         let log = Utf8PathBuf::from_path_buf(scratch.path().join("log")).unwrap();
         let mut writer = File::options().create(true).append(true).open(&log).unwrap();

@@ -6,7 +6,7 @@ mod handover;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use rave_net::{Forward, Network, Nobody, Outbound, Policy, Settings, Trust};
+use rave_net::{Forward, Network, NoRecord, Outbound, Policy, Settings, Trust};
 
 use crate::Error;
 use crate::machine::{Files, Link, Machine};
@@ -63,7 +63,7 @@ fn start(
         trust: Trust::default(),
         model: None,
         secrets: Vec::new(),
-        witness: Arc::new(Nobody),
+        witness: Arc::new(NoRecord),
         outbound,
     };
     Network::start(settings).map_err(|error| Error::io("connect the network in", &files.run_dir, error))

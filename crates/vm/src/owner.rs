@@ -95,7 +95,7 @@ garbage
 ";
 
     #[test]
-    fn only_sockets_that_listen_on_the_port_count() {
+    fn only_listening_sockets_on_the_port_count() {
         assert_eq!(rows(TABLE, &[3000], LISTEN), [4711]);
         assert_eq!(rows(TABLE, &[3000], ESTABLISHED), [4712]);
         assert_eq!(rows(TABLE, &[22, 3001], LISTEN), [99]);
@@ -116,7 +116,7 @@ garbage
     }
 
     #[test]
-    fn this_process_is_found_by_its_listener() {
+    fn this_process_is_found_as_the_owner_of_its_listener() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let listener = std::net::TcpListener::bind(address).unwrap();
             let owner = of_port(listener.local_addr().unwrap().port()).unwrap();

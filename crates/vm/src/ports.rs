@@ -78,7 +78,7 @@ pub struct Resolved {
 
 /// A port that is in use, or that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("port {port} for {service} {}", Why(.reason))]
+#[error("port {port} for {service} {}", ReasonText(.reason))]
 pub struct PortTaken {
     /// The service's name.
     pub service: String,
@@ -112,9 +112,9 @@ pub enum TakenReason {
     },
 }
 
-struct Why<'a>(&'a TakenReason);
+struct ReasonText<'a>(&'a TakenReason);
 
-impl fmt::Display for Why<'_> {
+impl fmt::Display for ReasonText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             TakenReason::InUse(Some(owner)) => write!(f, "is taken by {owner}"),
@@ -212,7 +212,7 @@ mod tests {
         PortRequest::new(service, 80, policy)
     }
 
-    fn somebody() -> (TcpListener, u16) {
+    fn listener() -> (TcpListener, u16) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         (listener, port)
@@ -220,12 +220,12 @@ mod tests {
 
     /// A port that was free a moment ago.
     fn free_port() -> u16 {
-        somebody().1
+        listener().1
     }
 
     #[test]
     fn a_taken_port_is_an_error_with_its_owner_and_the_flag_that_avoids_it() {
-        let (_listener, port) = somebody();
+        let (_listener, port) = listener();
         let error = resolve(&[request("gateway", PortPolicy::Fixed(port))]).unwrap_err();
         let TakenReason::InUse(Some(owner)) = &error.reason else { panic!("no owner in {error:?}") };
         assert_eq!(owner.pid, std::process::id());
@@ -238,15 +238,15 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_falls_back_to_a_free_port_and_says_from_what() {
-        let (_listener, port) = somebody();
+    fn a_taken_preferred_port_falls_back_to_a_free_one() {
+        let (_listener, port) = listener();
         let resolved = resolve(&[request("kanban", PortPolicy::FixedOrFree(port))]).unwrap();
         assert_ne!(resolved.forwards[0].host, port);
         assert_eq!(resolved.taken.iter().map(|taken| taken.port).collect::<Vec<_>>(), [port]);
     }
 
     #[test]
-    fn a_free_wish_is_granted() {
+    fn a_free_preferred_port_is_used() {
         let port = free_port();
         let resolved = resolve(&[request("kanban", PortPolicy::FixedOrFree(port))]).unwrap();
         assert_eq!(
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn many_free_ports_are_all_different_and_never_a_fixed_one() {
+    fn free_ports_are_distinct_and_never_a_fixed_one() {
         let port = free_port();
         let mut requests: Vec<_> = (0..50).map(|n| request(&format!("s{n}"), PortPolicy::Auto)).collect();
         requests.push(request("fixed", PortPolicy::Fixed(port)));
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn two_services_on_one_port_name_each_other() {
+    fn two_services_on_one_port_are_both_named() {
         let port = free_port();
         let error = resolve(&[request("a", PortPolicy::Fixed(port)), request("b", PortPolicy::Fixed(port))])
             .unwrap_err();
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_another_host_is_refused() {
+    fn a_non_local_address_is_refused() {
         let bind = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)); // TEST-NET-1, RFC 5737
         let error = resolve(&[PortRequest { bind, ..request("a", PortPolicy::Fixed(9)) }]).unwrap_err();
         assert!(matches!(error.reason, TakenReason::Refused { .. }), "{error:?}");

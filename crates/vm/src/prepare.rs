@@ -169,8 +169,8 @@ fn fit_overlay(disk: &Disk, overlay: &Utf8Path, disk_mib: Option<u64>) -> Result
 
 /// Sets the path of an overlay's base, which may be relative to the overlay's own folder. No data is moved.
 pub(crate) fn set_backing(overlay: &Utf8Path, base: &Utf8Path) -> Result<(), Error> {
-    let words = ["rebase", "-u", "-f", "qcow2", "-b", base.as_str(), "-F", "qcow2", overlay.as_str()];
-    img("setting the backing file of a disk", &words).map(drop)
+    let arguments = ["rebase", "-u", "-f", "qcow2", "-b", base.as_str(), "-F", "qcow2", overlay.as_str()];
+    img("setting the backing file of a disk", &arguments).map(drop)
 }
 
 /// Moves an overlay to a base further down, copying what lies in between into the overlay.
@@ -187,8 +187,8 @@ pub(crate) fn move_to_base(overlay: &Utf8Path, base: &Utf8Path) -> Result<(), Er
 /// Creates an empty overlay over a base beside it, without opening the base: a machine may be writing it.
 pub(crate) fn overlay_of_size(overlay: &Utf8Path, base: &str, bytes: u64) -> Result<(), Error> {
     let size = bytes.to_string();
-    let words = ["create", "-q", "-f", "qcow2", "-u", "-b", base, "-F", "qcow2", overlay.as_str(), &size];
-    img("creating a layer of a disk", &words).map(drop)
+    let arguments = ["create", "-q", "-f", "qcow2", "-u", "-b", base, "-F", "qcow2", overlay.as_str(), &size];
+    img("creating a layer of a disk", &arguments).map(drop)
 }
 
 /// The output of `qemu-img info` for an overlay.
@@ -220,9 +220,9 @@ fn create_overlay(disk: &Disk, overlay: &Utf8Path, disk_mib: Option<u64>) -> Res
     })?;
     let bytes = bytes.max(disk_mib.unwrap_or(0) * 1024 * 1024);
     let size = bytes.to_string();
-    let create = |beside: &Utf8Path| {
-        let words = ["create", "-q", "-f", "qcow2", "-b", &name, "-F", format, beside.as_str(), &size];
-        img(doing, &words).map(drop)
+    let create = |temporary: &Utf8Path| {
+        let arguments = ["create", "-q", "-f", "qcow2", "-b", &name, "-F", format, temporary.as_str(), &size];
+        img(doing, &arguments).map(drop)
     };
     replace_by(overlay, create, |e| Error::io("create", overlay, e))
 }

@@ -46,8 +46,8 @@ impl Qemu {
         })?;
         let text = String::from_utf8_lossy(&output.stdout);
         let Some(version) = QemuVersion::parse(&text) else {
-            let said = text.lines().next().unwrap_or_default().to_owned();
-            return Err(Error::QemuUnknown { program: program.to_owned(), said });
+            let printed = text.lines().next().unwrap_or_default().to_owned();
+            return Err(Error::QemuUnknown { program: program.to_owned(), printed });
         };
         if version < OLDEST {
             return Err(Error::QemuTooOld { program: program.to_owned(), found: version, needed: OLDEST });
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_offered_are_the_lines_after_the_heading() {
+    fn options_are_the_lines_after_the_heading() {
         let displays = "Available display backend types:\nnone\ngtk\nspice-app\n\nSome display backends support suboptions\n";
         let chardevs = "Available chardev backend types: \n  stdio\n  qemu-vdagent\n";
         let offers = Offers { displays: listed(displays), chardevs: listed(chardevs) };

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_id_that_is_somebody_elses_now_does_not_count() {
+    fn a_reused_process_id_does_not_count() {
         let (_root, root) = root();
         let machine = Machine::new("a", &root);
         InstanceRecord::save(&machine, std::process::id()).unwrap();
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn sweeping_takes_what_nobody_uses_and_leaves_the_rest() {
+    fn sweeping_removes_only_unused_folders() {
         let (_root, root) = root();
         let used = Machine::new("used", &root.join("used"));
         let left = Machine::new("left", &root.join("left"));

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn two_sandboxes_beside_each_other_share_no_folder_port_or_key() {
+    fn parallel_sandboxes_share_no_folder_port_or_key() {
         let folder = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(folder.path()).unwrap();
         let services = [PortRequest::new(SSH, 22, PortPolicy::Auto)];
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn an_iso_is_a_cd_whatever_disk_was_asked_for() {
+    fn an_iso_is_a_cd_for_any_requested_disk() {
         let folder = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(folder.path()).unwrap();
         let sandbox =

@@ -22,8 +22,8 @@ impl Instance {
     pub fn screenshot(&mut self, png: &Utf8Path) -> Result<(), Error> {
         // QEMU's working folder may differ from ours.
         let png = absolute_utf8(png).map_err(|e| Error::io("write", png, e))?;
-        let dump = |beside: &Utf8Path| {
-            let arguments = json!({ "filename": beside, "format": "png" });
+        let dump = |temporary: &Utf8Path| {
+            let arguments = json!({ "filename": temporary, "format": "png" });
             self.qmp.execute("screendump", arguments, SCREENDUMP_DEADLINE).map(drop)
         };
         replace_by(&png, dump, |e| Error::io("write", &png, e))

@@ -9,7 +9,7 @@ use crate::Error;
 use crate::instance::{Instance, QMP_DEADLINE};
 
 /// How often the power button is pressed again: a guest that is still booting ignores it.
-const PRESS_AGAIN: Duration = Duration::from_secs(5);
+const PRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long QEMU may take to end after `quit`.
 const QUIT_DEADLINE: Duration = Duration::from_secs(10);
@@ -53,7 +53,7 @@ impl Instance {
         while started.elapsed() < grace {
             // A QEMU that is just ending refuses the command or closes the socket; waiting shows whether it ended.
             let _ = self.qmp.execute("system_powerdown", Value::Null, QMP_DEADLINE);
-            if self.wait(PRESS_AGAIN.min(grace.saturating_sub(started.elapsed())))?.is_some() {
+            if self.wait(PRESS_INTERVAL.min(grace.saturating_sub(started.elapsed())))?.is_some() {
                 return Ok(Shutdown::PoweredOff { after: started.elapsed() });
             }
         }

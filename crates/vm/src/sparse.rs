@@ -36,7 +36,7 @@ mod tests {
     use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
     #[test]
-    fn a_file_whose_data_cannot_be_found_is_no_empty_one() {
+    fn a_file_with_unreadable_extents_is_not_empty() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "abc").unwrap();

@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_uses_nothing_of_the_callers_and_only_pinned_keys() {
+    fn the_command_line_ignores_the_callers_settings_and_pins_keys() {
         let text = ssh().command().argv().join("\n");
         for expected in [
             "-F\nnone",
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_methods_tell_a_wrong_password_from_none_wanted() {
+    fn the_servers_methods_are_parsed_from_a_denial() {
         let of = |text: &str| offered_methods(&[text.to_owned()]);
         assert_eq!(of("agent@127.0.0.1: Permission denied (publickey).").unwrap(), ["publickey"]);
         assert_eq!(of("x: Permission denied (publickey,password).").unwrap(), ["publickey", "password"]);

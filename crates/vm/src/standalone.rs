@@ -220,7 +220,7 @@ impl Standalone {
     }
 
     /// Resumes the machine, which retries the failed writes.
-    pub fn go_on(&mut self) {
+    pub fn unpause(&mut self) {
         // A QEMU that is just ending refuses the command or closes the socket; waiting shows whether it ended.
         let _ = self.qmp.execute("cont", Value::Null, QMP_DEADLINE);
     }
@@ -255,7 +255,7 @@ impl Standalone {
     }
 
     /// The last lines that QEMU printed.
-    pub fn last_words(&self) -> Vec<String> {
+    pub fn last_output(&self) -> Vec<String> {
         let text = fs::read(qemu_log(&self.machine.files.run_dir)).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
         let lines: Vec<&str> = text.lines().collect();
@@ -263,10 +263,10 @@ impl Standalone {
     }
 
     /// Whether QEMU's emulation lost a race or a timer before the guest's userspace, so that a restart loses nothing.
-    pub fn may_start_again(&self) -> bool {
+    pub fn may_restart(&self) -> bool {
         self.has_lost_timer()
             || self.watch.detector.stage().is_before_userspace()
-                && self.last_words().iter().any(|line| line.contains(LOST_RACE))
+                && self.last_output().iter().any(|line| line.contains(LOST_RACE))
     }
 
     /// Whether a timer of the guest was lost before its userspace, so that the guest would wait forever.

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_only_a_terminal_understands_is_left_out() {
+    fn terminal_control_sequences_are_removed() {
         for (text, expected) in [
             ("\u{1b}[H\u{1b}[J\u{1b}[1;1Hrave: boot loader\r\n", "rave: boot loader\n"),
             (
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_sequence_hides_no_more_than_its_line() {
+    fn a_broken_sequence_hides_at_most_its_line() {
         for (text, expected) in [
             ("\u{1b}]0;no end\nafter", "after\n"),
             ("\u{1b}[12\nafter", "after\n"),

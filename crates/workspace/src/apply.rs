@@ -91,12 +91,12 @@ pub fn apply(
     plans.sort_by_key(|plan| !matches!(plan.write, Write::Remove));
     let mut outcomes = BTreeMap::new();
     let mut done = Vec::new();
-    let gone = gone_folders(pull, record);
-    let mut folders_are_gone = false;
+    let removed = removed_folders(pull, record);
+    let mut folders_are_removed = false;
     for plan in plans {
-        if !folders_are_gone && !matches!(plan.write, Write::Remove) {
-            remove_folders(&host, &gone)?;
-            folders_are_gone = true;
+        if !folders_are_removed && !matches!(plan.write, Write::Remove) {
+            remove_folders(&host, &removed)?;
+            folders_are_removed = true;
         }
         let outcome = match plan.run(&host, &blobs) {
             Ok(()) => plan.outcome.clone(),
@@ -111,8 +111,8 @@ pub fn apply(
         }
         outcomes.insert(plan.change.path.clone(), outcome);
     }
-    if !folders_are_gone {
-        remove_folders(&host, &gone)?;
+    if !folders_are_removed {
+        remove_folders(&host, &removed)?;
     }
     settle(place, record, pull, done)?;
     Ok(outcomes)
@@ -124,7 +124,7 @@ pub fn recover(place: &Place, record: &mut Record) -> Result<bool, Error> {
     let host = Host::open(&record.source)?;
     let mut done = Vec::new();
     for step in steps {
-        let now = host.look(&step.path)?;
+        let now = host.state(&step.path)?;
         let is_done = match (&now.what, step.host, &step.base) {
             (What::File { digest, .. }, Some(wanted), _) => *digest == wanted,
             (what, None, base) => what.is(base.as_ref()),
@@ -173,8 +173,8 @@ fn settle(place: &Place, record: &mut Record, pull: &mut Pull, done: Vec<Step>) 
 
 /// A folder that the guest removed is removed from the base once the base has nothing in it.
 fn forget_folders(record: &mut Record, pull: &mut Pull) {
-    let gone: Vec<BytePath> = gone_folders(pull, record);
-    for path in gone {
+    let removed: Vec<BytePath> = removed_folders(pull, record);
+    for path in removed {
         let inside = BytePath([path.bytes(), b"/"].concat());
         let has_more =
             record.entries.range(inside..).next().is_some_and(|(other, _)| other.is_in(path.bytes()));
@@ -185,14 +185,15 @@ fn forget_folders(record: &mut Record, pull: &mut Pull) {
     }
 }
 
-fn gone_folders(pull: &Pull, record: &Record) -> Vec<BytePath> {
-    let gone = pull.changes.iter().rev().filter(|(_, pulled)| pulled.entry.is_none()).map(|(path, _)| path);
-    gone.filter(|path| record.entry(path) == Some(&Entry::Folder)).cloned().collect()
+fn removed_folders(pull: &Pull, record: &Record) -> Vec<BytePath> {
+    let removed =
+        pull.changes.iter().rev().filter(|(_, pulled)| pulled.entry.is_none()).map(|(path, _)| path);
+    removed.filter(|path| record.entry(path) == Some(&Entry::Folder)).cloned().collect()
 }
 
 /// Removes folders that the guest removed and that are empty here, the innermost first.
-fn remove_folders(host: &Host, gone: &[BytePath]) -> Result<(), Error> {
-    for path in gone {
+fn remove_folders(host: &Host, removed: &[BytePath]) -> Result<(), Error> {
+    for path in removed {
         host.remove_empty(path).map_err(Error::io("remove", path))?;
     }
     Ok(())
@@ -206,7 +207,7 @@ fn plan<'a>(
     blobs: &Blobs,
     contents: &mut BlobWriter,
 ) -> Result<Plan<'a>, Error> {
-    let now = host.look(&change.path)?;
+    let now = host.state(&change.path)?;
     let mut plan = Plan {
         change,
         now,

@@ -71,7 +71,7 @@ impl Repository {
         let git = || git::isolated(folder);
         let reference = format!("refs/heads/{name}");
         if git().args(["check-ref-format", &reference]).output().is_err() {
-            return Err(Error::NotThere { what: format!("{name:?} is not a name for a branch") });
+            return Err(Error::NotFound { what: format!("{name:?} is not a name for a branch") });
         }
         if git().args(["show-ref", "--verify", "--quiet", &reference]).output().is_ok() {
             return Err(Error::BranchExists { name: name.to_owned() });
@@ -99,8 +99,8 @@ impl Repository {
         let entry = |line: &[u8]| {
             let tab = line.iter().position(|byte| *byte == b'\t')?;
             let head = String::from_utf8_lossy(&line[..tab]).into_owned();
-            let mut words = head.split(' ');
-            let (mode, object) = (words.next()?.to_owned(), words.nth(1)?.to_owned());
+            let mut fields = head.split(' ');
+            let (mode, object) = (fields.next()?.to_owned(), fields.nth(1)?.to_owned());
             Some((line[tab + 1..].to_vec(), (mode, object)))
         };
         Ok(list.split(|byte| *byte == 0).filter_map(entry).collect())

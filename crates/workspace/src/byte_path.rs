@@ -98,7 +98,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_acts_on_a_terminal_is_shown() {
+    fn terminal_control_characters_are_escaped() {
         let path = BytePath(b"a\x1b]0;x\x07\n\xff\xe2\x80\xae".to_vec());
         assert_eq!(path.to_string(), "a\\u{1b}]0;x\\u{7}\\n\\xff\\u{202e}");
         assert!(BytePath::from("a/b").is_in(b"a") && !BytePath::from("ab").is_in(b"a"));
@@ -109,7 +109,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_path_comes_back_from_its_text(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+        fn any_path_round_trips_as_text(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
             let path = BytePath(bytes);
             prop_assert_eq!(path.text().parse::<BytePath>(), Ok(path.clone()));
             prop_assert!(!path.to_string().chars().any(char::is_control));

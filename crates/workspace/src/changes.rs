@@ -90,7 +90,7 @@ pub fn changes(
         if same_names.contains(path) {
             change.refused = Some("its name only differs in case from another one".to_owned());
         }
-        look(&mut change, quarantine, blobs).map_err(Error::io("read", path))?;
+        compare(&mut change, quarantine, blobs).map_err(Error::io("read", path))?;
         all.push(change);
     }
     Ok(all)
@@ -142,7 +142,7 @@ fn collisions(record: &Record, pull: &Pull) -> BTreeSet<BytePath> {
 }
 
 /// Compares the contents: counts lines, and decides whether the change is held back.
-fn look(change: &mut Change, quarantine: &Quarantine, blobs: &Blobs) -> std::io::Result<()> {
+fn compare(change: &mut Change, quarantine: &Quarantine, blobs: &Blobs) -> std::io::Result<()> {
     let text = |entry: Option<&Entry>| {
         entry.and_then(Entry::content).map(|content| head(blobs, content)).transpose()
     };

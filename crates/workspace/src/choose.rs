@@ -24,7 +24,7 @@ pub struct Chosen {
 pub fn choose(changes: Vec<Change>, only: &[BytePath], quarantine: &Quarantine) -> Result<Chosen, Error> {
     let covers = |name: &BytePath, change: &Change| change.path.is_in(name.bytes());
     if let Some(name) = only.iter().find(|name| !changes.iter().any(|change| covers(name, change))) {
-        return Err(Error::NotThere { what: format!("the sandbox has not changed {name}") });
+        return Err(Error::NotFound { what: format!("the sandbox has not changed {name}") });
     }
     let is_held = |name: &BytePath| {
         quarantine.of(name.bytes(), Sides::default()).is_some_and(|held| held.class == Class::RunsByItself)

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::byte_path::BytePath;
 use crate::error::Error;
-use crate::guest::{Guest, talk};
+use crate::guest::{Guest, run_task};
 use crate::host::umask;
 use crate::names;
 
@@ -35,9 +35,12 @@ pub struct Copied {
 /// Copies a file or a folder of the host to a path of the guest, relative to its user's home.
 pub fn into_guest(guest: &dyn Guest, from: &Utf8Path, to: &str) -> Result<Copied, Error> {
     let failed = || Error::io("read", from);
-    let whole = from.canonicalize_utf8().map_err(failed())?;
-    let (Some(parent), Some(name)) = (whole.parent(), whole.file_name()) else {
-        return Err(Error::BadSource { path: whole, why: "it is the root of the file system".to_owned() });
+    let canonical = from.canonicalize_utf8().map_err(failed())?;
+    let (Some(parent), Some(name)) = (canonical.parent(), canonical.file_name()) else {
+        return Err(Error::BadSource {
+            path: canonical,
+            why: "it is the root of the file system".to_owned(),
+        });
     };
     let inside = name.as_bytes();
     let root = Root::open(parent.as_std_path()).map_err(failed())?;
@@ -58,7 +61,7 @@ pub fn into_guest(guest: &dyn Guest, from: &Utf8Path, to: &str) -> Result<Copied
         }
         Ok(left)
     };
-    let (mut copied, left) = talk(guest, &Task::CopyIn(to.into()), feed, take)?;
+    let (mut copied, left) = run_task(guest, &Task::CopyIn(to.into()), feed, take)?;
     copied.left = left;
     Ok(copied)
 }
@@ -87,7 +90,7 @@ pub fn from_guest(guest: &dyn Guest, from: &str, to: &Utf8Path) -> Result<Copied
     let failed = || Error::io("write", to);
     let (folder, asked) = destination(to.as_std_path()).map_err(failed())?;
     let own = Path::new(from).file_name().map(|name| name.as_bytes().to_vec());
-    let name = asked.or(own).filter(|name| names::fault(name).is_none()).ok_or_else(|| Error::NotThere {
+    let name = asked.or(own).filter(|name| names::fault(name).is_none()).ok_or_else(|| Error::NotFound {
         what: format!("{from} has no name for the host: name the destination, such as {}", to.join("NAME")),
     })?;
     let root = Root::open(&folder).map_err(failed())?;
@@ -105,7 +108,7 @@ pub fn from_guest(guest: &dyn Guest, from: &str, to: &Utf8Path) -> Result<Copied
         unpack(&root, &mut reader, options, &place)
     };
     let task = Task::CopyOut(PathBuf::from(from));
-    let ((), done) = talk(guest, &task, |_| Ok(()), take).map_err(|error| match error {
+    let ((), done) = run_task(guest, &task, |_| Ok(()), take).map_err(|error| match error {
         Error::Guest { why } => Error::Guest { why: format!("{from}: {why}") },
         error => error,
     })?;
@@ -147,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_is_in_a_sandbox_by_its_colon() {
+    fn a_colon_marks_a_path_in_a_sandbox() {
         let guest = |name: &str, path: &str| End::Guest(name.into(), path.into());
         assert_eq!(End::new("demo:work/a:b"), guest("demo", "work/a:b"));
         assert_eq!(End::new("demo:"), guest("demo", ""));

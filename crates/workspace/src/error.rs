@@ -28,7 +28,7 @@ pub enum Error {
     },
     /// A path or a pattern that was named does not exist.
     #[error("{what}")]
-    NotThere {
+    NotFound {
         /// The message.
         what: String,
     },

@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn c0_c1_osc_and_bidirectional_marks_are_shown() {
+    fn c0_c1_osc_and_bidirectional_characters_are_escaped() {
         for (bytes, shown) in [
             (b"a\tb\n".as_slice(), "a\tb\n"),
             (b"\x1b[2J\x1b]0;title\x07", "\\u{1b}[2J\\u{1b}]0;title\\u{7}"),

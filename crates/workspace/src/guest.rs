@@ -22,7 +22,7 @@ pub trait Guest: Sync {
 }
 
 /// Runs a task of `rave-guest`, with `feed` writing its input and `take` reading its output at the same time.
-pub(crate) fn talk<F: Send, T>(
+pub(crate) fn run_task<F: Send, T>(
     guest: &dyn Guest,
     task: &Task,
     feed: impl FnOnce(&mut dyn Write) -> Result<F, Error> + Send,

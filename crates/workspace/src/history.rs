@@ -62,7 +62,7 @@ pub(crate) fn find(folder: &Utf8Path) -> Result<Option<Found>, Error> {
 
 impl Found {
     /// Finds contents that look like secrets, except those that `include` names.
-    pub(crate) fn look(&self, secrets: &Secrets, include: &[String]) -> Result<History, Error> {
+    pub(crate) fn find_secrets(&self, secrets: &Secrets, include: &[String]) -> Result<History, Error> {
         let include: Vec<Pattern> = include.iter().map(|text| Pattern::new(text)).collect();
         let names = self.blobs()?;
         let mut found = Vec::new();
@@ -143,8 +143,8 @@ fn run(
     arguments: &[&str],
     input: Box<dyn Read + Send>,
 ) -> Result<(), Error> {
-    let words = ["sh", "-c", script, "rave"].into_iter().chain(arguments.iter().copied());
-    let command: Vec<String> = words.map(str::to_owned).collect();
+    let parts = ["sh", "-c", script, "rave"].into_iter().chain(arguments.iter().copied());
+    let command: Vec<String> = parts.map(str::to_owned).collect();
     guest.run(&command, Some(input), &mut io::sink()).map_err(|why| Error::Guest { why })
 }
 
@@ -179,22 +179,22 @@ fn print<T>(
 }
 
 /// Parses `git cat-file --batch`: OBJECT SP TYPE SP SIZE LF CONTENT LF. `look` gets the first bytes of each content.
-fn each_object(from: &mut BufReader<io::PipeReader>, look: &mut dyn FnMut(&str, &[u8])) -> io::Result<()> {
+fn each_object(from: &mut BufReader<io::PipeReader>, visit: &mut dyn FnMut(&str, &[u8])) -> io::Result<()> {
     let mut line = String::new();
     let mut head = Vec::new();
     while from.by_ref().take(LINE).read_line(&mut line)? > 0 {
-        let mut words = line.split_ascii_whitespace();
-        let object = words.next().unwrap_or_default();
-        let size: Option<u64> = words.nth(1).and_then(|size| size.parse().ok());
+        let mut fields = line.split_ascii_whitespace();
+        let object = fields.next().unwrap_or_default();
+        let size: Option<u64> = fields.nth(1).and_then(|size| size.parse().ok());
         let size = size.ok_or(io::ErrorKind::InvalidData)?;
         head.clear();
-        let looked = size.min(HEAD as u64);
-        if from.by_ref().take(looked).read_to_end(&mut head)? as u64 != looked {
+        let length = size.min(HEAD as u64);
+        if from.by_ref().take(length).read_to_end(&mut head)? as u64 != length {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        look(object, &head);
+        visit(object, &head);
         // The rest, and the line feed.
-        io::copy(&mut from.by_ref().take(size - looked + 1), &mut io::sink())?;
+        io::copy(&mut from.by_ref().take(size - length + 1), &mut io::sink())?;
         line.clear();
     }
     Ok(())

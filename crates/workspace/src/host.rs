@@ -74,11 +74,11 @@ impl Host {
     }
 
     /// The state of a path. No link is followed.
-    pub(crate) fn look(&self, path: &BytePath) -> Result<Now, Error> {
-        self.try_look(path).map_err(Error::io("read", self.folder.join(path.to_string())))
+    pub(crate) fn state(&self, path: &BytePath) -> Result<Now, Error> {
+        self.try_state(path).map_err(Error::io("read", self.folder.join(path.to_string())))
     }
 
-    fn try_look(&self, path: &BytePath) -> io::Result<Now> {
+    fn try_state(&self, path: &BytePath) -> io::Result<Now> {
         let Some(found) = self.root.find(path.bytes())? else {
             return Ok(Now { what: What::Nothing, found: None });
         };
@@ -127,7 +127,7 @@ impl Host {
         executable: bool,
         content: &mut dyn io::Read,
     ) -> io::Result<()> {
-        self.make_way(path, now)?;
+        self.make_room(path, now)?;
         let mut new = self.root.new_file(path.bytes())?;
         io::copy(content, &mut new.file)?;
         new.file.flush()?;
@@ -151,7 +151,7 @@ impl Host {
     }
 
     pub(crate) fn write_link(&self, path: &BytePath, now: &Now, target: &[u8]) -> io::Result<()> {
-        self.make_way(path, now)?;
+        self.make_room(path, now)?;
         self.root.make_link(path.bytes(), target)
     }
 
@@ -180,7 +180,7 @@ impl Host {
     }
 
     /// Creates the folders above, and removes an empty folder in the place of a file.
-    fn make_way(&self, path: &BytePath, now: &Now) -> io::Result<()> {
+    fn make_room(&self, path: &BytePath, now: &Now) -> io::Result<()> {
         let (folder, _) = rave_guest::tree::path::split(path.bytes());
         if !folder.is_empty() {
             self.root.make_folder(folder)?;

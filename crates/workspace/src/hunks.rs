@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn hunks_are_those_of_diff() {
+    fn hunks_match_those_of_diff() {
         let before = "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n";
         let after = "1\n2\nx\n4\n5\n6\n7\n8\n9\n10\n11\n";
         assert_eq!(
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn some_hunks_are_taken() {
+    fn single_hunks_can_be_applied() {
         let before = "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n";
         let after = "1\n2\nx\n4\n5\n6\n7\n8\n9\n10\n11\n";
         let texts = Texts::new(before.as_bytes(), after.as_bytes());
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_to_be_slow_is_not() {
+    fn adversarial_input_is_not_slow() {
         for lines in [4_000, 1_000_000] {
             let started = std::time::Instant::now();
             let (before, after) = (hard(lines, 1), hard(lines, 2));
@@ -208,7 +208,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn all_hunks_make_the_second_text(before in "[abc\n]{0,60}", after in "[abc\n]{0,60}") {
+        fn all_hunks_produce_the_second_text(before in "[abc\n]{0,60}", after in "[abc\n]{0,60}") {
             let texts = Texts::new(before.as_bytes(), after.as_bytes());
             prop_assert_eq!(texts.with(&|_| true), after.as_bytes());
             prop_assert_eq!(texts.with(&|_| false), before.as_bytes());

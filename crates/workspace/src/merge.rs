@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_sides_changes_are_there_and_conflicts_are_marked() {
+    fn changes_of_both_sides_are_kept_and_conflicts_marked() {
         let base = b"1\n2\n3\n4\n5\n6\n7\n8\n9\n";
         let clean = merge(b"one\n2\n3\n4\n5\n6\n7\n8\n9\n", base, b"1\n2\n3\n4\n5\n6\n7\n8\nnine\n").unwrap();
         assert_eq!(

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_folder_of_git_is_known_in_every_disguise() {
+    fn the_git_folder_is_recognised_in_every_disguise() {
         for name in [
             ".git",
             ".GIT",
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn links_that_lead_out_are_known() {
+    fn links_that_lead_outside_are_recognised() {
         for (path, target) in [
             ("a", "/etc/passwd"),
             ("a", ".."),

@@ -12,7 +12,7 @@ use crate::byte_path::BytePath;
 use crate::content::Content;
 use crate::entry::{Entry, Stamp, is_executable};
 use crate::error::Error;
-use crate::guest::{Guest, talk};
+use crate::guest::{Guest, run_task};
 use crate::ignored;
 use crate::names;
 use crate::pattern::Pattern;
@@ -37,7 +37,7 @@ enum Listed {
 /// Lists the guest's files, fetches those that differ, and records them. The caller holds the lock of the place.
 pub fn pull(place: &Place, record: &mut Record, guest: &dyn Guest) -> Result<Pull, Error> {
     let task = Task::List(record.guest.clone().into());
-    let ((), (listed, mut left)) = talk(guest, &task, |_| Ok(()), |from| list(from))?;
+    let ((), (listed, mut left)) = run_task(guest, &task, |_| Ok(()), |from| list(from))?;
     let last = Pull::find(place).ok().flatten().unwrap_or_default();
     let mut pull = Pull::new();
     let mut asked = BTreeMap::new();
@@ -136,8 +136,8 @@ fn list(from: &mut dyn Read) -> io::Result<List> {
         };
         let path = BytePath(path);
         let (folder, _) = split(path.bytes());
-        let lies_in_folder = folder.is_empty() || matches!(listed.get(folder), Some(Listed::Folder));
-        if !lies_in_folder || listed.contains_key(&path) {
+        let is_in_folder = folder.is_empty() || matches!(listed.get(folder), Some(Listed::Folder));
+        if !is_in_folder || listed.contains_key(&path) {
             return Err(bad(&path));
         }
         listed.insert(path, what);
@@ -204,7 +204,8 @@ fn fetch(
     };
     let limits = Limits { records: asked.len() as u64, names: LISTING.names, content: total };
     let take = |from: &mut dyn Read| receive(from, limits, &asked, &mut contents);
-    let ((), received) = talk(guest, &task, |to| feed(to).map_err(Error::io("send to", "the guest")), take)?;
+    let ((), received) =
+        run_task(guest, &task, |to| feed(to).map_err(Error::io("send to", "the guest")), take)?;
     contents.finish().map_err(Error::io("write", "the contents of the workspace"))?;
     for (path, entry) in received {
         let entry = match entry {

@@ -14,7 +14,7 @@ use crate::byte_path::BytePath;
 use crate::content::Content;
 use crate::entry::{Entry, Stamp, is_executable, same};
 use crate::error::Error;
-use crate::guest::{Guest, talk};
+use crate::guest::{Guest, run_task};
 use crate::history::{self, History};
 use crate::pull::{self, LISTING};
 use crate::record::{Known, Place, Pull, Record, now};
@@ -83,8 +83,8 @@ pub fn push(place: &Place, push: Push<'_>, guest: &dyn Guest) -> Result<Pushed, 
     }
     let selection = select(&record.source, Choice { include: &record.include, secrets: push.secrets })?;
     let history = if push.history { found_history(&record, &selection)? } else { None };
-    let told = match &history {
-        Some(history) => Some(history.look(push.secrets, &record.include)?),
+    let found_secrets = match &history {
+        Some(history) => Some(history.find_secrets(push.secrets, &record.include)?),
         None => None,
     };
     // Find the guest's changes first, so that none are overwritten.
@@ -92,14 +92,14 @@ pub fn push(place: &Place, push: Push<'_>, guest: &dyn Guest) -> Result<Pushed, 
     let mut send = Send::new(&record, &selection, &theirs, push)?;
     let mut contents = place.blobs().writer().map_err(Error::io("write", "the contents of the workspace"))?;
     let task = Task::Put(record.guest.clone().into());
-    let ((), listing) = talk(guest, &task, |to| send.run(to, &mut contents), |from| answer(from))?;
+    let ((), listing) = run_task(guest, &task, |to| send.run(to, &mut contents), |from| answer(from))?;
     contents.finish().map_err(Error::io("write", "the contents of the workspace"))?;
     let done = send.done;
     record.is_git = selection.is_git;
     record.excludes = selection.excludes;
     record.pushed = now();
     record.withheld = done.withheld.clone();
-    for path in &done.gone {
+    for path in &done.removed_paths {
         record.entries.remove(path);
     }
     for (path, mut known) in done.known {
@@ -125,12 +125,12 @@ pub fn push(place: &Place, push: Push<'_>, guest: &dyn Guest) -> Result<Pushed, 
         is_first,
         sent: done.sent,
         bytes: done.bytes,
-        removed: done.gone.len(),
+        removed: done.removed_paths.len(),
         withheld: done.withheld,
         left,
         conflicts: done.conflicts,
         unused: if is_first { selection.unused } else { Vec::new() },
-        history: told,
+        history: found_secrets,
     })
 }
 
@@ -178,7 +178,7 @@ struct Done {
     sent: usize,
     bytes: u64,
     known: Vec<(BytePath, Known)>,
-    gone: Vec<BytePath>,
+    removed_paths: Vec<BytePath>,
     withheld: BTreeMap<BytePath, String>,
     left: Vec<(BytePath, String)>,
     conflicts: BTreeSet<BytePath>,
@@ -224,9 +224,9 @@ impl<'a> Send<'a> {
     /// Removes paths that are gone from the host, from the inside out. Paths that are merely no longer copied stay.
     fn remove(&mut self, to: &mut Writer<&mut dyn Write>) -> Result<(), Error> {
         for path in self.record.entries.keys().rev() {
-            let is_gone = !self.selection.entries.contains_key(path)
+            let is_removed = !self.selection.entries.contains_key(path)
                 && matches!(self.root.find(path.bytes()), Ok(None));
-            if !is_gone {
+            if !is_removed {
                 continue;
             }
             if self.is_conflict(path, None) {
@@ -234,7 +234,7 @@ impl<'a> Send<'a> {
                 continue;
             }
             to.record(&Wire::Remove { path: path.bytes().to_vec() }).map_err(lost)?;
-            self.done.gone.push(path.clone());
+            self.done.removed_paths.push(path.clone());
         }
         Ok(())
     }

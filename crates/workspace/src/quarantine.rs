@@ -85,20 +85,20 @@ impl Quarantine {
                 "2" => Class::RunsOnBuild,
                 other => return Err(fault(path, number, format!("expected class 1 or 2, not {other:?}"))),
             };
-            let (word, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-            let (check, pattern, why) = match word {
+            let (keyword, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+            let (check, pattern, why) = match keyword {
                 "" => return Err(fault(path, number, "a pattern is missing")),
                 "@executable" => (Check::Executable, "*", rest),
                 "@binary" => (Check::Binary, "*", rest),
                 "@scripts" | "@hosts" => {
                     let (pattern, why) =
                         rest.trim().split_once(char::is_whitespace).unwrap_or((rest.trim(), ""));
-                    (if word == "@hosts" { Check::Hosts } else { Check::Scripts }, pattern, why)
+                    (if keyword == "@hosts" { Check::Hosts } else { Check::Scripts }, pattern, why)
                 }
-                word if word.starts_with('@') => {
-                    return Err(fault(path, number, format!("unknown check {word}")));
+                keyword if keyword.starts_with('@') => {
+                    return Err(fault(path, number, format!("unknown check {keyword}")));
                 }
-                word => (Check::Path, word, rest),
+                keyword => (Check::Path, keyword, rest),
             };
             let why = why.trim().to_owned();
             self.rules.push(Rule { class, check, pattern: Pattern::new(pattern), why });
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn scripts_and_hosts_are_looked_at_and_other_changes_of_their_files_are_not() {
+    fn only_scripts_and_hosts_in_their_files_are_held_back() {
         let package = |before: &'static str, after: &'static str| {
             let sides =
                 Sides { before: Some(before.as_bytes()), after: Some(after.as_bytes()), ..Sides::default() };
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_users_list_is_read_and_its_faults_are_named() {
+    fn a_users_list_is_parsed_and_its_errors_named() {
         let own = Quarantine::new(Some(("own", "1 secret-plan ours"))).unwrap();
         assert_eq!(own.of(b"secret-plan", Sides::default()).unwrap().why, "ours");
         for (text, why) in

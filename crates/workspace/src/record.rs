@@ -94,7 +94,7 @@ impl Place {
                 Ok(()) => {}
                 Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
                 Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(Error::Busy),
-                Err(TryLockError::WouldBlock) => interrupt::pause(LOOK)?,
+                Err(TryLockError::WouldBlock) => interrupt::pause(RETRY_INTERVAL)?,
             }
         }
     }
@@ -110,7 +110,7 @@ impl Place {
 /// How long a command that uses more than the workspace waits for a push, pull or apply.
 pub const BUSY: Duration = Duration::from_secs(30);
 /// The interval between attempts to lock.
-const LOOK: Duration = Duration::from_millis(20);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A workspace that nobody can change.
 #[derive(Debug)]

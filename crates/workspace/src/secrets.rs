@@ -39,15 +39,15 @@ impl Secrets {
     }
 
     fn add(&mut self, path: &str, text: &str) -> Result<(), Error> {
-        for (number, word, why) in lines(text) {
+        for (number, pattern_text, why) in lines(text) {
             let why = if why.is_empty() { "looks like a secret" } else { why };
-            if let Some(pattern) = word.strip_prefix('!') {
+            if let Some(pattern) = pattern_text.strip_prefix('!') {
                 self.names.push((Pattern::new(pattern), None));
             } else if let Some(rule) = text_rule(text, number) {
                 let (text, tail, why) = rule.map_err(|why| fault(path, number, why))?;
                 self.texts.push(Text { begins: text.into(), tail, why: why.to_owned() });
             } else {
-                self.names.push((Pattern::new(word), Some(why.to_owned())));
+                self.names.push((Pattern::new(pattern_text), Some(why.to_owned())));
             }
         }
         Ok(())
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_secrets_are_known_and_examples_are_none() {
+    fn secret_file_names_are_recognised_and_examples_are_not() {
         let rules = rules("");
         for path in [
             ".env",
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_adds_and_takes_away() {
+    fn users_can_add_and_remove_patterns() {
         let rules = rules("*.tok mine\n!*.key\n=my_+4 our token\n");
         assert_eq!(rules.of_path(b"a.tok"), Some("mine"));
         assert_eq!(rules.of_path(b"a.key"), None);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_and_tokens_are_found_by_their_content() {
+    fn keys_and_tokens_are_detected_by_content() {
         let rules = rules("");
         let key = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJ";
         for text in [

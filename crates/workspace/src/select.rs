@@ -151,11 +151,11 @@ impl Walk<'_> {
         let secret = self.secrets.of_path(path).map(str::to_owned);
         if (is_ignored || secret.is_some()) && !self.is_named(path) {
             // A pattern may name something in it.
-            let goes_in = is_folder && self.may_be_named_inside(path);
-            if let Some(why) = secret.filter(|_| !goes_in) {
+            let enters = is_folder && self.may_be_named_inside(path);
+            if let Some(why) = secret.filter(|_| !enters) {
                 self.selection.withheld.insert(BytePath(path.to_vec()), why);
             }
-            return goes_in;
+            return enters;
         }
         self.take(path, &found);
         is_folder

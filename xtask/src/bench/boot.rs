@@ -33,7 +33,7 @@ const READY_TARGET: f64 = 2.0;
 const LOGIN_PROMPT: &str = " login: ";
 
 /// How often the serial log is polled.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What runs the machines.
 #[derive(Clone, Copy)]
@@ -161,7 +161,7 @@ fn boot_plain(
             "the plain system did not come up in {} s",
             limit.as_secs()
         );
-        interrupt::pause(LOOK)?;
+        interrupt::pause(POLL_INTERVAL)?;
     }
     let elapsed = started.elapsed();
     instance.kill()?;

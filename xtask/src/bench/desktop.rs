@@ -22,12 +22,12 @@ use rave::ui::Ui;
 const TARGET: f64 = 0.8;
 
 /// How often the screen is polled: often enough to resolve a second, rarely enough not to slow the guest down.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How often the memory is polled.
-const MEMORY_LOOK: Duration = Duration::from_secs(5);
+const MEMORY_INTERVAL: Duration = Duration::from_secs(5);
 /// The desktop is at rest if this many samples differ by no more than [`CALM`].
-const CALM_LOOKS: usize = 4;
+const CALM_SAMPLES: usize = 4;
 /// MiB.
 const CALM: f64 = 3.0;
 /// A desktop that never rests is measured after this time.
@@ -94,8 +94,8 @@ fn boot(settings: &Settings, place: &Utf8Path, with: &With<'_>) -> anyhow::Resul
         let ready = instance.wait_ready(limit, &mut |_| ())?;
         let ssh = sandbox.ssh(&instance, &ready)?;
         let memory = at_rest(&mut || {
-            let told = ssh.exec("cat /proc/meminfo", limit)?;
-            in_use(&told.text()).context("/proc/meminfo lacks a line")
+            let meminfo = ssh.exec("cat /proc/meminfo", limit)?;
+            in_use(&meminfo.text()).context("/proc/meminfo lacks a line")
         })?;
         instance.kill()?;
         Ok(Desktop { painted, memory })
@@ -112,17 +112,17 @@ fn until_painted(instance: &mut Instance, started: Instant, limit: Duration) -> 
             return Ok(started.elapsed());
         }
         anyhow::ensure!(started.elapsed() < limit, "no desktop was painted in {} s", limit.as_secs());
-        interrupt::pause(LOOK)?;
+        interrupt::pause(POLL_INTERVAL)?;
     }
 }
 
 /// Samples until the memory no longer changes.
-fn at_rest(look: &mut dyn FnMut() -> anyhow::Result<f64>) -> anyhow::Result<f64> {
+fn at_rest(sample: &mut dyn FnMut() -> anyhow::Result<f64>) -> anyhow::Result<f64> {
     let started = Instant::now();
     let mut seen: Vec<f64> = Vec::new();
     loop {
-        interrupt::pause(MEMORY_LOOK)?;
-        seen.push(look()?);
+        interrupt::pause(MEMORY_INTERVAL)?;
+        seen.push(sample()?);
         if is_calm(&seen) || started.elapsed() > REST_LIMIT {
             return Ok(seen[seen.len() - 1]);
         }
@@ -130,10 +130,10 @@ fn at_rest(look: &mut dyn FnMut() -> anyhow::Result<f64>) -> anyhow::Result<f64>
 }
 
 fn is_calm(seen: &[f64]) -> bool {
-    let recent = &seen[seen.len().saturating_sub(CALM_LOOKS)..];
+    let recent = &seen[seen.len().saturating_sub(CALM_SAMPLES)..];
     let least = recent.iter().copied().fold(f64::MAX, f64::min);
     let most = recent.iter().copied().fold(f64::MIN, f64::max);
-    recent.len() == CALM_LOOKS && most - least <= CALM
+    recent.len() == CALM_SAMPLES && most - least <= CALM
 }
 
 /// MiB in use by the last two lines of `proc_meminfo(5)` in a text.
@@ -150,14 +150,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_in_use_is_read_from_the_last_lines() {
+    fn memory_in_use_is_parsed_from_the_last_lines() {
         let text = "MemTotal: 4096 kB\nMemAvailable: 4096 kB\nlogin: MemTotal:  4096 kB\r\nMemAvailable:  1024 kB\r\n";
         assert_eq!(in_use(text), Some(3.0));
         assert_eq!(in_use("MemTotal: 4096 kB\n"), None);
     }
 
     #[test]
-    fn rest_is_when_the_last_looks_agree() {
+    fn the_system_is_idle_when_the_last_samples_agree() {
         assert!(!is_calm(&[160.0, 161.0, 162.0]));
         assert!(!is_calm(&[100.0, 160.0, 161.0, 162.0]));
         assert!(is_calm(&[100.0, 160.0, 161.0, 162.0, 163.0]));

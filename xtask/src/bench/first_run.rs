@@ -65,13 +65,13 @@ fn add(report: &mut Report, smokes: &[Vec<Smoke>; 2], nothing: &[Vec<Duration>; 
         let of = |part: fn(&Smoke) -> f64| smokes[index].iter().map(part).collect::<Vec<_>>();
         (of(|smoke| smoke.checks), of(|smoke| smoke.boot), of(|smoke| smoke.whole))
     });
-    let mut beside = |what, after: &[f64], before: &[f64], target| {
+    let mut compare = |what, after: &[f64], before: &[f64], target| {
         report.add_beside(what, Unit::Seconds, after, before, target);
     };
-    beside("first run: checks", &after.0, &before.0, Some(CHECKS_TARGET));
-    beside("first run: boot", &after.1, &before.1, None);
-    beside("first run: smoke, after the tool is built", &after.2, &before.2, Some(SMOKE_TARGET));
-    beside("first run: image, nothing to do", &seconds(&nothing[1]), &seconds(&nothing[0]), None);
+    compare("first run: checks", &after.0, &before.0, Some(CHECKS_TARGET));
+    compare("first run: boot", &after.1, &before.1, None);
+    compare("first run: smoke, after the tool is built", &after.2, &before.2, Some(SMOKE_TARGET));
+    compare("first run: image, nothing to do", &seconds(&nothing[1]), &seconds(&nothing[0]), None);
     report.add_with_target(
         "first run: image, nothing to do, alone",
         Unit::Seconds,
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worktree_is_there_and_goes_also_after_a_failure() {
+    fn the_worktree_exists_and_is_removed_even_after_a_failure() {
         let scratch = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(scratch.path()).unwrap().join("repository");
         fs::create_dir(&root).unwrap();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn checks_are_what_is_left_of_a_run_after_its_boot() {
+    fn checks_take_the_rest_of_a_run_after_its_boot() {
         let report = r#"{"schema": 3, "runs": [{
             "subject": {"base": "", "profile": "", "format": "", "row": "", "medium": "", "artifact": "", "sha256": "",
                 "accelerator": "", "firmware": "", "bus": "", "nic": "", "memory_mib": 1, "cpus": 1},

@@ -9,24 +9,24 @@ use std::thread;
 use std::time::Duration;
 
 /// How often this process's memory is sampled.
-const LOOK: Duration = Duration::from_millis(5);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(5);
 
 /// After this many samples all descendants are sampled too, which takes some milliseconds.
-const LOOKS_PER_TREE: u32 = 10;
+const SAMPLES_PER_TREE: u32 = 10;
 
 /// Runs `work` with access to the peaks of the resident memory, and returns its result.
 pub(super) fn with_peak<T>(work: impl FnOnce(&Peak) -> T) -> T {
     let peak = Peak { own: AtomicU64::new(0), all: AtomicU64::new(0), done: AtomicBool::new(false) };
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut looks = 0_u32;
+            let mut samples = 0_u32;
             while !peak.done.load(Ordering::Relaxed) {
-                peak.look_at_own();
-                if looks.is_multiple_of(LOOKS_PER_TREE) {
-                    peak.look_at_all();
+                peak.sample_own();
+                if samples.is_multiple_of(SAMPLES_PER_TREE) {
+                    peak.sample_all();
                 }
-                looks = looks.wrapping_add(1);
-                thread::sleep(LOOK);
+                samples = samples.wrapping_add(1);
+                thread::sleep(SAMPLE_INTERVAL);
             }
         });
         let _stop = Stop(&peak);
@@ -51,25 +51,25 @@ pub(super) struct Peak {
 }
 
 impl Peak {
-    fn look_at_own(&self) {
+    fn sample_own(&self) {
         if let Some(now) = resident_kibibytes() {
             self.own.fetch_max(now, Ordering::Relaxed);
         }
     }
 
-    fn look_at_all(&self) {
+    fn sample_all(&self) {
         self.all.fetch_max(tree_kibibytes(std::process::id()), Ordering::Relaxed);
     }
 
     /// The peak of this process in MiB; resets it.
     pub(super) fn take_own(&self) -> f64 {
-        self.look_at_own();
+        self.sample_own();
         mebibytes(self.own.swap(0, Ordering::Relaxed))
     }
 
     /// The peak of this process and its descendants in MiB; resets it.
     pub(super) fn take_all(&self) -> f64 {
-        self.look_at_all();
+        self.sample_all();
         mebibytes(self.all.swap(0, Ordering::Relaxed))
     }
 }
@@ -125,11 +125,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_allocation_is_seen_and_forgotten() {
+    fn a_large_allocation_is_measured_and_released() {
         with_peak(|peak| {
             let before = peak.take_own();
             let block = vec![1_u8; 64 << 20];
-            peak.look_at_own();
+            peak.sample_own();
             drop(std::hint::black_box(block));
             assert!(peak.take_own() >= before + 60.0);
             assert!(peak.take_own() < before + 30.0);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_descendants_counts() {
+    fn memory_of_descendants_is_included() {
         // A child of a shell keeps 32 MiB of text in a variable until its input ends.
         let child = r#"text=$(head -c 33554432 /dev/zero | tr "\0" x); echo full; read -r line"#;
         let script = format!("sh -c '{child}'; true");
@@ -146,7 +146,7 @@ mod tests {
         let late = std::time::Instant::now() + Duration::from_secs(60);
         while shell.tail() != ["full"] {
             assert!(std::time::Instant::now() < late, "{:?}", shell.tail());
-            thread::sleep(LOOK);
+            thread::sleep(SAMPLE_INTERVAL);
         }
         let sum = tree_kibibytes(shell.pid());
         drop(input);

@@ -46,8 +46,8 @@ pub(crate) fn measure(
 
 /// The archive that this host's own packages come from (apt-get(8), `indextargets`).
 fn mirror() -> Option<String> {
-    let words = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"];
-    let found = Cmd::new("apt-get").args(words).output().ok()?;
+    let arguments = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"];
+    let found = Cmd::new("apt-get").args(arguments).output().ok()?;
     found.text().lines().next().map(|line| line.trim_end_matches('/').to_owned())
 }
 

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_shows_spread_ratio_and_verdict() {
+    fn a_row_has_spread_ratio_and_verdict() {
         let mut report = Report::new("tcg".into(), 3);
         report.add_beside("boot", Unit::Seconds, &[9.0, 3.0, 6.0], &[4.0, 2.0], Some(2.0));
         report.add_beside("boot", Unit::Seconds, &[9.0], &[4.0], Some(2.0));

@@ -10,7 +10,7 @@ use rave_vm::template::Template;
 use rave::settings::Settings;
 
 /// How often readiness is polled.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// This program as a user runs it, with a separate state folder.
 pub(super) struct Tool<'a> {
@@ -27,10 +27,10 @@ pub(super) struct Tool<'a> {
 impl Tool<'_> {
     pub(super) fn up(&self, name: &str, cold: bool) -> anyhow::Result<Duration> {
         let (base, profile) = (self.settings.base.as_str(), self.settings.profile.as_str());
-        let mut words = vec!["up", name, "--base", base, "--profile", profile];
-        words.extend(["--out", self.settings.out_dir.as_str()]);
-        words.extend(cold.then_some("--cold"));
-        self.run(&words)
+        let mut arguments = vec!["up", name, "--base", base, "--profile", profile];
+        arguments.extend(["--out", self.settings.out_dir.as_str()]);
+        arguments.extend(cold.then_some("--cold"));
+        self.run(&arguments)
     }
 
     pub(super) fn remove(&self, name: &str) -> anyhow::Result<()> {
@@ -46,7 +46,7 @@ impl Tool<'_> {
                 return Ok(since.elapsed());
             }
             anyhow::ensure!(since.elapsed() < self.limit, "{name} is not ready: {about}");
-            interrupt::pause(LOOK)?;
+            interrupt::pause(POLL_INTERVAL)?;
         }
     }
 
@@ -57,13 +57,13 @@ impl Tool<'_> {
         about["memory"].as_u64().with_context(|| format!("{name} is not running"))
     }
 
-    pub(super) fn run(&self, words: &[&str]) -> anyhow::Result<Duration> {
-        Ok(self.command(words).output()?.elapsed)
+    pub(super) fn run(&self, arguments: &[&str]) -> anyhow::Result<Duration> {
+        Ok(self.command(arguments).output()?.elapsed)
     }
 
-    fn command(&self, words: &[&str]) -> Cmd {
+    fn command(&self, arguments: &[&str]) -> Cmd {
         Cmd::new(self.program.as_std_path())
-            .args(words)
+            .args(arguments)
             .env("RAVE_STATE", self.state.as_str())
             .env("RAVE_CACHE", self.settings.cache_dir.as_str())
             .current_dir(&self.settings.root)

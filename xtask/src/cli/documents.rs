@@ -112,7 +112,7 @@ fn pages() -> Vec<camino::Utf8PathBuf> {
 }
 
 #[test]
-fn every_command_line_of_the_former_readme_still_parses() {
+fn every_command_line_of_the_old_readme_still_parses() {
     let text = read("xtask/tests/fixtures/readme-commands.txt".into());
     let lines: Vec<&str> = text.lines().filter(|line| line.contains("cargo xtask")).collect();
     assert!(lines.len() > 80, "only {} lines", lines.len());
@@ -135,7 +135,7 @@ fn every_command_line_of_a_document_parses() {
 }
 
 #[test]
-fn the_readme_has_its_two_commands() {
+fn the_readme_has_two_commands() {
     let text = read("README.md".into());
     for command in ["cargo xtask smoke --yes", "cargo xtask test --yes"] {
         assert!(text.lines().any(|line| line.starts_with(command)), "{command}");
@@ -143,7 +143,7 @@ fn the_readme_has_its_two_commands() {
 }
 
 #[test]
-fn a_command_line_that_clap_refuses_is_found() {
+fn a_command_line_that_clap_refuses_is_detected() {
     let text = "```sh\nRAVE_CPUS=4 cargo xtask run --shh   # typo\n```\nand `cargo xtask image --format \\\n`, `cargo xtask imgae`";
     let found = command_lines(text);
     let refused: Vec<_> = found.iter().filter_map(|(_, line)| refusal(line)).collect();

@@ -24,7 +24,7 @@ const SHOWN: usize = 20;
 pub(crate) fn run(args: &cli::Install, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let folder = folder(args.to.as_deref())?;
     let place = folder.join(PROGRAM);
-    refuse_stranger(&place)?;
+    refuse_foreign_program(&place)?;
     if args.remove {
         remove(&place, ui)?;
         return Ok(Code::Ok);
@@ -53,9 +53,9 @@ fn folder(to: Option<&Utf8Path>) -> anyhow::Result<Utf8PathBuf> {
 }
 
 /// Refuses to replace or remove a different program of this name.
-fn refuse_stranger(place: &Utf8Path) -> anyhow::Result<()> {
+fn refuse_foreign_program(place: &Utf8Path) -> anyhow::Result<()> {
     match fs::read(place) {
-        Ok(bytes) if is_ours(&bytes) => Ok(()),
+        Ok(bytes) if is_installed_by_rave(&bytes) => Ok(()),
         Ok(_) => Err(CommandError::usage(format!("{place} is another program"))
             .remedy("choose another folder with --to, or move that program away")
             .into()),
@@ -64,7 +64,7 @@ fn refuse_stranger(place: &Utf8Path) -> anyhow::Result<()> {
     }
 }
 
-fn is_ours(bytes: &[u8]) -> bool {
+fn is_installed_by_rave(bytes: &[u8]) -> bool {
     let mark = INSTALLED_FROM.as_bytes();
     bytes.windows(mark.len()).any(|window| window == mark)
 }
@@ -112,14 +112,14 @@ fn executable(messages: &str) -> Option<Utf8PathBuf> {
 
 /// The checked-out commit; empty if git does not know, as in an unpacked archive.
 fn commit(root: &Utf8Path) -> String {
-    let said = || {
+    let named_by_cargo = || {
         let shell = Shell::new().ok()?;
         // Not that of a repository that the archive was unpacked in.
         shell.set_var("GIT_CEILING_DIRECTORIES", root.parent().unwrap_or(root));
         let describe = cmd!(shell, "git -C {root} describe --always --dirty --abbrev=12").quiet();
         describe.ignore_stderr().read().ok()
     };
-    said().unwrap_or_default()
+    named_by_cargo().unwrap_or_default()
 }
 
 /// Copies atomically, even over a running program.
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cargo_names_the_program_that_it_made() {
+    fn the_installed_program_is_parsed_from_cargos_output() {
         let messages = concat!(
             "{\"reason\":\"compiler-artifact\",\"executable\":null}\n",
             "{\"reason\":\"compiler-artifact\",\"executable\":\"/t/debug/rave\"}\n",
@@ -149,13 +149,13 @@ mod tests {
     }
 
     #[test]
-    fn another_program_of_the_name_stays() {
+    fn another_program_with_the_name_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let place = Utf8PathBuf::from_path_buf(folder.path().join(PROGRAM)).unwrap();
-        assert!(refuse_stranger(&place).is_ok());
+        assert!(refuse_foreign_program(&place).is_ok());
         fs::write(&place, "#!/bin/sh\n").unwrap();
-        assert!(refuse_stranger(&place).unwrap_err().to_string().contains("is another program"));
+        assert!(refuse_foreign_program(&place).unwrap_err().to_string().contains("is another program"));
         fs::write(&place, format!("x{INSTALLED_FROM}/home\0")).unwrap();
-        assert!(refuse_stranger(&place).is_ok());
+        assert!(refuse_foreign_program(&place).is_ok());
     }
 }

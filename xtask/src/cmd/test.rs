@@ -470,7 +470,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_run_once_and_in_their_order() {
+    fn steps_run_once_and_in_order() {
         assert_eq!(
             steps(&[TestStep::Unit, TestStep::Format, TestStep::Unit]),
             [TestStep::Format, TestStep::Unit]
@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_each_step_and_the_whole_time() {
+    fn the_table_has_each_step_and_the_total_time() {
         let ended = [
             (TestStep::Unit, Ending::Passed, Duration::from_secs(75)),
             (TestStep::Flake, Ending::NotRun, Duration::from_secs(5)),

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_up_to_date_and_a_changed_line_is_shown() {
+    fn unchanged_files_are_up_to_date_and_changed_lines_are_shown() {
         let folder = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(folder.path()).unwrap();
         let missing = outdated(generated("one\ntwo\nthree\n"), root).unwrap();
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_difference_is_cut() {
+    fn a_long_diff_is_truncated() {
         let lines: Vec<String> = (0..100).map(|number| format!("{number}\n")).collect();
         let difference = difference("", &lines.concat());
         assert_eq!(difference.len(), 1 + SHOWN + 1);

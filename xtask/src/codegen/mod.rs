@@ -25,7 +25,7 @@ mod tests {
     }
 
     #[test]
-    fn the_checkout_has_what_the_code_says() {
+    fn generated_files_are_up_to_date() {
         let outdated = outdated(all(), checkout()).unwrap();
         assert!(
             outdated.is_empty(),

@@ -62,7 +62,7 @@ fn guest_program(stages: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn an_archive_builds_the_same_guest_program_under_a_users_settings_of_cargo_and_when_it_is_read_only() {
+fn an_archive_builds_the_same_guest_program_with_user_cargo_settings_and_read_only() {
     let archive = Archive::new();
     let out = archive.place.path("out");
     let image = ["image", "--base", "debian", "--out", out.to_str().unwrap()];
@@ -95,7 +95,7 @@ fn an_archive_builds_the_same_guest_program_under_a_users_settings_of_cargo_and_
 }
 
 #[test]
-fn a_checkout_whose_path_is_not_utf8_is_refused() {
+fn a_checkout_with_a_non_utf8_path_is_refused() {
     let place = Place::new();
     let strange = place.path("").join(OsStr::from_bytes(b"not-utf8-\xff"));
     copy_checkout(&strange);

@@ -117,7 +117,14 @@ fn iso(place: &Place, disk: &Path) -> PathBuf {
 }
 
 /// Boots a disk and waits until its serial console has printed all these words.
-fn says(place: &Place, name: &str, disk: &Path, firmware: Firmware, interface: Interface, words: &[&str]) {
+fn boots_and_prints(
+    place: &Place,
+    name: &str,
+    disk: &Path,
+    firmware: Firmware,
+    interface: Interface,
+    expected: &[&str],
+) {
     let utf8 = |path: &Path| Utf8PathBuf::from_path_buf(path.to_owned()).unwrap();
     let mut machine = Machine::new(name, &utf8(&place.path(name)));
     machine.disk = Some(Disk::whole(utf8(disk), DiskFormat::Raw, interface));
@@ -126,28 +133,28 @@ fn says(place: &Place, name: &str, disk: &Path, firmware: Firmware, interface: I
     let log = machine.files.serial_log.clone();
     let qemu = Qemu::find(Arch::X86_64).unwrap();
     let instance = Instance::boot(machine, Engine::Tcg, &qemu).unwrap();
-    wait_until(&format!("{name} says {words:?}"), || {
-        let said = fs::read(&log).unwrap_or_default();
-        let said = String::from_utf8_lossy(&said).into_owned();
-        words.iter().all(|word| said.contains(word))
+    wait_until(&format!("{name} says {expected:?}"), || {
+        let printed = fs::read(&log).unwrap_or_default();
+        let printed = String::from_utf8_lossy(&printed).into_owned();
+        expected.iter().all(|word| printed.contains(word))
     });
     instance.kill().unwrap();
 }
 
 #[test]
-fn the_disk_of_a_closure_starts_under_both_firmwares_and_on_each_bus() {
+fn a_closure_disk_boots_with_both_firmwares_on_each_bus() {
     let place = Place::new();
     let disk = disk(&place);
     let booted = ["rave: boot loader", "usage: rave-guest COMMAND"];
     let uefi = || find_uefi(Arch::X86_64).unwrap();
-    says(&place, "bios-virtio", &disk, Firmware::Bios, Interface::Virtio, &booted);
-    says(&place, "bios-ahci", &disk, Firmware::Bios, Interface::Ahci, &booted);
-    says(&place, "uefi-nvme", &disk, uefi(), Interface::Nvme, &booted);
+    boots_and_prints(&place, "bios-virtio", &disk, Firmware::Bios, Interface::Virtio, &booted);
+    boots_and_prints(&place, "bios-ahci", &disk, Firmware::Bios, Interface::Ahci, &booted);
+    boots_and_prints(&place, "uefi-nvme", &disk, uefi(), Interface::Nvme, &booted);
 
     let iso = iso(&place, &disk);
     let live = [&booted[..], &["rave: live medium found"]].concat();
-    says(&place, "live-bios", &iso, Firmware::Bios, Interface::Cd, &live);
-    says(&place, "live-uefi", &iso, uefi(), Interface::UsbStick, &live);
+    boots_and_prints(&place, "live-bios", &iso, Firmware::Bios, Interface::Cd, &live);
+    boots_and_prints(&place, "live-uefi", &iso, uefi(), Interface::UsbStick, &live);
 
     // As written by nixpkgs' install-grub.pl: the core images do not know it in advance.
     let menu = place.path("grub.cfg");
@@ -167,7 +174,7 @@ fn the_disk_of_a_closure_starts_under_both_firmwares_and_on_each_bus() {
         ("switched-nvme", Interface::Nvme),
         ("switched-ahci", Interface::Ahci),
     ] {
-        says(&place, name, &disk, Firmware::Bios, interface, &switched);
+        boots_and_prints(&place, name, &disk, Firmware::Bios, interface, &switched);
     }
-    says(&place, "switched-uefi", &disk, uefi(), Interface::Virtio, &switched);
+    boots_and_prints(&place, "switched-uefi", &disk, uefi(), Interface::Virtio, &switched);
 }

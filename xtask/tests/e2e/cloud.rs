@@ -12,7 +12,7 @@ use rave_vm::ssh::Ssh;
 use rave_vm::{Instance, Ready};
 use serde_json::{Value, json};
 
-use crate::fixture::{COMMAND, Fixture, said};
+use crate::fixture::{COMMAND, Fixture, output_of};
 use crate::seed::{ADDRESS, Medium, config_drive, no_cloud};
 use crate::tool::{CLOUD, DEADLINE, Place, finish, poll, shared_cache, shared_out};
 
@@ -56,12 +56,12 @@ fn with_medium(medium: Medium) -> (Fixture, KeyPair) {
 
 /// MiB of the root file system.
 fn root_mib(ssh: &Ssh) -> u64 {
-    said(ssh, "df --block-size=1M --output=size / | tail -n 1").trim().parse().unwrap()
+    output_of(ssh, "df --block-size=1M --output=size / | tail -n 1").trim().parse().unwrap()
 }
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test cloud"]
-fn without_user_data_the_image_works_as_every_other() {
+fn an_image_without_user_data_works_as_usual() {
     shared_cache(CLOUD);
     let place = Place::new();
     let mut command = place.xtask(&[
@@ -85,28 +85,31 @@ fn without_user_data_the_image_works_as_every_other() {
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test cloud"]
-fn a_no_cloud_seed_gives_key_name_network_and_growth_and_the_agent_answers() {
+fn a_no_cloud_seed_sets_key_name_network_and_growth() {
     let (fixture, key) = with_medium(Medium::NoCloud);
     let (instance, ready, _) = fixture.ready_within(LIMIT);
     let ssh = by_own_key(&instance, &ready, &key, "agent");
     // Ready means that user data was applied, except for its own commands.
-    assert_eq!(said(&ssh, "hostname; cat /etc/hostname /etc/rave/from-seed").trim(), "box-1\nbox-1\nwritten");
-    assert!(said(&ssh, "sudo -n true 2>&1 && getent hosts box-1").contains("127.0.1.1"));
-    let addresses = said(&ssh, "ip -4 -oneline address show dev eth0");
+    assert_eq!(
+        output_of(&ssh, "hostname; cat /etc/hostname /etc/rave/from-seed").trim(),
+        "box-1\nbox-1\nwritten"
+    );
+    assert!(output_of(&ssh, "sudo -n true 2>&1 && getent hosts box-1").contains("127.0.1.1"));
+    let addresses = output_of(&ssh, "ip -4 -oneline address show dev eth0");
     assert!(addresses.contains(ADDRESS) && addresses.contains("10.0.2.15"), "{addresses}");
     assert!(root_mib(&ssh) > 7000, "{}", root_mib(&ssh));
     // Only once, and by cloud-init.
-    let made = said(&ssh, "sudo -n journalctl --boot --unit rave-ssh-keys --output cat");
+    let made = output_of(&ssh, "sudo -n journalctl --boot --unit rave-ssh-keys --output cat");
     assert!(!made.contains("made "), "{made}");
-    let keys = said(&ssh, "ls /etc/ssh/ssh_host_*_key");
+    let keys = output_of(&ssh, "ls /etc/ssh/ssh_host_*_key");
     assert_eq!(keys.lines().count(), 2, "{keys}");
-    assert_eq!(said(&ssh, "sudo -n passwd --status agent").split(' ').nth(1), Some("L"));
+    assert_eq!(output_of(&ssh, "sudo -n passwd --status agent").split(' ').nth(1), Some("L"));
     poll("the commands of the user data have run", COMMAND / 100, || {
         ssh.exec("test -e /run/rave-seed-ran", COMMAND).unwrap().success()
     });
-    assert_eq!(said(&ssh, "cloud-init status --wait").trim(), "status: done");
-    said(&ssh, "sudo -n cloud-init schema --system");
-    assert_eq!(said(&ssh, "systemctl list-units --failed --plain --no-legend").trim(), "");
+    assert_eq!(output_of(&ssh, "cloud-init status --wait").trim(), "status: done");
+    output_of(&ssh, "sudo -n cloud-init schema --system");
+    assert_eq!(output_of(&ssh, "systemctl list-units --failed --plain --no-legend").trim(), "");
 
     let socket = &instance.machine().files.agent_socket;
     assert_eq!(ask_agent(socket, "guest-ping"), json!({}));
@@ -118,17 +121,17 @@ fn a_no_cloud_seed_gives_key_name_network_and_growth_and_the_agent_answers() {
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test cloud"]
-fn a_config_drive_gives_key_name_and_users_and_may_forbid_growth() {
+fn a_config_drive_sets_key_name_and_users_and_may_forbid_growth() {
     let (fixture, key) = with_medium(Medium::ConfigDrive);
     let (instance, ready, _) = fixture.ready_within(LIMIT);
     let ssh = by_own_key(&instance, &ready, &key, "agent");
-    assert_eq!(said(&ssh, "hostname; id -un").trim(), "drive-1\nagent");
+    assert_eq!(output_of(&ssh, "hostname; id -un").trim(), "drive-1\nagent");
     let other = by_own_key(&instance, &ready, &key, "other");
     assert_eq!(said(&other, "id -un").trim(), "other");
     assert!(!other.exec("sudo -n true", COMMAND).unwrap().success(), "it has no privileges");
     assert!(root_mib(&ssh) < 7000, "{}", root_mib(&ssh));
-    assert!(said(&ssh, "ip -4 -oneline address").contains("10.0.2.15"));
-    assert_eq!(said(&ssh, "cloud-init status --wait").trim(), "status: done");
+    assert!(output_of(&ssh, "ip -4 -oneline address").contains("10.0.2.15"));
+    assert_eq!(output_of(&ssh, "cloud-init status --wait").trim(), "status: done");
     assert_eq!(ask_agent(&instance.machine().files.agent_socket, "guest-ping"), json!({}));
     instance.kill().unwrap();
 }

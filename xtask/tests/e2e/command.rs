@@ -98,7 +98,7 @@ impl Command {
         let reader = self.expression().stdout_null().stderr_to_stdout().reader().expect("it starts");
         let reader = Arc::new(reader);
         let mut lines = BufReader::new(ReadShared(Arc::clone(&reader))).lines();
-        let mut said = Vec::new();
+        let mut printed = Vec::new();
         loop {
             match lines.next() {
                 Some(Ok(line)) if line.starts_with(beginning) => break,
@@ -182,12 +182,12 @@ fn a_program_is_read_until_a_line_and_ended_by_a_signal() {
     assert_eq!(running.wait().signal(), Some(9));
 
     // The last value of a variable wins, and another program may be in front.
-    let mut told = Command::new("sh");
-    told.args(["-c", "echo $TOLD; exit 3"]).env("TOLD", "early").env("TOLD", "late");
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo $TOLD; exit 3"]).env("TOLD", "early").env("TOLD", "late");
     let mut runner = Command::new("env");
     runner.arg("-u").arg("NOTHING");
-    let output = told.behind(&runner).output().unwrap();
+    let output = command.behind(&runner).output().unwrap();
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(3), &b"late\n"[..]));
-    let output = told.clone().env_remove("TOLD").output().unwrap();
+    let output = command.clone().env_remove("TOLD").output().unwrap();
     assert_eq!(output.stdout, b"\n");
 }

@@ -17,7 +17,7 @@ fn inspected(place: &Place, image: &std::path::Path, code: i32) -> serde_json::V
 }
 
 #[test]
-fn inspect_knows_the_guests_files_and_finds_a_changed_one() {
+fn inspect_lists_the_guests_files_and_detects_a_changed_one() {
     let stages = shared_cache(HEADLESS).join("stages");
     let place = Place::new();
     let name = "rave-debian-headless.qcow2";

@@ -6,7 +6,7 @@ use rave_guest::protocol::{GuestStage, StageState};
 use rave_smoke::screen::Screen;
 use rave_vm::{BootEvent, Instance};
 
-use crate::fixture::{COMMAND, Fixture, said};
+use crate::fixture::{COMMAND, Fixture, output_of};
 use crate::smoke_faults::{expect, run};
 use crate::tool::{DEADLINE, SIMPLE, poll, wait_until};
 
@@ -23,7 +23,7 @@ fn is_painted(instance: &mut Instance, fixture: &Fixture) -> bool {
 }
 
 #[test]
-fn with_little_memory_a_dead_service_a_killed_browser_and_a_full_disk_it_comes_up_and_the_checks_say_why() {
+fn a_desktop_survives_faults_and_the_checks_name_them() {
     let mut fixture = Fixture::new(SIMPLE);
     fixture.sandbox.machine.memory_mib = LITTLE_MEMORY;
     fixture.drop_in("vibe-kanban.service", "[Service]\nExecStartPre=/bin/false\nRestart=no\n");
@@ -34,7 +34,8 @@ fn with_little_memory_a_dead_service_a_killed_browser_and_a_full_disk_it_comes_u
     expect(&run(&mut guest, &DESKTOP), &[]);
 
     // The launcher of a stopped service: its page says so.
-    let page = said(&ssh, "curl --silent $(sed -n 's/^Exec=xdg-open //p' ~/Desktop/rave-kanban.desktop)");
+    let page =
+        output_of(&ssh, "curl --silent $(sed -n 's/^Exec=xdg-open //p' ~/Desktop/rave-kanban.desktop)");
     assert!(page.contains("Vibe Kanban is not available"), "{page}");
     guest.limits.answer = Duration::from_secs(5);
     let rows = run(&mut guest, &["gateway-root", "gateway-health"]);
@@ -44,25 +45,25 @@ fn with_little_memory_a_dead_service_a_killed_browser_and_a_full_disk_it_comes_u
     // A killed browser does not affect the desktop.
     let open = "bash -lc 'setsid --fork chromium >/dev/null 2>&1 </dev/null'";
     let pages = "pgrep --count --full -- '[-]-type=renderer'";
-    said(&ssh, open);
+    output_of(&ssh, open);
     wait_until("a page is open", || ssh.exec(pages, DEADLINE).unwrap().success());
     said(&ssh, "pkill -KILL chromium");
     wait_until("every page is closed", || !ssh.exec(pages, DEADLINE).unwrap().success());
     expect(&run(&mut guest, &DESKTOP), &[]);
 
     // A new session, without space for its writes.
-    said(
+    output_of(
         &ssh,
         "sudo -n fallocate -l $(df --output=avail -B1 / | tail -n 1) /filler; sudo -n sh -c 'cat /dev/zero > /filler2' 2>/dev/null; true",
     );
-    said(&ssh, "sudo -n systemctl restart lightdm");
+    output_of(&ssh, "sudo -n systemctl restart lightdm");
     expect(&run(&mut guest, &DESKTOP[..2]), &[]);
-    said(&ssh, "sudo -n rm /filler /filler2");
+    output_of(&ssh, "sudo -n rm /filler /filler2");
     guest.take_instance().unwrap().kill().unwrap();
 }
 
 #[test]
-fn without_a_network_it_comes_up_and_the_network_is_named() {
+fn a_desktop_without_a_network_starts_and_the_network_is_named() {
     let mut fixture = Fixture::new(SIMPLE);
     fixture.sandbox.machine.network = None;
     fixture.sandbox.machine.forwards.clear();

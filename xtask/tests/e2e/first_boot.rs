@@ -17,7 +17,7 @@ use rave_smoke::{Guest, suite};
 use rave_spec::Format;
 
 use crate::command::Command;
-use crate::fixture::{Fixture, said};
+use crate::fixture::{Fixture, output_of};
 use crate::tool::{Place, finish, poll, user_cache};
 
 /// The gateway, whose ports lead to this host's loopback if a rule opens them.
@@ -119,26 +119,29 @@ fn claude_code_is_installed_when_the_registry_answers() {
     fixture.allow(&format!("127.0.0.1:{}/tcp,private", registry.port));
     let (instance, ready, ssh) = fixture.ready();
     let program = claude::program();
-    assert_eq!(said(&ssh, "find / -xdev -type f -name claude -size +1M 2>/dev/null || true").trim(), "");
-    assert!(said(&ssh, "rave-guest health").contains("\"claude\": \"pending\""));
-    let told = said(&ssh, "claude --version 2>&1 || true");
-    assert_eq!(told.trim(), format!("claude is being installed, which needs the network: {}", claude::LOG));
+    assert_eq!(output_of(&ssh, "find / -xdev -type f -name claude -size +1M 2>/dev/null || true").trim(), "");
+    assert!(output_of(&ssh, "rave-guest health").contains("\"claude\": \"pending\""));
+    let printed = output_of(&ssh, "claude --version 2>&1 || true");
+    assert_eq!(
+        printed.trim(),
+        format!("claude is being installed, which needs the network: {}", claude::LOG)
+    );
     let mut guest = fixture.guest(instance, &ready, ssh.clone());
     for outcome in checked(&mut guest) {
         assert!(matches!(&outcome, Outcome::NotYet(why) if why.contains(claude::LOG)), "{outcome:?}");
     }
     let log = format!("sudo -n {} --no-pager --output cat", claude::LOG);
     poll("the first attempt has failed", Duration::from_secs(2), || {
-        said(&ssh, &log).contains("the next attempt is in 5 s")
+        output_of(&ssh, &log).contains("the next attempt is in 5 s")
     });
 
     registry.is_open.store(true, Ordering::Relaxed);
     poll("it is installed", Duration::from_secs(5), || {
-        said(&ssh, &log).contains(&format!("Claude Code {} is installed", claude::version()))
+        output_of(&ssh, &log).contains(&format!("Claude Code {} is installed", claude::version()))
     });
-    assert!(said(&ssh, "rave-guest health").contains("\"claude\": \"ready\""));
-    assert_eq!(said(&ssh, &format!("stat --format=%U {program}")).trim(), "agent");
+    assert!(output_of(&ssh, "rave-guest health").contains("\"claude\": \"ready\""));
+    assert_eq!(output_of(&ssh, &format!("stat --format=%U {program}")).trim(), "agent");
     assert_eq!(checked(&mut guest), [Outcome::Passed, Outcome::Passed]);
-    assert_eq!(said(&ssh, "systemctl list-units --failed --plain --no-legend").trim(), "");
+    assert_eq!(output_of(&ssh, "systemctl list-units --failed --plain --no-legend").trim(), "");
     guest.take_instance().unwrap().kill().unwrap();
 }

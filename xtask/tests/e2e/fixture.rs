@@ -138,7 +138,7 @@ impl Fixture {
 }
 
 #[track_caller]
-pub(crate) fn said(ssh: &Ssh, command: &str) -> String {
+pub(crate) fn output_of(ssh: &Ssh, command: &str) -> String {
     let output = ssh.exec(command, COMMAND).unwrap();
     assert!(
         output.success(),

@@ -58,7 +58,7 @@ test "$("$RAVE" exec three -- cat /dev/shm/memory)" = memory
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn a_full_disk_is_told_by_each_command_and_a_guest_that_writes_waits_for_space() {
+fn each_command_reports_a_full_disk_and_a_writing_guest_waits_for_space() {
     shared_cache(HEADLESS);
     let place = Place::new();
     let templates = user_cache().join("test-templates");

@@ -22,7 +22,7 @@ fn expect_nothing_finished(place: &Place, stage: &str) {
 }
 
 #[test]
-fn a_kill_at_any_stage_leaves_no_process_and_nothing_that_looks_finished() {
+fn a_kill_at_any_stage_leaves_no_process_and_no_final_file() {
     for (stage, before) in STAGES {
         let place = Place::new();
         place.seed(before);
@@ -56,7 +56,7 @@ fn ctrl_c_at_any_stage_ends_with_130_and_cleans_up_at_once() {
 }
 
 #[test]
-fn an_end_while_any_other_format_is_written_leaves_nothing_that_looks_finished() {
+fn an_interrupt_in_any_other_format_leaves_no_final_file() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest", "disk"]);
     for stage in OTHER_FORMATS {
@@ -79,7 +79,7 @@ fn an_end_while_any_other_format_is_written_leaves_nothing_that_looks_finished()
 }
 
 #[test]
-fn a_second_build_waits_and_says_for_whom() {
+fn a_second_build_waits_and_names_the_holder() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest"]);
     let first = place.image(&[]).start_until("disk: started");
@@ -91,7 +91,7 @@ fn a_second_build_waits_and_says_for_whom() {
 }
 
 #[test]
-fn a_changed_artifact_is_named_with_its_digest_and_made_anew() {
+fn a_changed_artifact_is_named_with_its_digest_and_rebuilt() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest", "disk"]);
     finish(&place.image(&[])).expect_code(0);
@@ -111,8 +111,8 @@ fn a_changed_artifact_is_named_with_its_digest_and_made_anew() {
     assert!(fs::read(&artifact).unwrap() == whole, "the same inputs give the same bytes");
 
     fs::write(&artifact, &whole[..whole.len() / 2]).unwrap();
-    let said = finish(&place.image(&[]));
-    said.expect_code(0).expect_said(&format!("the manifest says {}", whole.len()));
+    let output = finish(&place.image(&[]));
+    output.expect_code(0).expect_said(&format!("the manifest says {}", whole.len()));
     assert!(fs::read(&artifact).unwrap() == whole);
 }
 
@@ -169,44 +169,45 @@ pub(crate) fn is_root() -> bool {
 }
 
 #[test]
-fn a_disk_without_room_is_said_before_the_disk_is_written() {
+fn too_little_space_is_reported_before_writing() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest"]);
-    let said = finish(&on_small_disk(&place, "cache", 64, &[]));
-    said.expect_code(4)
+    let output = finish(&on_small_disk(&place, "cache", 64, &[]));
+    output
+        .expect_code(4)
         .expect_said("not enough space in ")
         .expect_said(": need ")
         .expect_said("remedy: free some space");
 }
 
 #[test]
-fn a_disk_that_fills_up_while_the_image_is_written_leaves_nothing() {
+fn a_disk_that_fills_up_during_the_image_leaves_no_files() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest"]);
     // Enough space when it is checked, but only 64 MiB when it is written.
     let room = 2048;
-    let said = finish(&on_disk_that_fills(&place, "cache", room, room - 64, &[]));
-    said.expect_code(4).expect_said("mke2fs").expect_said("remedy: the disk is full");
+    let output = finish(&on_disk_that_fills(&place, "cache", room, room - 64, &[]));
+    output.expect_code(4).expect_said("mke2fs").expect_said("remedy: the disk is full");
     expect_nothing_finished(&place, "disk");
 }
 
 #[test]
-fn a_disk_that_fills_up_while_the_artifact_is_written_leaves_nothing() {
+fn a_disk_that_fills_up_during_the_artifact_leaves_no_files() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest", "disk"]);
     // Smaller than any compressed result: reported before anything is written.
-    let said = finish(&on_small_disk(&place, "out", 100, &[]));
-    said.expect_code(4).expect_said("not enough space in ").expect_said(": need ");
+    let output = finish(&on_small_disk(&place, "out", 100, &[]));
+    output.expect_code(4).expect_said("not enough space in ").expect_said(": need ");
 
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest", "disk"]);
     let room = 1024;
-    let said = finish(&on_disk_that_fills(&place, "out", room, room - 64, &[]));
-    said.expect_code(4).expect_said("qemu-img convert").expect_said("remedy: the disk is full");
+    let output = finish(&on_disk_that_fills(&place, "out", room, room - 64, &[]));
+    output.expect_code(4).expect_said("qemu-img convert").expect_said("remedy: the disk is full");
 }
 
 #[test]
-fn a_small_tmpdir_is_passed_over_and_a_full_disk_under_the_tar_is_said() {
+fn a_small_tmpdir_is_skipped_and_a_full_disk_below_the_tar_is_reported() {
     let place = Place::new();
     place.seed(&["tools", "guest"]);
     let checkout = place.path("checkout");
@@ -216,14 +217,14 @@ fn a_small_tmpdir_is_passed_over_and_a_full_disk_under_the_tar_is_said() {
     let mut command = on_small_disk(&place, "cache", 64, &[]);
     // The cache itself is the small disk, and accessible to others.
     command.env("TMPDIR", place.path("cache")).current_dir(&checkout);
-    let said = finish(&command);
-    said.expect_code(4).expect_said("mmdebstrap").expect_said("remedy: the disk is full");
+    let output = finish(&command);
+    output.expect_code(4).expect_said("mmdebstrap").expect_said("remedy: the disk is full");
     expect_nothing_finished(&place, "rootfs");
 }
 
 /// mmdebstrap, apt and dpkg see these names; few packages, so that the tree is unpacked quickly.
 #[test]
-fn a_cache_and_a_temporary_folder_with_spaces_are_passed_on() {
+fn cache_and_temporary_folders_may_contain_spaces() {
     let place = Place::new();
     place.seed(&["tools", "guest"]);
     let [checkout, cache, temporary] = ["checkout", "a cache", "an 'ä' folder"].map(|name| place.path(name));
@@ -246,7 +247,7 @@ fn without_network() -> &'static [&'static str] {
 }
 
 #[test]
-fn without_a_network_a_new_build_says_so_and_a_cached_one_works() {
+fn without_a_network_a_new_build_fails_clearly_and_a_cached_one_works() {
     let offline = |place: &Place| {
         let out = place.path("out");
         let arguments = ["image", "--base", "debian", "--out", out.to_str().unwrap()];
@@ -275,7 +276,7 @@ fn small_image(
 }
 
 #[test]
-fn a_gone_package_is_replaced_or_refused_and_what_was_fetched_needs_no_network_again() {
+fn an_unavailable_package_is_replaced_or_refused_and_downloads_are_reused() {
     let place = Place::new();
     place.seed(&["tools", "guest"]);
     let checkout = place.path("checkout");
@@ -286,12 +287,12 @@ fn a_gone_package_is_replaced_or_refused_and_what_was_fetched_needs_no_network_a
     let lock = fs::read_to_string(&file).unwrap();
     let less = lock.lines().find(|line| line.starts_with("package less ")).unwrap();
     let version = less.split(' ').nth(2).unwrap();
-    let gone = less.replacen(version, "0.made-up", 1);
+    let unavailable = less.replacen(version, "0.made-up", 1);
     let lock: Vec<String> = lock
         .lines()
         .map(|line| match line.split_once(' ') {
             Some(("profile", rest)) if rest.starts_with("headless ") => "profile headless less".to_owned(),
-            _ => line.replace(less, &gone),
+            _ => line.replace(less, &unavailable),
         })
         .collect();
     fs::write(&file, lock.join("\n") + "\n").unwrap();
@@ -316,7 +317,7 @@ fn a_gone_package_is_replaced_or_refused_and_what_was_fetched_needs_no_network_a
 }
 
 #[test]
-fn a_cache_that_cannot_be_written_is_named() {
+fn an_unwritable_cache_is_named() {
     if is_root() {
         // Root can write everywhere; a read-only mount is the equivalent of a closed folder.
         let place = Place::new();
@@ -334,24 +335,25 @@ fn a_cache_that_cannot_be_written_is_named() {
 }
 
 #[test]
-fn nothing_changed_takes_a_moment_and_a_changed_setting_redoes_only_its_stages() {
+fn an_unchanged_build_is_fast_and_a_changed_setting_reruns_only_its_stages() {
     let place = Place::new();
     shared_cache(HEADLESS);
     place.seed(&["rootfs", "tools", "guest", "disk"]);
     finish(&place.image(&[])).expect_code(0);
-    let again = finish(&place.image(&[]));
-    again.expect_code(0).expect_said("nothing changed");
-    assert!(!again.stderr.contains("reused"), "no stage is even looked up:\n{}", again.stderr);
+    let repeated = finish(&place.image(&[]));
+    repeated.expect_code(0).expect_said("nothing changed");
+    assert!(!repeated.stderr.contains("reused"), "no stage is even looked up:\n{}", repeated.stderr);
     fs::remove_file(place.path("out/rave-debian-headless.qcow2")).unwrap();
     finish(&place.image(&[])).expect_code(0).expect_said("disk: reused").expect_said("qemu: done in");
 
     let mut port = place.image(&[]);
     port.env("RAVE_GUEST_USER", "worker");
-    let said = finish(&port);
-    said.expect_code(0)
+    let output = finish(&port);
+    output
+        .expect_code(0)
         .expect_said("rootfs: reused")
         .expect_said("tools: reused")
         .expect_said("guest: reused");
-    said.expect_said("disk: done in").expect_said("qemu: done in");
+    output.expect_said("disk: done in").expect_said("qemu: done in");
     wait_until("the old artifact is replaced", || place.path("out/rave-debian-headless.qcow2").exists());
 }

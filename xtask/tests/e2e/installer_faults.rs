@@ -11,7 +11,7 @@ use rave_vm::Instance;
 use rave_vm::machine::{DiskFormat, ExtraDisk, Interface};
 use rave_vm::ssh::Ssh;
 
-use crate::fixture::{Fixture, said};
+use crate::fixture::{Fixture, output_of};
 use crate::tool::{DEADLINE, HEADLESS, wait_until};
 
 const MIB: u64 = 1 << 20;
@@ -43,7 +43,7 @@ fn refused(ssh: &Ssh, answers: &str, why: &str) {
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn a_disk_that_is_no_target_is_refused_and_one_that_vanishes_is_named() {
+fn an_invalid_target_disk_is_refused_and_a_lost_one_is_named() {
     let mut fixture = Fixture::of(HEADLESS, Format::Iso);
     let folder = fixture.folder();
     fixture.sandbox.machine.more_disks = vec![
@@ -58,11 +58,11 @@ fn a_disk_that_is_no_target_is_refused_and_one_that_vanishes_is_named() {
     refused(&ssh, "install=/dev/vdb", "/dev/vdb is read-only");
     refused(&ssh, "install=auto", "there are several disks: ");
     refused(&ssh, "install=/dev/sr0", "/dev/sr0 is not a disk of this machine that RAVE can be installed to");
-    said(&ssh, "sudo -n mkfs.ext4 -q /dev/nvme0n1 && sudo -n mount /dev/nvme0n1 /mnt");
+    output_of(&ssh, "sudo -n mkfs.ext4 -q /dev/nvme0n1 && sudo -n mount /dev/nvme0n1 /mnt");
     refused(&ssh, "install=/dev/nvme0n1", "/dev/nvme0n1 is in use");
-    said(&ssh, "echo precious | sudo -n dd of=/dev/vdc conv=fsync status=none");
-    for told in ["", "\\nerase=yes", "\\nerase-disk=/dev/vdc", "\\nerase=yes\\nerase-disk=/dev/vda"] {
-        refused(&ssh, &format!("install=/dev/vdc{told}"), "there is data on /dev/vdc");
+    output_of(&ssh, "echo precious | sudo -n dd of=/dev/vdc conv=fsync status=none");
+    for given in ["", "\\nerase=yes", "\\nerase-disk=/dev/vdc", "\\nerase=yes\\nerase-disk=/dev/vda"] {
+        refused(&ssh, &format!("install=/dev/vdc{given}"), "there is data on /dev/vdc");
     }
     refused(&ssh, "install=/dev/sda\\nuser=sudo", "sudo is an account of the system itself");
 
@@ -71,28 +71,28 @@ fn a_disk_that_is_no_target_is_refused_and_one_that_vanishes_is_named() {
     let asked =
         ssh.exec(&format!("printf '{typed}' | sudo -n /usr/lib/rave/rave-guest install 2>&1"), DEADLINE);
     let asked = asked.unwrap().text();
-    for said in [
+    for expected in [
         "there is no disk \"none\"",
         "\"no_host\" is not a host name",
         "User [agent]: root is an account of the system itself",
         "Password of me [as in the image]",
         "the console",
     ] {
-        assert!(asked.contains(said), "no {said:?} in:\n{asked}");
+        assert!(asked.contains(expected), "no {expected:?} in:\n{asked}");
     }
     assert!(!asked.contains("checking the medium"), "{asked}");
     let used = fs::read(folder.join("used")).unwrap();
     assert!(used.starts_with(b"precious\n") && used[9..].iter().all(|byte| *byte == 0));
 
     // The disk is removed when part of it is written.
-    said(
+    output_of(
         &ssh,
         "printf 'install=/dev/sda' > /tmp/answers; sudo -n sh -c 'nohup /usr/lib/rave/rave-guest install \
          --answers /tmp/answers > /tmp/log 2>&1; echo \"code $?\" >> /tmp/log' > /dev/null 2>&1 &",
     );
-    let log = || said(&ssh, "cat /tmp/log");
+    let log = || output_of(&ssh, "cat /tmp/log");
     wait_until("some of the disk is written", || log().contains(" %  "));
-    said(&ssh, "echo 1 | sudo -n tee /sys/block/sda/device/delete");
+    output_of(&ssh, "echo 1 | sudo -n tee /sys/block/sda/device/delete");
     wait_until("the installer has ended", || log().contains("code "));
     let text = log();
     assert!(text.contains("writing /dev/sda failed near MiB ") && text.contains("code 1"), "{text}");
@@ -147,7 +147,7 @@ fn console(instance: &mut Instance, text: &str) -> String {
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn a_power_cut_starts_over_and_a_damaged_medium_writes_nothing() {
+fn an_installation_restarts_after_a_power_cut_and_a_damaged_medium_writes_nothing() {
     const MARK: &[u8] = b"RAVE: an installation to this disk began and did not end";
     let mut fixture = Fixture::of(HEADLESS, Format::Iso);
     let folder = fixture.folder();

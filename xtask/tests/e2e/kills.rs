@@ -2,13 +2,13 @@
 //! image: `ps` reports the real state, nothing runs that it does not show, no port stays in use, and the next command
 //! needs no manual cleanup.
 
+mod bench;
 mod moment;
-mod stand;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use moment::Moment::{self, After, Gone, Made};
-use stand::Stand;
+use bench::Bench;
+use moment::Moment::{self, After, Created, Removed};
 
 /// The process to kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,76 +26,76 @@ const ALL: &[Victim] = &[Command, Supervisor, Qemu];
 type Stages = &'static [(Moment, &'static [Victim])];
 
 const UP: Stages = &[
-    (Made("new/lock"), &[Command]),
-    (Made("new/disk/base.qcow2"), &[Command]),
-    (Made("new/ssh-key"), &[Command]),
-    (Made("new/network.json"), &[Command]),
-    (Made("new/record.json"), &[Command]),
-    (Made("new/supervisor.lock"), &[Command, Supervisor]),
-    (Made("new/run/qmp.sock"), ALL),
-    (Made("new/run/instance.json"), ALL),
-    (Made("new/identity.json"), ALL),
-    (Made("new/ctl.sock"), ALL),
-    (Made("new/workspace/base.json"), ALL),
+    (Created("new/lock"), &[Command]),
+    (Created("new/disk/base.qcow2"), &[Command]),
+    (Created("new/ssh-key"), &[Command]),
+    (Created("new/network.json"), &[Command]),
+    (Created("new/record.json"), &[Command]),
+    (Created("new/supervisor.lock"), &[Command, Supervisor]),
+    (Created("new/run/qmp.sock"), ALL),
+    (Created("new/run/instance.json"), ALL),
+    (Created("new/identity.json"), ALL),
+    (Created("new/ctl.sock"), ALL),
+    (Created("new/workspace/base.json"), ALL),
 ];
 
 const FORK: Stages = &[
-    (Made(".moment-*"), ALL),
-    (Made(".moment-*/memory"), ALL),
-    (Made(".moment-*/devices"), ALL),
-    (Made(".moment-*/moment.json"), ALL),
-    (Made("new/fork.json"), &[Command]),
-    (Made("new/record.json"), ALL),
+    (Created(".moment-*"), ALL),
+    (Created(".moment-*/memory"), ALL),
+    (Created(".moment-*/devices"), ALL),
+    (Created(".moment-*/moment.json"), ALL),
+    (Created("new/fork.json"), &[Command]),
+    (Created("new/record.json"), ALL),
 ];
 
-const GOING_ON: Stages = &[
-    (Made("new/run/qmp.sock"), ALL),
-    (Made("new/run/instance.json"), ALL),
-    (Made("new/identity.json"), ALL),
-    (Made("new/ctl.sock"), ALL),
+const RESUME: Stages = &[
+    (Created("new/run/qmp.sock"), ALL),
+    (Created("new/run/instance.json"), ALL),
+    (Created("new/identity.json"), ALL),
+    (Created("new/ctl.sock"), ALL),
 ];
 
 const SNAPSHOT: Stages = &[
-    (Made("demo/snapshots/.new*"), ALL),
-    (Made("demo/snapshots/.new*/memory"), ALL),
-    (Made("demo/snapshots/.new*/devices"), ALL),
-    (Made("demo/snapshots/.new*/moment.json"), ALL),
-    (Made("demo/snapshots/kept"), ALL),
+    (Created("demo/snapshots/.new*"), ALL),
+    (Created("demo/snapshots/.new*/memory"), ALL),
+    (Created("demo/snapshots/.new*/devices"), ALL),
+    (Created("demo/snapshots/.new*/moment.json"), ALL),
+    (Created("demo/snapshots/kept"), ALL),
 ];
 
 const RESTORE: Stages = &[
-    (Made("demo/disk.new"), ALL),
-    (Made("demo/disk.new/restored/identity.json"), ALL),
-    (Made("demo/end.json"), &[Command, Supervisor]),
-    (Gone("demo/ctl.sock"), &[Command]),
-    (Gone("demo/disk.new"), &[Command]),
-    (Made("demo/run/instance.json"), ALL),
-    (Made("demo/identity.json"), ALL),
-    (Made("demo/ctl.sock"), ALL),
+    (Created("demo/disk.new"), ALL),
+    (Created("demo/disk.new/restored/identity.json"), ALL),
+    (Created("demo/end.json"), &[Command, Supervisor]),
+    (Removed("demo/ctl.sock"), &[Command]),
+    (Removed("demo/disk.new"), &[Command]),
+    (Created("demo/run/instance.json"), ALL),
+    (Created("demo/identity.json"), ALL),
+    (Created("demo/ctl.sock"), ALL),
 ];
 
 const RM: Stages = &[
     (After(0), ALL),
-    (Made("demo/end.json"), &[Command, Supervisor]),
-    (Gone("demo/ctl.sock"), &[Command]),
-    (Made(".removed-*"), &[Command]),
-    (Gone("demo/record.json"), &[Command]),
+    (Created("demo/end.json"), &[Command, Supervisor]),
+    (Removed("demo/ctl.sock"), &[Command]),
+    (Created(".removed-*"), &[Command]),
+    (Removed("demo/record.json"), &[Command]),
 ];
 
 const STOP: Stages =
-    &[(After(500), ALL), (After(3000), ALL), (Made("demo/end.json"), &[Command, Supervisor])];
+    &[(After(500), ALL), (After(3000), ALL), (Created("demo/end.json"), &[Command, Supervisor])];
 
 const START: Stages = &[
-    (Gone("demo/end.json"), &[Command, Supervisor]),
-    (Made("demo/run/instance.json"), ALL),
-    (Made("demo/ctl.sock"), ALL),
+    (Removed("demo/end.json"), &[Command, Supervisor]),
+    (Created("demo/run/instance.json"), ALL),
+    (Created("demo/ctl.sock"), ALL),
 ];
 
 const APPLY: Stages = &[
-    (Made("demo/workspace/pull.json"), ALL),
-    (Made("demo/workspace/apply.json"), ALL),
-    (Made("../../project/a"), &[Command]),
-    (Made("../../project/z"), &[Command]),
+    (Created("demo/workspace/pull.json"), ALL),
+    (Created("demo/workspace/apply.json"), ALL),
+    (Created("../../project/a"), &[Command]),
+    (Created("../../project/z"), &[Command]),
 ];
 
 /// Additional kills of each command at random moments.
@@ -145,145 +145,145 @@ fn everywhere(stages: &[Stages], usual: u64, mut case: impl FnMut(Moment, Victim
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn an_up_that_is_killed_is_none_or_goes_on() {
-    let mut stand = Stand::new();
+fn a_killed_up_leaves_nothing_or_can_be_resumed() {
+    let mut bench = Bench::new();
     let mut is_removed = false;
     everywhere(&[UP], 4000, |moment, victim| {
-        stand.kill(&["up", "new"], "new", moment, victim);
+        bench.kill(&["up", "new"], "new", moment, victim);
         is_removed = !is_removed;
-        if is_removed && stand.state("new").is_some() {
-            stand.succeeds(&["rm", "--force", "new"]);
+        if is_removed && bench.state("new").is_some() {
+            bench.succeeds(&["rm", "--force", "new"]);
         }
-        stand.succeeds(&["up", "new"]);
-        assert_eq!(stand.text("new", "hostname; cat work/new/a"), "new\nof the host");
-        stand.nothing_is_left();
-        stand.succeeds(&["rm", "--force", "new"]);
-        stand.nothing_is_left();
+        bench.succeeds(&["up", "new"]);
+        assert_eq!(bench.text("new", "hostname; cat work/new/a"), "new\nof the host");
+        bench.assert_nothing_left();
+        bench.succeeds(&["rm", "--force", "new"]);
+        bench.assert_nothing_left();
     });
 }
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn an_rm_that_is_killed_removes_or_leaves_what_can_be_removed() {
-    let mut stand = Stand::new();
+fn a_killed_rm_removes_or_leaves_a_removable_sandbox() {
+    let mut bench = Bench::new();
     everywhere(&[RM], 500, |moment, victim| {
-        stand.succeeds(&["up", "demo"]);
-        stand.kill(&["rm", "--force", "demo"], "demo", moment, victim);
-        if stand.state("demo").is_some() {
-            stand.succeeds(&["rm", "--force", "demo"]);
+        bench.succeeds(&["up", "demo"]);
+        bench.kill(&["rm", "--force", "demo"], "demo", moment, victim);
+        if bench.state("demo").is_some() {
+            bench.succeeds(&["rm", "--force", "demo"]);
         }
-        stand.succeeds(&["prune", "--yes"]);
-        stand.nothing_is_left();
+        bench.succeeds(&["prune", "--yes"]);
+        bench.assert_nothing_left();
     });
 }
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn a_stop_that_is_killed_loses_nothing_that_was_flushed() {
-    let mut stand = Stand::with_demo();
+fn a_killed_stop_loses_no_flushed_data() {
+    let mut bench = Bench::with_demo();
     everywhere(&[STOP], 4000, |moment, victim| {
-        stand.text("demo", "echo flushed > flushed; sync");
-        stand.kill(&["stop", "demo"], "demo", moment, victim);
-        stand.succeeds(&["stop", "demo"]);
-        assert!(["stopped", "crashed"].contains(&stand.state("demo").unwrap().as_str()));
-        stand.succeeds(&["start", "demo"]);
-        assert_eq!(stand.text("demo", "cat flushed; rm flushed"), "flushed");
-        stand.nothing_is_left();
+        bench.text("demo", "echo flushed > flushed; sync");
+        bench.kill(&["stop", "demo"], "demo", moment, victim);
+        bench.succeeds(&["stop", "demo"]);
+        assert!(["stopped", "crashed"].contains(&bench.state("demo").unwrap().as_str()));
+        bench.succeeds(&["start", "demo"]);
+        assert_eq!(bench.text("demo", "cat flushed; rm flushed"), "flushed");
+        bench.assert_nothing_left();
     });
 }
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn a_start_that_is_killed_goes_on_with_the_next() {
-    let mut stand = Stand::with_demo();
+fn a_killed_start_is_resumed_by_the_next() {
+    let mut bench = Bench::with_demo();
     everywhere(&[START], 4000, |moment, victim| {
-        stand.succeeds(&["stop", "--timeout", "1s", "demo"]);
-        stand.kill(&["start", "demo"], "demo", moment, victim);
-        stand.succeeds(&["start", "demo"]);
-        assert_eq!(stand.text("demo", "cat disk; hostname"), "disk\ndemo");
-        stand.nothing_is_left();
+        bench.succeeds(&["stop", "--timeout", "1s", "demo"]);
+        bench.kill(&["start", "demo"], "demo", moment, victim);
+        bench.succeeds(&["start", "demo"]);
+        assert_eq!(bench.text("demo", "cat disk; hostname"), "disk\ndemo");
+        bench.assert_nothing_left();
     });
 }
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn a_fork_that_is_killed_harms_neither_its_parent_nor_the_next() {
-    let mut stand = Stand::with_demo();
+fn a_killed_fork_harms_neither_its_parent_nor_the_next_fork() {
+    let mut bench = Bench::with_demo();
     let mut case = |of: &str, moment, victim| {
-        stand.kill(&["fork", "demo", "new"], of, moment, victim);
-        stand.goes_on("demo", of != "demo" || victim != Qemu);
-        if stand.state("new").is_some() {
-            stand.succeeds(&["rm", "--force", "new"]);
+        bench.kill(&["fork", "demo", "new"], of, moment, victim);
+        bench.continues("demo", of != "demo" || victim != Qemu);
+        if bench.state("new").is_some() {
+            bench.succeeds(&["rm", "--force", "new"]);
         }
-        stand.succeeds(&["fork", "demo", "new"]);
-        assert_eq!(stand.text("new", "cat disk /dev/shm/memory; hostname"), "disk\nmemory\nnew");
-        stand.succeeds(&["rm", "--force", "new"]);
-        stand.nothing_is_left();
+        bench.succeeds(&["fork", "demo", "new"]);
+        assert_eq!(bench.text("new", "cat disk /dev/shm/memory; hostname"), "disk\nmemory\nnew");
+        bench.succeeds(&["rm", "--force", "new"]);
+        bench.assert_nothing_left();
     };
     everywhere(&[FORK], 2000, |moment, victim| case("demo", moment, victim));
-    everywhere(&[GOING_ON], 2000, |moment, victim| case("new", moment, victim));
+    everywhere(&[RESUME], 2000, |moment, victim| case("new", moment, victim));
 }
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn a_snapshot_of_a_running_sandbox_that_is_killed_is_none_or_whole() {
-    let mut stand = Stand::with_demo();
+fn a_killed_snapshot_of_a_running_sandbox_is_complete_or_absent() {
+    let mut bench = Bench::with_demo();
     everywhere(&[SNAPSHOT], 2000, |moment, victim| {
-        stand.kill(&["snapshot", "demo", "kept"], "demo", moment, victim);
+        bench.kill(&["snapshot", "demo", "kept"], "demo", moment, victim);
         if victim == Qemu {
-            stand.goes_on("demo", false);
+            bench.continues("demo", false);
         }
         // Not immediately: the process that saves it for the killed command may still be working.
-        stand.succeeds(&["snapshot", "demo", "next"]);
-        for (label, saved) in stand.snapshots() {
+        bench.succeeds(&["snapshot", "demo", "next"]);
+        for (label, saved) in bench.snapshots() {
             assert_eq!(saved.as_deref(), Some("memory"), "{label}");
             if label == "kept" {
-                stand.succeeds(&["restore", "--force", "demo", "kept"]);
+                bench.succeeds(&["restore", "--force", "demo", "kept"]);
             }
             if label != "base" {
-                stand.succeeds(&["snapshot", "demo", "--remove", &label]);
+                bench.succeeds(&["snapshot", "demo", "--remove", &label]);
             }
         }
-        stand.goes_on("demo", true);
-        stand.nothing_is_left();
+        bench.continues("demo", true);
+        bench.assert_nothing_left();
     });
 }
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn a_restore_of_a_running_sandbox_that_is_killed_is_none_or_whole() {
-    let mut stand = Stand::with_demo();
+fn a_killed_restore_of_a_running_sandbox_is_complete_or_absent() {
+    let mut bench = Bench::with_demo();
     everywhere(&[RESTORE], 3000, |moment, victim| {
-        stand.text("demo", "echo later > disk; sync");
-        stand.kill(&["restore", "--force", "demo", "base"], "demo", moment, victim);
-        stand.succeeds(&["start", "demo"]);
-        let disk = stand.text("demo", "cat disk");
+        bench.text("demo", "echo later > disk; sync");
+        bench.kill(&["restore", "--force", "demo", "base"], "demo", moment, victim);
+        bench.succeeds(&["start", "demo"]);
+        let disk = bench.text("demo", "cat disk");
         assert!(["disk", "later"].contains(&disk.as_str()), "{disk}");
-        stand.succeeds(&["restore", "--force", "demo", "base"]);
-        assert_eq!(stand.text("demo", "cat disk /dev/shm/memory"), "disk\nmemory");
-        stand.nothing_is_left();
+        bench.succeeds(&["restore", "--force", "demo", "base"]);
+        assert_eq!(bench.text("demo", "cat disk /dev/shm/memory"), "disk\nmemory");
+        bench.assert_nothing_left();
     });
 }
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn an_apply_that_is_killed_goes_on_with_the_next() {
-    let mut stand = Stand::with_demo();
+fn a_killed_apply_is_completed_by_the_next() {
+    let mut bench = Bench::with_demo();
     let mut turn = 0;
     everywhere(&[APPLY], 3000, |moment, victim| {
         turn += 1;
-        let (old, new) = (stand.read("a"), format!("{turn} of the guest\n"));
-        stand.text("demo", &format!("cd work/demo; echo {turn} of the guest | tee a > z; sync"));
-        stand.kill(&["apply", "demo"], "demo", moment, victim);
+        let (old, new) = (bench.read("a"), format!("{turn} of the guest\n"));
+        bench.text("demo", &format!("cd work/demo; echo {turn} of the guest | tee a > z; sync"));
+        bench.kill(&["apply", "demo"], "demo", moment, victim);
         for file in ["a", "z"] {
-            let now = stand.read(file);
+            let now = bench.read(file);
             assert!(now == old || now == new, "{file} is {now}");
         }
         if victim == Qemu {
-            stand.succeeds(&["start", "demo"]);
+            bench.succeeds(&["start", "demo"]);
         }
-        stand.succeeds(&["apply", "demo"]);
-        assert_eq!((stand.read("a"), stand.read("z")), (new.clone(), new));
-        stand.nothing_is_left();
+        bench.succeeds(&["apply", "demo"]);
+        assert_eq!((bench.read("a"), bench.read("z")), (new.clone(), new));
+        bench.assert_nothing_left();
     });
 }

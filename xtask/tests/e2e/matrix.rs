@@ -4,7 +4,7 @@ use crate::tool::{HEADLESS, Place, finish, shared_cache, shared_out};
 
 /// Also the only test that boots with UEFI.
 #[test]
-fn two_rows_run_side_by_side_on_ports_of_their_own() {
+fn two_rows_run_in_parallel_on_their_own_ports() {
     shared_cache(HEADLESS);
     let place = Place::new();
     let mut command =

@@ -67,7 +67,7 @@ impl Drop for Sandbox {
 }
 
 #[test]
-fn a_sandbox_outlives_its_supervisor_and_ps_says_what_is() {
+fn a_sandbox_outlives_its_supervisor_and_ps_reports_the_real_state() {
     shared_cache(HEADLESS);
     let sandbox = Sandbox { place: Place::new() };
     // Two at once: the second waits for the first and joins it.
@@ -84,24 +84,24 @@ fn a_sandbox_outlives_its_supervisor_and_ps_says_what_is() {
         .expect_code(2)
         .expect_said("--port: the sandbox demo was made with");
 
-    ports::a_service_is_let_through_once_it_answers(&sandbox);
+    ports::a_port_opens_once_its_service_answers(&sandbox);
     programs(&sandbox);
     let control = network::Control::start();
-    network::a_guest_reaches_what_it_is_allowed_and_nothing_else(&sandbox, &control);
+    network::a_guest_reaches_only_what_it_is_allowed(&sandbox, &control);
 
-    audit::what_happened_is_recorded(&sandbox);
-    audit::a_page_is_for_its_own_names(&sandbox);
+    audit::actions_are_recorded(&sandbox);
+    audit::a_page_is_only_for_its_own_names(&sandbox);
 
     let qemu = sandbox.pid("qemu");
     sandbox.kill("supervisor");
     wait_until("the supervisor is gone", || sandbox.state() == "unattended");
-    let again = sandbox.exec(&["sh", "-c", "cat /tmp/kept"]);
-    assert_eq!((again.expect_code(0).stdout.as_str(), sandbox.pid("qemu")), ("boot 1\n", qemu));
+    let repeated = sandbox.exec(&["sh", "-c", "cat /tmp/kept"]);
+    assert_eq!((repeated.expect_code(0).stdout.as_str(), sandbox.pid("qemu")), ("boot 1\n", qemu));
     assert_eq!(sandbox.state(), "running");
     ports::all_are_open(&sandbox);
     assert!(control.is_reached(&sandbox), "the network is back, with its rules");
 
-    clock::it_is_right_after_the_machine_stood(&sandbox);
+    clock::is_right_after_a_pause(&sandbox);
 
     sandbox.exec(&["sh", "-c", "echo work > mine; sync"]).expect_code(0);
     sandbox.run(&["rm", NAME]).expect_code(2).expect_said("is running");
@@ -123,7 +123,7 @@ fn a_sandbox_outlives_its_supervisor_and_ps_says_what_is() {
     sandbox.run(&["prune", "--yes"]).expect_code(0);
     let left: Vec<_> = fs::read_dir(sandbox.place.path("state/sandboxes")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
-    audit::the_record_outlives_it(&sandbox);
+    audit::the_record_outlives_the_sandbox(&sandbox);
 }
 
 /// Streams, exit codes, signals, a client that disappears, and login with SSH.

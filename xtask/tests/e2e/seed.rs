@@ -164,7 +164,7 @@ fn a_medium_has_its_label_and_its_files() {
 }
 
 #[test]
-fn user_data_is_valid_by_cloud_inits_own_schema() {
+fn user_data_matches_cloud_inits_schema() {
     if rave_process::find_program("cloud-init").is_none() {
         rave_testing::skip!("cloud-init is missing");
     }

@@ -120,7 +120,7 @@ impl Drop for Host {
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
-fn after_the_host_slept_for_two_hours_the_clock_is_right_and_tls_works() {
+fn the_clock_is_right_and_tls_works_after_two_hours_of_suspend() {
     shared_cache(HEADLESS);
     let mut host = Host::new();
     let mut up = host.command(&["up", NAME, "--base", "debian", "--no-build", "--out"]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rave_smoke::report::{CheckResult, Outcome};
 use rave_smoke::{Guest, registry, suite};
 
-use crate::fixture::{Fixture, said};
+use crate::fixture::{Fixture, output_of};
 use crate::tool::HEADLESS;
 
 /// Breaks the guest: a service, a program, a failed unit, keys older than the machine.
@@ -36,10 +36,10 @@ pub(crate) fn expect(rows: &[CheckResult], expected: &[(&str, &str)]) {
 }
 
 #[test]
-fn each_broken_part_fails_its_own_checks_and_a_dead_machine_is_named() {
+fn each_fault_fails_its_own_checks_and_a_dead_machine_is_named() {
     let fixture = Fixture::new(HEADLESS);
     let (instance, ready, ssh) = fixture.ready();
-    said(&ssh, BREAK);
+    output_of(&ssh, BREAK);
     let pid = instance.pid();
     let mut guest = fixture.guest(instance, &ready, ssh);
     guest.limits.answer = Duration::from_secs(3);

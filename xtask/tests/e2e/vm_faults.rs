@@ -9,7 +9,7 @@ use rave_vm::Error;
 use rave_vm::boot::BootStage;
 use rave_vm::machine::Clock;
 
-use crate::fixture::{COMMAND, Fixture, said};
+use crate::fixture::{COMMAND, Fixture, output_of};
 use crate::tool::{DEADLINE, HEADLESS, Place, copy_checkout, finish, shared_cache, shared_out, wait_until};
 
 #[test]
@@ -42,14 +42,14 @@ fn a_service_that_hangs_is_named_as_the_stage_that_hangs() {
 }
 
 #[test]
-fn a_wrong_clock_does_no_harm_and_a_full_disk_is_survived() {
+fn a_wrong_clock_and_a_full_disk_are_survived() {
     let mut fixture = Fixture::new(HEADLESS);
     // Long before the image was built: every file and certificate is from the future.
     fixture.sandbox.machine.clock = Clock::At("2006-06-17T16:01:21".into());
     let (mut instance, _, ssh) = fixture.ready();
     let fill = "sudo -n fallocate -l $(df --output=avail -B1 / | tail -n 1) /filler; \
                 sudo -n sh -c 'cat /dev/zero > /filler2' 2>/dev/null; sync; df --output=avail -B1M / | tail -n 1";
-    assert_eq!(said(&ssh, fill).trim(), "0");
+    assert_eq!(output_of(&ssh, fill).trim(), "0");
 
     // Services that must write are named if they cannot run; others work. Whether the boot frees a block for them is
     // random, but the report must match the actual state.
@@ -67,7 +67,7 @@ fn a_wrong_clock_does_no_harm_and_a_full_disk_is_survived() {
         let states = ssh.exec("systemctl is-active nginx ssh claude-code-router", COMMAND).unwrap();
         states.text().trim() == "active\nactive\nactive"
     });
-    said(
+    output_of(
         &ssh,
         "sudo -n rm /filler /filler2; sudo -n systemctl reset-failed; sudo -n systemctl start vibe-kanban",
     );
@@ -95,7 +95,7 @@ fn in_checkout(place: &Place, folder: &Utf8Path, arguments: &[&str]) -> crate::c
 }
 
 #[test]
-fn a_hardened_profile_takes_no_passwords_and_units_and_variables_of_the_user_are_there() {
+fn a_hardened_profile_refuses_passwords_and_has_user_units_and_variables() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest"]);
     let local = r#"
@@ -129,7 +129,7 @@ fn a_hardened_profile_takes_no_passwords_and_units_and_variables_of_the_user_are
 
 /// The first image's file is renamed and replaced by a newer image; the disk keeps its original base.
 #[test]
-fn a_kept_disk_goes_on_beside_a_newer_image() {
+fn a_kept_disk_keeps_working_beside_a_newer_image() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest", "disk"]);
     let keep = |more: &[&str]| {
@@ -164,7 +164,7 @@ fn a_kept_disk_goes_on_beside_a_newer_image() {
 }
 
 #[test]
-fn a_taken_port_is_found_before_the_boot_with_its_owner_and_the_flag_that_avoids_it() {
+fn a_taken_port_is_reported_before_the_boot_with_its_owner_and_a_remedy() {
     shared_cache(HEADLESS);
     let place = Place::new();
     let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -173,14 +173,14 @@ fn a_taken_port_is_found_before_the_boot_with_its_owner_and_the_flag_that_avoids
         place.xtask(&["run", "--base", "debian", "--exec", "true", "--port", &format!("gateway={port}")]);
     run.args(["--port", "kanban=auto", "--port", "router=auto", "--port", "ssh=auto", "--out"]);
     run.arg(shared_out(HEADLESS));
-    let said = finish(&run);
-    said.expect_code(3).expect_said(&port.to_string()).expect_said(&format!("{}", std::process::id()));
-    said.expect_said("--port gateway=");
+    let finished = finish(&run);
+    finished.expect_code(3).expect_said(&port.to_string()).expect_said(&format!("{}", std::process::id()));
+    finished.expect_said("--port gateway=");
     place.expect_no_process();
 }
 
 #[test]
-fn ctrl_c_while_the_guest_boots_ends_the_machine() {
+fn ctrl_c_during_boot_ends_the_machine() {
     shared_cache(HEADLESS);
     let place = Place::new();
     let mut run = place.xtask(&["run", "--base", "debian", "--headless", "--out"]);

@@ -65,7 +65,7 @@ fn paths(changes: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn a_project_goes_in_and_an_agents_work_comes_back() {
+fn an_agents_work_in_a_project_is_copied_back() {
     shared_cache(HEADLESS);
     let sandbox = Sandbox { place: Place::new() };
     sandbox.write("src/main.sh", "echo one\necho two\n");
@@ -122,8 +122,8 @@ fn a_project_goes_in_and_an_agents_work_comes_back() {
         (sandbox.read("new/file"), sandbox.read("deploy/server.key"), sandbox.read(".env")),
         ("x\n".into(), "tracked key".into(), "TOKEN=1".into())
     );
-    for gone in [".envrc", "build.rs", "notes.txt"] {
-        assert!(!sandbox.project().join(gone).exists(), "{gone}");
+    for left_out in [".envrc", "build.rs", "notes.txt"] {
+        assert!(!sandbox.project().join(left_out).exists(), "{left_out}");
     }
     assert_eq!(paths(&sandbox.json(&["diff", NAME, "--json"])), [".envrc", "build.rs"]);
     copies(&sandbox);

@@ -7,10 +7,10 @@ use rave_testing::skip;
 use crate::checkout::root;
 
 #[test]
-fn actionlint_has_nothing_to_say() {
+fn actionlint_reports_no_problems() {
     if find_program("actionlint").is_none() {
         skip!("this host has no actionlint");
     }
-    let said = Cmd::new("actionlint").arg("-no-color").current_dir(root().as_std_path()).output();
-    said.unwrap_or_else(|error| panic!("{error}"));
+    let output = Cmd::new("actionlint").arg("-no-color").current_dir(root().as_std_path()).output();
+    output.unwrap_or_else(|error| panic!("{error}"));
 }

@@ -16,7 +16,7 @@ use modules::{ModulePath, Sources};
 /// One cycle: the names of its modules, and a shortest path around it.
 struct Circle {
     modules: BTreeSet<String>,
-    way: Vec<String>,
+    cycle: Vec<String>,
 }
 
 /// The cycles between the modules of the crate whose root is `root`.
@@ -24,7 +24,7 @@ fn circles(root: &Utf8Path, sources: &Sources) -> Vec<Circle> {
     let graph: Graph = graph::of_modules(&modules::of_crate(root, sources));
     let groups = graph::circles(&graph).into_iter();
     let circle = |group| Circle {
-        way: graph::shortest(&graph, &group),
+        cycle: graph::shortest(&graph, &group),
         modules: group.iter().map(graph::name).collect(),
     };
     groups.map(circle).collect()
@@ -50,30 +50,30 @@ fn names(circle: &Circle) -> Vec<&str> {
 fn has_one(fixture: &str, modules: &[&str]) {
     let found = of_fixture(fixture);
     assert_eq!(found.iter().map(names).collect::<Vec<_>>(), [modules], "circles of {fixture}");
-    assert!(found[0].way.len() > 1, "{fixture}: {:?}", found[0].way);
+    assert!(found[0].cycle.len() > 1, "{fixture}: {:?}", found[0].cycle);
 }
 
 #[test]
-fn a_circle_between_commands_is_found() {
+fn a_cycle_between_commands_is_found() {
     has_one("request", &["cmd::double", "cmd::image", "cmd::image::locked", "request"]);
 }
 
 #[test]
-fn a_circle_through_an_error_type_is_found() {
+fn a_cycle_through_an_error_type_is_found() {
     has_one("error", &["bases::debian::lock", "error", "room", "scratch", "store"]);
 }
 
 #[test]
-fn a_circle_through_a_constant_is_found() {
+fn a_cycle_through_a_constant_is_found() {
     has_one("formats", &["formats::stream", "formats::virtualbox", "formats::vmware"]);
 }
 
 #[test]
-fn a_circle_of_two_is_found_with_its_places() {
+fn a_cycle_of_two_is_found_with_its_positions() {
     has_one("session", &["smoke::install", "smoke::session"]);
-    let way = &of_fixture("session")[0].way;
+    let cycle = &of_fixture("session")[0].cycle;
     assert_eq!(
-        way.as_slice(),
+        cycle.as_slice(),
         [
             "smoke::install -> smoke::session (src/smoke/install.rs:1: super::session::Session)",
             "smoke::session -> smoke::install (src/smoke/session.rs:1: super::install::Unfinished)",
@@ -82,12 +82,12 @@ fn a_circle_of_two_is_found_with_its_places() {
 }
 
 #[test]
-fn a_circle_between_a_table_and_its_rows_is_found() {
+fn a_cycle_between_a_table_and_its_rows_is_found() {
     has_one("rows", &["host::disk_space", "host::privileges", "host::rows"]);
 }
 
 #[test]
-fn circles_that_are_hard_to_see_are_found() {
+fn hidden_cycles_are_found() {
     let found = of_fixture("hidden");
     let expected: [&[&str]; 5] = [
         &["attribute", "by_attribute"],
@@ -100,7 +100,7 @@ fn circles_that_are_hard_to_see_are_found() {
 }
 
 #[test]
-fn declarations_reexports_and_tests_make_no_circle() {
+fn declarations_reexports_and_tests_cause_no_cycle() {
     let found = of_fixture("none");
     assert!(found.is_empty(), "{:?}", found.iter().map(names).collect::<Vec<_>>());
 }
@@ -129,13 +129,13 @@ fn kind(target: &Value) -> &str {
 }
 
 #[test]
-fn no_modules_of_a_crate_depend_on_one_another_in_a_circle() {
+fn modules_of_a_crate_have_no_dependency_cycle() {
     let sources: Sources = files(".rs").into_iter().map(|file| (file.clone(), read(&file))).collect();
     let mut found = Vec::new();
     for package in packages() {
         for root in roots(&package) {
             for circle in circles(&root, &sources) {
-                found.push(format!("{root}: {}\n  {}", names(&circle).join(", "), circle.way.join("\n  ")));
+                found.push(format!("{root}: {}\n  {}", names(&circle).join(", "), circle.cycle.join("\n  ")));
             }
         }
     }
@@ -143,7 +143,7 @@ fn no_modules_of_a_crate_depend_on_one_another_in_a_circle() {
 }
 
 #[test]
-fn no_crates_depend_on_one_another_in_a_circle() {
+fn crates_have_no_dependency_cycle() {
     // Cargo refuses cyclic dependencies, except through [dev-dependencies].
     let name = |value: &Value| vec![value["name"].as_str().expect("a name").to_owned()];
     let packages = packages();
@@ -159,7 +159,7 @@ fn no_crates_depend_on_one_another_in_a_circle() {
 }
 
 #[test]
-fn dependencies_go_down_the_table_of_the_architecture() {
+fn dependencies_follow_the_table_of_the_architecture() {
     let text = read("ARCHITECTURE.md".into());
     let row = |line: &str| line.strip_prefix("| `")?.split('`').next().map(Utf8PathBuf::from);
     let order: Vec<Utf8PathBuf> = text.lines().filter_map(row).collect();

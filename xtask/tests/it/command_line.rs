@@ -42,7 +42,7 @@ fn an_unknown_format_names_the_nearest() {
 }
 
 #[test]
-fn an_unknown_base_names_what_there_is() {
+fn an_unknown_base_lists_the_known_ones() {
     shows(
         &xtask("", &["image", "--base", "debain"]),
         2,
@@ -69,7 +69,7 @@ fn an_unknown_profile_names_the_nearest() {
 }
 
 #[test]
-fn the_nixos_base_without_nix_says_how_to_get_it() {
+fn the_nixos_base_without_nix_explains_how_to_install_it() {
     for command in ["image", "smoke"] {
         let folder = fresh(&own_toml());
         shows(
@@ -89,7 +89,7 @@ fn the_nixos_base_without_nix_says_how_to_get_it() {
 }
 
 #[test]
-fn what_only_the_debian_base_does_is_refused_with_the_reason() {
+fn debian_only_options_are_refused_with_the_reason() {
     for (arguments, expected) in [
         (&["--double"][..], "error: --check-reproducible is only supported on the debian base\n"),
         (&["--compress", "zstd"], "error: --compress is only supported on the debian base\n"),
@@ -102,7 +102,7 @@ fn what_only_the_debian_base_does_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_disk_of_any_origin_becomes_no_iso() {
+fn no_disk_is_converted_to_an_iso() {
     shows(
         &xtask(&own_toml(), &["convert", "disk.raw", "--format", "iso"]),
         2,
@@ -132,11 +132,11 @@ fn checkout_with_disk() -> tempfile::TempDir {
 }
 
 #[test]
-fn a_file_that_may_not_be_so_long_is_told_before_anything_is_written_where_its_size_is_known() {
+fn an_oversized_file_is_reported_before_writing_if_its_size_is_known() {
     let folder = checkout_with_disk();
     let convert = |format: &str| {
-        let words = ["convert", "disk.raw", "--format", format, "--out", "out"];
-        let ran = run_under(&["prlimit", "--fsize=4194304"], folder.path(), &words, &[]);
+        let args = ["convert", "disk.raw", "--format", format, "--out", "out"];
+        let ran = run_under(&["prlimit", "--fsize=4194304"], folder.path(), &args, &[]);
         let left = std::fs::read_dir(folder.path().join("out")).unwrap().count();
         assert_eq!((ran.code, left), (4, 0), "{}", ran.stderr);
         ran.stderr
@@ -155,7 +155,7 @@ fn a_file_that_may_not_be_so_long_is_told_before_anything_is_written_where_its_s
 }
 
 #[test]
-fn another_file_system_takes_what_has_room_on_it_and_the_size_that_is_needed_is_told_else() {
+fn too_little_space_is_reported_with_the_size_and_a_usable_file_system() {
     let folder = checkout_with_disk();
     let out = folder.path().join("out");
     std::fs::create_dir(&out).unwrap();
@@ -181,7 +181,7 @@ fn another_file_system_takes_what_has_room_on_it_and_the_size_that_is_needed_is_
 }
 
 #[test]
-fn a_list_of_checks_is_data_alone() {
+fn the_list_of_checks_is_only_data() {
     let ran = xtask(&own_toml(), &["smoke", "--list"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
 }
@@ -200,7 +200,7 @@ fn a_port_flag_without_a_port() {
 }
 
 #[test]
-fn a_port_of_an_unknown_service_is_all_that_is_told() {
+fn a_port_of_an_unknown_service_is_the_only_error() {
     shows(
         &xtask(&own_toml(), &["run", "--port", "gatway=8080"]),
         2,
@@ -213,14 +213,14 @@ fn a_port_of_an_unknown_service_is_all_that_is_told() {
 }
 
 #[test]
-fn flags_that_contradict() {
+fn conflicting_flags() {
     let ran = xtask("", &["run", "--ssh", "--detach"]);
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("cannot be used with"), "{}", ran.stderr);
 }
 
 #[test]
-fn a_bad_configuration_is_usage() {
+fn a_bad_configuration_is_a_usage_error() {
     let text = own_toml().replace("[vm]\n", "[vm]\nmemroy = 1\n");
     let line = 1 + text.lines().position(|line| line.starts_with("memroy")).unwrap();
     let ran = xtask(&text, &["config"]);
@@ -232,7 +232,7 @@ fn a_bad_configuration_is_usage() {
 }
 
 #[test]
-fn no_checkout_is_usage() {
+fn a_missing_checkout_is_a_usage_error() {
     let folder = tempfile::tempdir().unwrap();
     let ran = run_in(folder.path(), &["config"], &[]);
     assert_eq!(ran.code, 2);
@@ -241,7 +241,7 @@ fn no_checkout_is_usage() {
 }
 
 #[test]
-fn a_checkout_at_a_path_that_is_not_text_is_a_clear_error() {
+fn a_checkout_at_a_non_utf8_path_is_a_clear_error() {
     let folder = tempfile::tempdir().unwrap();
     let checkout = folder.path().join(OsStr::from_bytes(b"not \xff text"));
     std::fs::create_dir(&checkout).unwrap();
@@ -252,7 +252,7 @@ fn a_checkout_at_a_path_that_is_not_text_is_a_clear_error() {
 }
 
 #[test]
-fn a_local_file_and_a_variable_win_and_config_says_so() {
+fn a_local_file_and_a_variable_override_and_config_shows_it() {
     let folder = fresh(&own_toml());
     std::fs::write(folder.path().join("rave.local.toml"), "[vm]\nmemory = 2048\n").unwrap();
     let ran = run_in(folder.path(), &["config"], &[("RAVE_CPUS", "4")]);
@@ -266,7 +266,7 @@ fn a_local_file_and_a_variable_win_and_config_says_so() {
 }
 
 #[test]
-fn config_as_json_is_data_alone() {
+fn json_of_config_is_only_data() {
     let ran = xtask(&own_toml(), &["config", "--json"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
     let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
@@ -282,14 +282,14 @@ fn config_as_json_is_data_alone() {
 }
 
 #[test]
-fn colours_go_only_where_they_are_asked_for() {
+fn colours_are_written_only_on_request() {
     let colour = |arguments: &[&str]| xtask("", arguments).stderr.contains('\u{1b}');
     assert!(!colour(&["config"]));
     assert!(colour(&["config", "--color", "always"]));
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let script = r#""$0" completions bash 2>&1 >&3 3>&- | cat"#;
     // Standard output is a pipe without a reader.
     let whole = format!("{{ {{ {script}; }} 3>&1; }} | true; echo done");
@@ -298,7 +298,7 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
-fn json_of_the_doctor_is_data_alone() {
+fn json_of_doctor_is_only_data() {
     let ran = xtask(&own_toml(), &["doctor", "--json", "--accel", "tcg"]);
     let rows: Vec<serde_json::Value> = serde_json::from_str(&ran.stdout).unwrap();
     let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
@@ -311,7 +311,7 @@ fn json_of_the_doctor_is_data_alone() {
 }
 
 #[test]
-fn a_schema_that_is_not_there_is_told_before_anything_is_done() {
+fn a_missing_schema_is_reported_before_any_work() {
     let folder = fresh(&own_toml());
     let ran = run_in(folder.path(), &["config"], &[("RAVE_OVF_SCHEMA", "/nowhere/envelope.xsd")]);
     assert_eq!(ran.code, 2);

@@ -43,7 +43,7 @@ fn claims(text: &str, known: &BTreeSet<Utf8PathBuf>) -> bool {
 }
 
 #[test]
-fn every_path_in_a_document_is_there() {
+fn every_path_in_a_document_exists() {
     let known = known();
     let mut missing = Vec::new();
     let mut seen = 0;
@@ -69,7 +69,7 @@ fn anchor(heading: &str) -> String {
 }
 
 #[test]
-fn every_link_in_a_document_leads_somewhere() {
+fn every_link_in_a_document_resolves() {
     let known = known();
     let mut broken = Vec::new();
     let mut seen = 0;
@@ -86,9 +86,9 @@ fn every_link_in_a_document_leads_somewhere() {
                 let file = resolve(&document, path);
                 let heading =
                     |line: &str| line.starts_with('#') && anchor(line.trim_start_matches('#')) == place;
-                let is_there = known.contains(&file)
+                let exists = known.contains(&file)
                     && (place.is_empty() || prose(&read(&file)).any(|(_, line)| heading(line)));
-                if !is_there {
+                if !exists {
                     broken.push(format!("{document}:{number}: {target}"));
                 }
             }
@@ -124,7 +124,7 @@ fn the_readme_is_short() {
 }
 
 #[test]
-fn every_page_says_what_it_is_for_and_is_in_the_table() {
+fn every_page_has_a_purpose_and_is_in_the_table() {
     let table = read("docs/README.md".into());
     let rows: BTreeSet<&str> = table.lines().filter(|line| line.starts_with("| [")).collect();
     for page in files(".md").into_iter().filter(|page| page.starts_with("docs")) {
@@ -133,9 +133,12 @@ fn every_page_says_what_it_is_for_and_is_in_the_table() {
         assert!(is_listed || link == "README.md", "{page} is not in the tables of docs/README.md");
         let text = read(&page);
         let lines: Vec<&str> = text.lines().take(3).collect();
-        let says = if link.starts_with("adr") { "Status: " } else { "This page " };
+        let beginning = if link.starts_with("adr") { "Status: " } else { "This page " };
         assert!(lines[0].starts_with("# ") && lines[1].is_empty(), "{page} does not begin with a title");
-        assert!(lines[2].starts_with(says), "{page}: the line below the title does not begin with {says:?}");
+        assert!(
+            lines[2].starts_with(beginning),
+            "{page}: the line below the title does not begin with {beginning:?}"
+        );
     }
 }
 
@@ -145,7 +148,7 @@ fn is_test_name(name: &str) -> bool {
 }
 
 #[test]
-fn every_test_that_a_document_names_is_there() {
+fn every_test_named_in_a_document_exists() {
     let code: Vec<String> = files(".rs").iter().map(|file| read(file)).collect();
     let mut seen = 0;
     for document in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
@@ -185,7 +188,7 @@ fn kinds_of_events() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_table_of_events_has_every_kind_that_is_recorded() {
+fn every_recorded_event_is_in_the_table() {
     let text = read("docs/isolation.md".into());
     let (_, table) = text.split_once("| event | with |\n").expect("the table");
     let cells =

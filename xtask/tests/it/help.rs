@@ -4,7 +4,7 @@
 use crate::checkout::{read, xtask};
 
 #[test]
-fn without_arguments_the_first_screen_shows_the_main_commands_with_examples() {
+fn help_without_arguments_has_the_main_commands_and_examples() {
     let ran = xtask("", &[]);
     let first_screen = ran.stdout.lines().take(24).collect::<Vec<_>>().join("\n");
     for example in ["cargo xtask image --format qemu", "cargo xtask run --ssh", "cargo xtask smoke --yes"] {
@@ -14,7 +14,7 @@ fn without_arguments_the_first_screen_shows_the_main_commands_with_examples() {
 }
 
 #[test]
-fn help_prints_what_the_reference_has() {
+fn help_matches_the_reference() {
     let reference = read("docs/cli.md".into());
     for arguments in [&["--help"][..], &["image", "--help"], &["ci", "matrix", "--help"]] {
         let ran = xtask("", arguments);

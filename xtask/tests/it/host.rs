@@ -38,7 +38,7 @@ fn run(runner: &[&str], arguments: &[&str]) -> Result<Ran, rave_process::Error> 
 }
 
 #[test]
-fn a_user_without_user_namespaces_is_told_which_setting_is_in_the_way() {
+fn a_user_without_user_namespaces_is_shown_the_blocking_setting() {
     for arguments in [&["image"][..], &["doctor", "--accel", "tcg"]] {
         let ran = or_skip!(run(NO_USER_NAMESPACES, arguments));
         assert_eq!(ran.code, 3, "{}", ran.stderr);
@@ -53,7 +53,7 @@ fn a_user_without_user_namespaces_is_told_which_setting_is_in_the_way() {
 }
 
 #[test]
-fn root_that_may_not_mount_is_warned_and_goes_on() {
+fn root_without_mount_rights_gets_a_warning() {
     let ran = or_skip!(run(ROOT_WITHOUT_MOUNTS, &["doctor", "--json", "--accel", "tcg"]));
     let rows: Vec<Value> = serde_json::from_str(&ran.stdout).unwrap();
     let row = rows.iter().find(|row| row["name"] == "root").unwrap();
@@ -62,7 +62,7 @@ fn root_that_may_not_mount_is_warned_and_goes_on() {
 }
 
 #[test]
-fn doctors_table_fits_a_hundred_columns() {
+fn doctors_table_fits_100_columns() {
     let ran = run_under(&[], fresh(&read("rave.toml".into())).path(), &["doctor", "--accel", "tcg"], &[]);
     let long: Vec<&str> = ran.stdout.lines().filter(|line| line.chars().count() > 100).collect();
     assert!(ran.stdout.contains("PROGRAM") && long.is_empty(), "{long:#?}");

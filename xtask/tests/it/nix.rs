@@ -40,7 +40,7 @@ fn listed(file: &str) -> Vec<Utf8PathBuf> {
 }
 
 #[test]
-fn the_flake_compiles_the_crates_with_every_file_that_they_include() {
+fn the_flake_has_every_file_that_the_crates_include() {
     let listed = listed("nix/packages/source.nix");
     assert!(listed.contains(&"crates".into()), "{listed:?}");
     // Tests are not compiled there.
@@ -54,7 +54,7 @@ fn the_flake_compiles_the_crates_with_every_file_that_they_include() {
 }
 
 #[test]
-fn the_flakes_conversion_has_a_home_that_its_program_fits() {
+fn the_flakes_conversion_has_a_compatible_home() {
     let conversion = "nix/images/convert.nix";
     let listed = listed(conversion);
     let compared = included("crates/rave/src/settings/home.rs".into());
@@ -66,7 +66,7 @@ fn the_flakes_conversion_has_a_home_that_its_program_fits() {
 }
 
 #[test]
-fn each_check_has_a_script_for_the_flakes_machines_and_each_feature_a_module() {
+fn each_check_has_a_nix_script_and_each_feature_a_module() {
     let scripts = read("nix/checks/scripts.nix".into());
     let has = |name: &str| scripts.lines().any(|line| line.starts_with(&format!("  {name} =")));
     let lacking: Vec<&str> = CHECKS

@@ -42,7 +42,7 @@ fn only_rave_process_spawns_on_the_host() {
 }
 
 #[test]
-fn other_spawners_stay_where_adr_004_lets_them() {
+fn other_spawners_are_those_of_adr_004() {
     // duct runs the peers of bench, and the tool in tests that kill it; xshell has xtask's short captured commands.
     let peers = |file: &Utf8PathBuf| file == "xtask/src/bench/peer.rs";
     none("use rave_process::Cmd", &lines_with(&["duct::"], peers));
@@ -113,7 +113,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 16] = [
 ];
 
 #[test]
-fn dependencies_go_one_way() {
+fn dependencies_point_one_way() {
     for file in files("Cargo.toml").into_iter().filter(|file| file.starts_with("crates")) {
         let name = file.parent().and_then(|folder| folder.file_name()).unwrap_or_default();
         let allowed = MAY_DEPEND_ON.iter().find(|(known, _)| *known == name);
@@ -128,7 +128,7 @@ fn dependencies_go_one_way() {
 }
 
 #[test]
-fn files_stay_readable() {
+fn files_have_a_limited_length() {
     let long = files(".rs").into_iter().filter_map(|file| {
         let lines = read(&file).lines().count();
         (lines > MAX_LINES).then(|| format!("{file}: {lines} lines"))
@@ -163,7 +163,7 @@ impl<'ast> Visit<'ast> for EarlyEnds {
 }
 
 #[test]
-fn a_test_that_is_not_run_says_so() {
+fn a_skipped_test_is_reported() {
     let early = files(".rs").into_iter().flat_map(|file| {
         let mut ends = EarlyEnds::default();
         ends.visit_file(&syn::parse_file(&read(&file)).unwrap_or_else(|error| panic!("{file}: {error}")));
@@ -200,7 +200,7 @@ fn nothing_is_left_to_do_and_no_host_or_path_is_written_down() {
 }
 
 #[test]
-fn every_decision_has_its_number() {
+fn every_adr_has_a_number() {
     let mut numbers = Vec::new();
     for file in files(".md").into_iter().filter(|file| file.starts_with("docs/adr")) {
         let name = file.file_name().unwrap_or_default();

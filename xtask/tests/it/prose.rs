@@ -83,7 +83,7 @@ fn is_read(file: &Utf8PathBuf) -> bool {
 }
 
 #[test]
-fn no_wrong_phrase_is_in_a_document_a_message_or_a_comment() {
+fn no_listed_phrase_is_in_a_document_a_message_or_a_comment() {
     let phrases = phrases(&read(LIST.into()));
     assert!(phrases.len() >= 40, "only {} phrases", phrases.len());
     let mut found = Vec::new();
@@ -98,7 +98,7 @@ fn no_wrong_phrase_is_in_a_document_a_message_or_a_comment() {
 }
 
 #[test]
-fn each_phrase_is_listed_once_with_something_better() {
+fn each_phrase_is_listed_once_with_a_better_one() {
     let phrases = phrases(&read(LIST.into()));
     for (index, phrase) in phrases.iter().enumerate() {
         let bad = phrase.words.join(" ");
@@ -127,7 +127,7 @@ fn a_phrase_is_found_across_lines_and_marks() {
 }
 
 #[test]
-fn strings_and_comments_of_code_are_read_and_names_are_not() {
+fn only_strings_and_comments_of_code_are_searched() {
     let text = "\
 //! It is left out of a build.
 fn is_left_out_of() -> String {

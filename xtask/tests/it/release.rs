@@ -29,8 +29,8 @@ pub(crate) fn repository() -> tempfile::TempDir {
     let today = Cmd::new("date").args(["-u", "+%Y-%m-%dT00:00:00Z"]).output().unwrap().text();
     let lock = fs::read_to_string(root.join("debian.lock")).unwrap();
     let dated = |line: &str| {
-        let words: Vec<&str> = line.split(' ').collect();
-        match words.as_slice() {
+        let arguments: Vec<&str> = line.split(' ').collect();
+        match arguments.as_slice() {
             ["release", suite, _, digest] => format!("release {suite} {} {digest}\n", today.trim()),
             _ => format!("{line}\n"),
         }
@@ -49,9 +49,9 @@ pub(crate) fn repository() -> tempfile::TempDir {
     place
 }
 
-fn git(root: &Path, words: &[&str]) {
+fn git(root: &Path, arguments: &[&str]) {
     let author = ["-c", "user.name=Fixture", "-c", "user.email=fixture@localhost"];
-    Cmd::new("git").args(author).args(words.iter().copied()).current_dir(root).output().unwrap();
+    Cmd::new("git").args(author).args(arguments.iter().copied()).current_dir(root).output().unwrap();
 }
 
 /// Hides cargo-deny, which cargo installs elsewhere: it would check a checkout without crates.
@@ -75,7 +75,7 @@ const GOOD: [&str; 6] =
     ["--version", VERSION, "--base", "debian", "--allow-default-password", "--accept-unfree"];
 
 #[test]
-fn a_dry_run_shows_the_checks_and_the_stages_and_writes_nothing() {
+fn a_dry_run_lists_checks_and_stages_and_writes_nothing() {
     let place = repository();
     or_skip!(has_space(place.path()));
     let root = place.path().join("checkout");
@@ -103,7 +103,7 @@ fn a_dry_run_shows_the_checks_and_the_stages_and_writes_nothing() {
 }
 
 #[test]
-fn each_check_that_fails_is_named_with_what_to_do() {
+fn each_failed_check_is_named_with_a_remedy() {
     let place = repository();
     or_skip!(has_space(place.path()));
     let root = place.path().join("checkout");
@@ -127,8 +127,8 @@ fn each_check_that_fails_is_named_with_what_to_do() {
     git(&root, &["commit", "-q", "-a", "-m", "A package"]);
     fails(&[&GOOD[..], &["--offline"]].concat(), "packages", "leave out --offline");
     git(&root, &["reset", "-q", "--hard", "HEAD~1"]);
-    let words = [&DRY_RUN[..], &without("--accept-unfree")].concat();
-    let ran = run_in(&root, &words, &[("RAVE_CLAUDE", "first-boot"), SYSTEM]);
+    let arguments = [&DRY_RUN[..], &without("--accept-unfree")].concat();
+    let ran = run_in(&root, &arguments, &[("RAVE_CLAUDE", "first-boot"), SYSTEM]);
     assert_eq!(ran.code, 0, "the guest installs it: {}", ran.stderr);
     let other = [&["--version", "1.3.0"], &GOOD[2..]].concat();
     fails(&other, "version", "set version in Cargo.toml");
@@ -159,10 +159,10 @@ fn each_check_that_fails_is_named_with_what_to_do() {
     fs::rename(place.path().join("key"), place.path().join("away")).unwrap();
     fails(&GOOD, "key", "make one with `cargo xtask release keygen`");
     // Building parts needs no key.
-    let words =
+    let arguments =
         [&["release", "--out", "../part", "--unsigned", "--dry-run", "--profile", "headless"], &GOOD[..]]
             .concat();
-    let ran = run_in(&root, &words, &[]);
+    let ran = run_in(&root, &arguments, &[]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(
         ran.stdout.contains("part.json, for --from-parts") && !ran.stdout.contains("SHA256SUMS"),
@@ -172,7 +172,7 @@ fn each_check_that_fails_is_named_with_what_to_do() {
 }
 
 #[test]
-fn all_that_fails_is_told_at_once() {
+fn all_failures_are_reported_together() {
     let folder = fresh(&own_toml());
     let ran = dry_run(folder.path(), &["--version", "9.9.9"]);
     assert_eq!(ran.code, 2);

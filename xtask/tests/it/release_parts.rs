@@ -19,7 +19,7 @@ struct Place {
     path: Utf8PathBuf,
 }
 
-struct Said {
+struct CommandOutput {
     code: Option<i32>,
     stdout: String,
     stderr: String,
@@ -114,7 +114,7 @@ esac
     }
 
     /// Runs a program of `ci` in the checkout.
-    fn ci(&self, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
+    fn ci(&self, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> CommandOutput {
         let path = format!("{}/bin:{}", self.path, std::env::var("PATH").unwrap());
         let mut command = cmd(root().join("ci").join(program).as_std_path(), arguments)
             .dir(self.path.join("checkout"))
@@ -137,16 +137,20 @@ esac
         let output = command.run().unwrap();
         assert_eq!(fs::read_dir(self.path.join("tmp")).unwrap().count(), 0, "something is left of {program}");
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+        CommandOutput {
+            code: output.status.code(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
     }
 
-    fn sign(&self) -> Said {
+    fn sign(&self) -> CommandOutput {
         let key = fs::read_to_string(self.path.join("key")).unwrap();
         let secrets = [("RELEASE_KEY", key.trim_end()), ("RELEASE_PASSPHRASE", "correct horse battery")];
         self.ci("sign-release", &["../parts", "../release", VERSION, "debian"], &secrets)
     }
 
-    fn draft(&self, variables: &[(&str, &str)]) -> Said {
+    fn draft(&self, variables: &[(&str, &str)]) -> CommandOutput {
         let signers = fs::read_to_string(self.path.join("key.allowed_signers")).unwrap();
         fs::write(self.path.join("bundle.jsonl"), "{}\n").unwrap();
         let variables = [&[("SIGNERS", signers.as_str()), ("GH_TOKEN", "token")], variables].concat();
@@ -170,21 +174,29 @@ esac
 }
 
 #[test]
-fn parts_are_signed_by_the_key_of_the_environment_which_leaves_nothing() {
+fn parts_are_signed_with_the_key_in_the_environment_which_leaves_no_trace() {
     let place = Place::new();
-    let said =
+    let printed =
         place.ci("sign-release", &["../parts", "../release", VERSION, "debian"], &[("RELEASE_KEY", "")]);
-    assert!(said.code != Some(0) && said.stderr.contains("RAVE_RELEASE_KEY is not set"), "{}", said.stderr);
-    let said = place.sign();
-    assert_eq!(said.code, Some(0), "{}", said.stderr);
-    assert!(said.stdout.contains("take headless") && said.stdout.contains("all  "), "{}", said.stdout);
+    assert!(
+        printed.code != Some(0) && printed.stderr.contains("RAVE_RELEASE_KEY is not set"),
+        "{}",
+        printed.stderr
+    );
+    let printed = place.sign();
+    assert_eq!(printed.code, Some(0), "{}", printed.stderr);
+    assert!(
+        printed.stdout.contains("take headless") && printed.stdout.contains("all  "),
+        "{}",
+        printed.stdout
+    );
     let warning = "the release gets no archive of inputs: ";
-    assert!(said.stderr.contains(warning), "{}", said.stderr);
+    assert!(printed.stderr.contains(warning), "{}", printed.stderr);
     let notes = fs::read_to_string(place.path.join("release/RELEASE_NOTES.md")).unwrap();
     assert!(notes.contains("has the password of the sources"), "{notes}");
-    let said = place.sign();
-    assert_eq!(said.code, Some(0), "{}", said.stderr);
-    assert!(said.stderr.contains("is already finished"), "{}", said.stderr);
+    let printed = place.sign();
+    assert_eq!(printed.code, Some(0), "{}", printed.stderr);
+    assert!(printed.stderr.contains("is already finished"), "{}", printed.stderr);
     // A part from different sources.
     fs::remove_dir_all(place.path.join("release")).unwrap();
     let path = place.path.join("parts/part-debian-headless/part.json");
@@ -197,11 +209,16 @@ fn parts_are_signed_by_the_key_of_the_environment_which_leaves_nothing() {
 }
 
 #[test]
-fn a_draft_gets_each_file_once_and_never_another_content() {
+fn a_draft_gets_each_file_once_and_never_other_content() {
     let place = Place::new();
     assert_eq!(place.sign().code, Some(0));
-    let said = place.draft(&[]);
-    assert_eq!((said.code, said.stdout.as_str()), (Some(0), "the draft of v1.2.0\n"), "{}", said.stderr);
+    let printed = place.draft(&[]);
+    assert_eq!(
+        (printed.code, printed.stdout.as_str()),
+        (Some(0), "the draft of v1.2.0\n"),
+        "{}",
+        printed.stderr
+    );
     let expected = ["rave-1.2.0-bundle.jsonl", "rave-1.2.0-documents.tar", DISK];
     assert_eq!((place.assets(), place.uploads()), (expected.map(String::from).to_vec(), 3));
     // The downloads are the signed files, after unpacking one tar.
@@ -221,27 +238,27 @@ fn a_draft_gets_each_file_once_and_never_another_content() {
     assert_eq!((place.draft(&[]).code, place.uploads()), (Some(0), 1));
     for variables in [&[][..], &[("GH_OLD", "1")]] {
         fs::write(&asset, "another").unwrap();
-        let said = place.draft(variables);
+        let printed = place.draft(variables);
         assert!(
             said.code == Some(1) && said.stderr.contains("with different content: sha256:"),
             "{}",
-            said.stderr
+            printed.stderr
         );
         assert_eq!((fs::read(&asset).unwrap().as_slice(), place.uploads()), (&b"another"[..], 0));
     }
     // Nothing is added after publication.
     fs::remove_file(&asset).unwrap();
     fs::write(place.path.join("assets.draft"), "false\n").unwrap();
-    let said = place.draft(&[]);
+    let printed = place.draft(&[]);
     assert!(
         said.code == Some(1) && said.stderr.contains("is published and lacks 1 files"),
         "{}",
-        said.stderr
+        printed.stderr
     );
     // A release that does not verify is not drafted.
     fs::remove_dir_all(place.path.join("assets")).unwrap();
     fs::write(place.path.join("release").join(DISK), "A disk").unwrap();
-    let said = place.draft(&[]);
-    assert!(said.code == Some(1) && said.stderr.contains("does not verify"), "{}", said.stderr);
+    let printed = place.draft(&[]);
+    assert!(printed.code == Some(1) && printed.stderr.contains("does not verify"), "{}", printed.stderr);
     assert!(!place.path.join("assets").exists());
 }

@@ -10,7 +10,7 @@ fn smoke(arguments: &[&str]) -> crate::checkout::Ran {
 }
 
 #[test]
-fn the_list_shows_what_was_chosen_in_the_order_in_which_it_runs() {
+fn the_list_shows_selected_checks_in_execution_order() {
     let chosen = ["--list", "--only", "reboot,sudo,kanban-api", "--skip", "kanban-api", "--only", "tool-git"];
     shows(
         &smoke(&chosen),
@@ -25,7 +25,7 @@ fn the_list_shows_what_was_chosen_in_the_order_in_which_it_runs() {
 }
 
 #[test]
-fn a_check_that_is_not_there_is_wrong_usage_and_the_nearest_is_named() {
+fn an_unknown_check_is_a_usage_error_with_the_nearest_name() {
     shows(
         &smoke(&["--only", "kanban-answer"]),
         2,
@@ -52,7 +52,7 @@ fn a_check_that_is_not_there_is_wrong_usage_and_the_nearest_is_named() {
 }
 
 #[test]
-fn a_report_folder_that_cannot_be_made_is_told_before_anything_is_built() {
+fn an_invalid_report_folder_is_reported_before_building() {
     for flag in ["--report", "--screenshot"] {
         let ran = smoke(&[flag, "rave.toml"]);
         assert_eq!(ran.code, 2, "{}", ran.stderr);
@@ -92,7 +92,7 @@ fn the_rows_of_the_matrix_are_listed() {
 }
 
 #[test]
-fn rows_that_are_not_there_or_of_other_formats_are_wrong_usage() {
+fn unknown_rows_and_rows_of_other_formats_are_usage_errors() {
     shows(
         &smoke(&["--rows", "qemu-efi"]),
         2,
@@ -120,7 +120,7 @@ fn rows_that_are_not_there_or_of_other_formats_are_wrong_usage() {
 }
 
 #[test]
-fn two_machines_cannot_have_the_same_ports() {
+fn two_machines_cannot_use_the_same_ports() {
     let arguments = ["--format", "qemu", "--rows", "all", "--jobs", "2", "--fixed-ports"];
     shows(
         &smoke(&arguments),
@@ -133,7 +133,7 @@ fn two_machines_cannot_have_the_same_ports() {
 }
 
 #[test]
-fn a_row_that_no_chosen_check_applies_to_is_wrong_usage() {
+fn a_row_without_an_applicable_check_is_a_usage_error() {
     shows(
         &smoke(&["--rows", "qemu-bios,iso-cd-bios", "--only", "reboot"]),
         2,

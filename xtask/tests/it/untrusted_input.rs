@@ -92,7 +92,7 @@ fn bounded(folder: &Path, arguments: &[&str]) -> Ran {
 }
 
 #[test]
-fn what_a_file_claims_is_neither_allocated_nor_waited_for() {
+fn claimed_sizes_cause_neither_allocations_nor_waits() {
     let folder = fresh(&own_toml());
     let files = [
         ("a.qcow2", qcow2(1 << 60)),

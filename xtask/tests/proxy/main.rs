@@ -80,12 +80,12 @@ impl Place {
     }
 }
 
-fn said(output: &Output) -> String {
+fn all_output(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 #[test]
-fn an_image_is_built_behind_a_proxy_that_looks_into_tls() {
+fn an_image_is_built_behind_a_proxy_that_intercepts_tls() {
     let own = ["https_proxy", "HTTPS_PROXY"].iter().find(|name| std::env::var_os(name).is_some());
     if let Some(name) = own {
         skip!("this host uses a proxy itself ({name}), and the test's proxy cannot be chained to it");
@@ -93,7 +93,7 @@ fn an_image_is_built_behind_a_proxy_that_looks_into_tls() {
     let place = Place::new();
     let image = ["image", "--base", "debian"];
     let refused = place.xtask(&image, false);
-    let text = said(&refused);
+    let text = all_output(&refused);
     assert!(
         refused.status.code() == Some(4) && text.contains("SSL_CERT_FILE"),
         "{:?}\n{text}",
@@ -101,7 +101,7 @@ fn an_image_is_built_behind_a_proxy_that_looks_into_tls() {
     );
     let started = Instant::now();
     let built = place.xtask(&image, true);
-    assert!(built.status.success(), "{:?}\n{}", built.status, said(&built));
+    assert!(built.status.success(), "{:?}\n{}", built.status, all_output(&built));
     let hosts = place.proxy.hosts();
     println!("built in {} s through the proxy, from {} hosts", started.elapsed().as_secs(), hosts.len());
     // At least one each for Debian packages, npm and cargo.
@@ -109,6 +109,6 @@ fn an_image_is_built_behind_a_proxy_that_looks_into_tls() {
     let started = Instant::now();
     let smoke = ["smoke", "--base", "debian", "--only", "certificates,kanban-answers,tool-claude"];
     let checked = place.xtask(&smoke, true);
-    assert!(checked.status.success(), "{:?}\n{}", checked.status, said(&checked));
+    assert!(checked.status.success(), "{:?}\n{}", checked.status, all_output(&checked));
     println!("booted and checked in {} s", started.elapsed().as_secs());
 }

@@ -7,7 +7,7 @@ use rave_audit::{Event, GUEST_LIMIT, LIMIT, LINES_A_SECOND, Recorder, Verdict};
 use crate::record::{Record, entries, opened};
 
 #[test]
-fn a_second_has_so_many_lines_at_most_and_counts_the_rest() {
+fn lines_per_second_are_limited_and_the_rest_is_counted() {
     let record = Record::new();
     let recorder = Recorder::start(record.files.clone(), "box").unwrap();
     for number in 0..5000 {
@@ -29,7 +29,7 @@ fn a_second_has_so_many_lines_at_most_and_counts_the_rest() {
 }
 
 #[test]
-fn a_full_record_says_so_and_the_users_own_acts_are_still_written() {
+fn a_full_record_is_marked_and_still_takes_the_users_actions() {
     let record = Record::new();
     {
         let mut writer = record.writer();

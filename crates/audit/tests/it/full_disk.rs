@@ -17,7 +17,7 @@ const PLACE: &str = "RAVE_TEST_SMALL_DISK";
 
 /// Runs this test again in its own mount namespace with a tmpfs of 2 MiB, so that nothing is left behind.
 #[test]
-fn a_full_disk_is_told_and_a_reserve_lasts_for_a_time() {
+fn a_full_disk_is_recorded_until_the_reserve_is_used() {
     match std::env::var(PLACE) {
         Ok(place) => on_small_disk(Utf8Path::new(&place)),
         Err(_) => in_a_namespace(),
@@ -28,23 +28,23 @@ fn in_a_namespace() {
     let folder = tempfile::tempdir().unwrap();
     let script = r#"mount -t tmpfs -o size=2m tmpfs "$1" && shift && exec "$@""#;
     let program = std::env::current_exe().unwrap();
-    let words =
+    let arguments =
         ["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"].map(std::ffi::OsString::from);
-    let test = "full_disk::a_full_disk_is_told_and_a_reserve_lasts_for_a_time";
-    let words =
-        words.into_iter().chain([folder.path().into(), program.into(), "--exact".into(), test.into()]);
-    let output = duct::cmd("unshare", words)
+    let test = "full_disk::a_full_disk_is_recorded_until_the_reserve_is_used";
+    let arguments =
+        arguments.into_iter().chain([folder.path().into(), program.into(), "--exact".into(), test.into()]);
+    let output = duct::cmd("unshare", arguments)
         .env(PLACE, folder.path())
         .stderr_to_stdout()
         .stdout_capture()
         .unchecked()
         .run()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    if said.contains("unshare failed") || said.contains("permission denied") {
+    let printed = String::from_utf8_lossy(&output.stdout);
+    if printed.contains("unshare failed") || printed.contains("permission denied") {
         rave_testing::skip!("this host allows no mount in a namespace");
     }
-    assert!(output.status.success(), "{said}");
+    assert!(output.status.success(), "{printed}");
 }
 
 fn on_small_disk(place: &Utf8Path) {

@@ -7,7 +7,7 @@ use rave_audit::{Event, Files, Verdict};
 use crate::record::{Record, opened};
 
 #[test]
-fn a_record_that_nobody_changed_is_whole() {
+fn an_unchanged_record_is_valid() {
     for count in [0, 1, 20] {
         let record = Record::with(count);
         assert_eq!(record.verdict(), Verdict::Whole { lines: count as u64 + 1, unwritten: 0 });
@@ -15,7 +15,7 @@ fn a_record_that_nobody_changed_is_whole() {
 }
 
 #[test]
-fn an_edit_is_found_in_its_line() {
+fn an_edit_is_detected_at_its_line() {
     for (index, from, to) in
         [(0, "\"box\"", "\"bax\""), (3, "n2.example", "n9.example"), (5, "\"count\":1", "\"count\":0")]
     {
@@ -29,7 +29,7 @@ fn an_edit_is_found_in_its_line() {
 }
 
 #[test]
-fn a_hash_that_is_edited_is_found_though_the_rest_is_not() {
+fn an_edited_hash_is_detected_even_if_later_lines_match() {
     let record = Record::with(3);
     let mut lines = record.lines();
     let at = lines[1].len() - 4;
@@ -40,7 +40,7 @@ fn a_hash_that_is_edited_is_found_though_the_rest_is_not() {
 }
 
 #[test]
-fn a_line_that_is_removed_added_or_moved_is_found() {
+fn removed_added_and_moved_lines_are_detected() {
     for index in 0..5 {
         let record = Record::with(5);
         let mut lines = record.lines();
@@ -60,7 +60,7 @@ fn a_line_that_is_removed_added_or_moved_is_found() {
 }
 
 #[test]
-fn an_end_that_is_cut_is_found_at_a_line_and_inside_of_one() {
+fn truncation_is_detected_at_a_line_and_within_one() {
     let record = Record::with(5);
     let lines = record.lines();
     record.write(&lines[..4]);
@@ -74,7 +74,7 @@ fn an_end_that_is_cut_is_found_at_a_line_and_inside_of_one() {
 }
 
 #[test]
-fn lines_that_are_chained_anew_do_not_end_as_the_head_knows() {
+fn rechained_lines_do_not_match_the_head() {
     let record = Record::with(5);
     let other = Record::with(0);
     {
@@ -89,7 +89,7 @@ fn lines_that_are_chained_anew_do_not_end_as_the_head_knows() {
 }
 
 #[test]
-fn without_its_head_a_record_proves_nothing() {
+fn a_record_without_its_head_proves_nothing() {
     let record = Record::with(5);
     let Files { head, .. } = &record.files;
     let bytes = fs::read(head).unwrap();
@@ -102,7 +102,7 @@ fn without_its_head_a_record_proves_nothing() {
 }
 
 #[test]
-fn the_next_writer_heals_nothing_of_it() {
+fn the_next_writer_repairs_no_tampering() {
     // Without the end of its last line nothing is missing, but the file was changed.
     for (cut, wrong) in [(1, 7), (200, 6)] {
         let record = Record::with(5);

@@ -14,7 +14,7 @@ fn append(record: &Record, bytes: &[u8]) {
 }
 
 #[test]
-fn a_torn_last_line_is_cut_and_told() {
+fn a_torn_last_line_is_cut_and_recorded() {
     let record = Record::with(2);
     append(&record, b"{\"n\":4,\"first\":17");
     assert_eq!(record.wrong(), 4);
@@ -24,7 +24,7 @@ fn a_torn_last_line_is_cut_and_told() {
 }
 
 #[test]
-fn a_line_that_the_head_does_not_know_yet_stays() {
+fn a_complete_line_missing_from_the_head_is_kept() {
     let record = Record::with(2);
     let head = fs::read(&record.files.head).unwrap();
     record.writer().note(opened(2)).unwrap();
@@ -36,7 +36,7 @@ fn a_line_that_the_head_does_not_know_yet_stays() {
 }
 
 #[test]
-fn a_whole_line_that_does_not_fit_is_not_cut() {
+fn a_complete_line_that_does_not_match_is_not_cut() {
     let record = Record::with(2);
     append(&record, b"{\"n\":4}\n");
     record.writer().note(opened(9)).unwrap();
@@ -45,7 +45,7 @@ fn a_whole_line_that_does_not_fit_is_not_cut() {
 }
 
 #[test]
-fn a_second_writer_waits_and_then_is_refused() {
+fn a_second_writer_waits_and_is_then_refused() {
     let record = Record::new();
     let first = record.writer();
     let short = Duration::from_millis(50);
@@ -56,7 +56,7 @@ fn a_second_writer_waits_and_then_is_refused() {
 }
 
 #[test]
-fn writers_that_meet_lose_no_line() {
+fn concurrent_writers_lose_no_line() {
     let record = Record::new();
     let recorder = Recorder::start(record.files.clone(), "box").unwrap();
     let files = record.files.clone();
@@ -84,7 +84,7 @@ fn writers_that_meet_lose_no_line() {
 }
 
 #[test]
-fn lines_are_read_while_they_are_written() {
+fn lines_can_be_read_while_others_are_written() {
     let record = Record::with(1);
     let mut reader = Reader::open(&record.files).unwrap();
     let mut next = || reader.next_line().unwrap().map(|line| String::from_utf8(line).unwrap());

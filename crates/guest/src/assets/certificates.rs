@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn chromium_gets_a_policy_where_there_is_a_desktop() {
+    fn desktops_have_a_chromium_policy() {
         let config = GuestConfig::default();
         assert_eq!(certificates(&config, &[]), []);
         let files = certificates(&config, &all());

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_project_is_the_part_of_the_lock_and_every_package_has_its_hash() {
+    fn the_project_is_a_subset_of_the_lock_with_all_hashes() {
         let (package, lock) = project();
         let package: Value = serde_json::from_str(&package).unwrap();
         assert_eq!(package["dependencies"][PACKAGE], version().as_str());
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_packages_are_all_that_a_guest_installs() {
+    fn packages_match_what_a_guest_installs() {
         let (_, lock) = project();
         let lock: Value = serde_json::from_str(&lock).unwrap();
         let fits = |entry: &Value, key: &str, ours: &str| {

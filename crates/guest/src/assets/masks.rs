@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cloud_init_alone_may_wait_for_a_network() {
+    fn only_cloud_init_may_wait_for_a_network() {
         let waits =
             |config: &GuestConfig| files(config).filter(|file| file.path.contains("-wait-online")).count();
         assert_eq!(waits(&GuestConfig::default()), 2);

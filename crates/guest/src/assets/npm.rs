@@ -143,7 +143,7 @@ fn links(config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
 }
 
 /// The pinned packages of a guest, name and exact version, sorted by name.
-pub fn held(config: &GuestConfig) -> Vec<(String, String)> {
+pub fn pinned_packages(config: &GuestConfig) -> Vec<(String, String)> {
     let left_out = left_out(config);
     pins().into_iter().filter(|(name, _)| !left_out.contains(&name.as_str())).collect()
 }
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lock_names_no_place_and_covers_every_package() {
+    fn the_lock_has_no_registry_url_and_covers_every_package() {
         let lock: serde_json::Value = serde_json::from_str(PACKAGE_LOCK).unwrap();
         assert_eq!(lock["lockfileVersion"], 3);
         let packages = lock["packages"].as_object().unwrap();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn no_command_and_no_zip_target_is_dead_weight() {
+    fn pruning_removes_no_command_and_no_zip_target() {
         for command in COMMANDS {
             assert!(!is_dead_weight(command.program), "{}", command.name);
         }
@@ -210,11 +210,14 @@ mod tests {
         assert!(left_out(&with).is_empty());
         let has = |config| commands(config).iter().any(|command| command.name == "playwright");
         assert!(has(&with) && !has(&without));
-        assert_eq!((held(&with).len(), held(&without).len()), (pins().len(), pins().len() - 1));
+        assert_eq!(
+            (pinned_packages(&with).len(), pinned_packages(&without).len()),
+            (pins().len(), pins().len() - 1)
+        );
     }
 
     #[test]
-    fn a_guest_that_installs_claude_code_has_the_launcher_and_no_package_of_it() {
+    fn a_guest_that_installs_claude_code_has_only_the_launcher() {
         let config = GuestConfig { claude_at_first_boot: true, ..GuestConfig::default() };
         assert!(CLAUDE_PACKAGES.iter().all(|package| left_out(&config).contains(package)));
         let program =
@@ -222,7 +225,9 @@ mod tests {
         assert_eq!(program(&config), CLAUDE_LAUNCHER);
         assert_eq!(program(&GuestConfig::default()), COMMANDS[0].program);
         assert!(
-            !held(&config).iter().any(|(name, _)| name.contains("claude-code") && !name.contains("router"))
+            !pinned_packages(&config)
+                .iter()
+                .any(|(name, _)| name.contains("claude-code") && !name.contains("router"))
         );
     }
 }

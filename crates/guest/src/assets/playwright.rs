@@ -41,7 +41,7 @@ mod tests {
     use crate::assets::npm;
 
     #[test]
-    fn the_revision_is_that_of_the_locked_version() {
+    fn the_revision_matches_the_locked_version() {
         let pins = npm::pins();
         let (_, locked) = pins.iter().find(|(name, _)| name == "playwright").unwrap();
         assert_eq!(locked, BROWSERS_OF.0, "look up the revision in the new browsers.json");

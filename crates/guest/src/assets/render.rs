@@ -79,14 +79,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn placeholders_are_told_from_other_at_signs() {
+    fn placeholders_are_distinguished_from_other_at_signs() {
         assert_eq!(first_placeholder("error_page 502 @kanban_down;"), None);
         assert_eq!(first_placeholder("SystemCallFilter=~@privileged @resources"), None);
         assert_eq!(first_placeholder("user@1000 @home@"), Some((10, "home")));
     }
 
     #[test]
-    fn a_value_is_not_filled_again() {
+    fn values_are_not_expanded_again() {
         let config = GuestConfig { home: "/home/@user@".into(), ..GuestConfig::default() };
         let template = Template::new(&config, &Paths::debian());
         assert_eq!(template.fill("[@home@][@node@]"), "[/home/@user@][/usr/bin/node]");

@@ -106,7 +106,7 @@ mod tests {
     use crate::features::CLOUD;
 
     #[test]
-    fn hardened_means_no_password() {
+    fn hardened_profiles_have_no_password() {
         for (hardened, expected) in
             [(false, "PasswordAuthentication yes"), (true, "PasswordAuthentication no")]
         {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn only_user_data_may_let_in_another_user() {
+    fn only_user_data_may_add_users() {
         let config = |features: &[&str]| {
             let features = features.iter().map(ToString::to_string).collect();
             GuestConfig { features, ..GuestConfig::default() }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_the_users_own_are_the_users_alone() {
+    fn the_users_keys_belong_to_that_user_only() {
         assert!(authorized_keys(&GuestConfig::default()).is_empty());
         let config = GuestConfig { authorized_keys: vec!["a".into(), "b".into()], ..GuestConfig::default() };
         let files = authorized_keys(&config);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn only_low_ports_ask_the_kernel() {
+    fn only_low_ports_need_a_kernel_setting() {
         let mut config = GuestConfig::default();
         assert_eq!(low_ports(&config), None);
         config.services.gateway = 80;

@@ -122,7 +122,7 @@ mod tests {
     use crate::assets::GuestFileKind;
 
     #[test]
-    fn an_extra_unit_is_enabled_where_it_says() {
+    fn an_extra_unit_is_enabled_by_its_install_section() {
         let files = extra_unit(
             "mine.service",
             "[Service]\nWantedBy=no.target\n[Install]\nWantedBy = a.target b.target\n",
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extra_unit_without_install_section_starts_with_the_machine() {
+    fn an_extra_unit_without_install_section_starts_at_boot() {
         let files = extra_unit("mine.timer", "[Timer]\nOnBootSec=1\n");
         assert_eq!(files[1].path, "/etc/systemd/system/multi-user.target.wants/mine.timer");
     }

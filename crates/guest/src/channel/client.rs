@@ -279,8 +279,8 @@ fn hand_out(shared: &Shared, mut frame: Frame) {
         }
     }
     let (stream, is_last) = (frame.stream, frame.kind == Kind::Ended);
-    let is_gone = entry.to.send(frame).is_err();
-    if is_last || is_gone {
+    let is_closed = entry.to.send(frame).is_err();
+    if is_last || is_closed {
         streams.remove(&stream);
     }
 }

@@ -38,10 +38,10 @@ pub fn write(path: &Path, notices: &[Notice]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let beside = path.with_extension("new");
-    fs::write(&beside, file(notices))?;
-    fs::set_permissions(&beside, fs::Permissions::from_mode(0o644))?;
-    fs::rename(&beside, path)
+    let temporary = path.with_extension("new");
+    fs::write(&temporary, file(notices))?;
+    fs::set_permissions(&temporary, fs::Permissions::from_mode(0o644))?;
+    fs::rename(&temporary, path)
 }
 
 #[cfg(test)]
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_ones_are_kept_in_lines_of_plain_text() {
+    fn the_latest_messages_are_kept_as_plain_text() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rave/denied");
         let many: Vec<Notice> = (0..50).map(|number| notice(number, &"x".repeat(LINE * 2))).collect();

@@ -199,13 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_of_a_frame_are_those_of_the_table() {
+    fn frame_bytes_match_the_documented_table() {
         let bytes = Frame::new(Kind::Stdout, 7, 1, b"hi".to_vec()).to_bytes();
         assert_eq!(bytes, [0xA5, 7, 2, 0, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, b'h', b'i']);
     }
 
     #[test]
-    fn a_frame_of_a_later_version_is_passed_over_whole() {
+    fn frames_of_later_versions_are_skipped() {
         let mut bytes = Frame::new(Kind::Stdout, 7, 1, vec![MAGIC; 40]).to_bytes();
         bytes[1] = 200;
         bytes.extend(Frame::new(Kind::Stderr, 8, 1, b"x".to_vec()).to_bytes());
@@ -216,7 +216,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_in_whatever_pieces(
+        fn frames_round_trip_in_pieces_of_any_size(
             frames in proptest::collection::vec((0usize..15, any::<u32>(), proptest::collection::vec(any::<u8>(), 0..200)), 0..8),
             piece in 1usize..64,
         ) {
@@ -234,7 +234,7 @@ mod tests {
 
         /// The purpose of the preamble: nothing before it can swallow a frame of the session.
         #[test]
-        fn a_session_is_read_from_its_first_frame_whatever_was_before(
+        fn a_session_starts_at_its_first_frame_after_any_noise(
             garbage in proptest::collection::vec(prop_oneof![Just(MAGIC), any::<u8>()], 0..400),
             payload in proptest::collection::vec(any::<u8>(), 0..50),
         ) {

@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_exit_is_told_as_a_shell_does() {
+    fn exit_codes_match_those_of_a_shell() {
         let code = |code, signal, timed_out| Ended { code, signal, timed_out, error: None }.shell_code();
         assert_eq!(code(Some(7), None, false), 7);
         assert_eq!(code(None, Some(15), false), 143);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_come_back_and_a_later_versions_fields_are_ignored() {
+    fn messages_round_trip_and_unknown_fields_are_ignored() {
         let exec = Request::Exec(Exec {
             command: vec!["a b".into(), "\u{1b}".into()],
             env: vec![("A".into(), "1".into())],

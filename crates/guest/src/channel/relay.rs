@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_come_whole_from_pieces_of_any_size_and_long_ones_are_refused() {
+    fn messages_are_reassembled_and_long_ones_refused() {
         let all = [(1, "one"), (7, ""), (u32::MAX, "two")]
             .map(|(connection, text)| Relayed { connection, message: text.into() });
         let mut bytes = Vec::new();

@@ -49,7 +49,7 @@ impl Session {
     /// The arguments after [`SUBCOMMAND`].
     pub fn to_arguments(&self) -> Vec<String> {
         let groups: Vec<String> = self.user.groups.iter().map(ToString::to_string).collect();
-        let mut words = vec![
+        let mut args = vec![
             self.user.name.clone(),
             self.user.uid.to_string(),
             self.user.gid.to_string(),
@@ -60,13 +60,13 @@ impl Session {
             if self.has_terminal { "terminal" } else { "pipes" }.to_owned(),
             self.workdir.clone(),
         ];
-        words.extend(self.command.iter().cloned());
-        words
+        args.extend(self.command.iter().cloned());
+        args
     }
 
     /// Parses [`Session::to_arguments`].
-    pub fn of_arguments(words: &[&str]) -> Option<Self> {
-        let [name, uid, gid, groups, home, shell, cgroup, streams, workdir, command @ ..] = words else {
+    pub fn of_arguments(args: &[&str]) -> Option<Self> {
+        let [name, uid, gid, groups, home, shell, cgroup, streams, workdir, command @ ..] = args else {
             return None;
         };
         let groups: Option<Vec<u32>> = groups.split(',').map(|group| group.parse().ok()).collect();
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_come_back() {
+    fn arguments_round_trip() {
         let user = User {
             name: "agent".into(),
             uid: 1000,
@@ -165,9 +165,9 @@ mod tests {
         {
             let session =
                 Session { user: user.clone(), cgroup, has_terminal: true, workdir: "/".into(), command };
-            let words = session.to_arguments();
-            let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            assert_eq!(Session::of_arguments(&words), Some(session));
+            let args = session.to_arguments();
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            assert_eq!(Session::of_arguments(&args), Some(session));
         }
         assert_eq!(Session::of_arguments(&["agent", "x"]), None);
     }

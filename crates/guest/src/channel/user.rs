@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_has_the_groups_that_name_it() {
+    fn a_user_is_in_the_groups_that_list_it() {
         let passwd = "root:x:0:0:root:/root:/bin/bash\nagent2:x:7:8::/:\nagent:x:1000:1001:,,,:/home/agent:/bin/bash\n";
         let group = "sudo:x:27:other,agent\nagent:x:1001:\nagent2:x:8:agents\nbroken\nadm:x:4:agent\n";
         let user = User::parse(passwd, group, "agent").unwrap();

@@ -142,32 +142,32 @@ impl Root {
     pub fn new_file(&self, path: &[u8]) -> io::Result<NewFile> {
         let (folder, name) = split(path);
         let folder = self.folder(folder)?;
-        let beside = beside(name);
+        let temporary = temporary(name);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let open = || openat(&*folder, &beside, flags, Mode::from_raw_mode(0o600));
+        let open = || openat(&*folder, &temporary, flags, Mode::from_raw_mode(0o600));
         let fd = match open() {
             // Left over by a process that was killed.
             Err(Errno::EXIST) => {
-                unlinkat(&*folder, &beside, AtFlags::empty())?;
+                unlinkat(&*folder, &temporary, AtFlags::empty())?;
                 open()?
             }
             other => other?,
         };
-        Ok(NewFile { file: File::from(fd), folder, beside, name: name.to_vec(), is_done: false })
+        Ok(NewFile { file: File::from(fd), folder, temporary, name: name.to_vec(), is_done: false })
     }
 
     /// Creates a symbolic link, replacing a file or link of the same name.
     pub fn make_link(&self, path: &[u8], target: &[u8]) -> io::Result<()> {
         let (folder, name) = split(path);
         let folder = self.folder(folder)?;
-        let beside = beside(name);
-        match unlinkat(&*folder, &beside, AtFlags::empty()) {
+        let temporary = temporary(name);
+        match unlinkat(&*folder, &temporary, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
         }
-        symlinkat(target, &*folder, &beside)?;
-        renameat(&*folder, &beside, &*folder, name).map_err(|error| {
-            let _ = unlinkat(&*folder, &beside, AtFlags::empty());
+        symlinkat(target, &*folder, &temporary)?;
+        renameat(&*folder, &temporary, &*folder, name).map_err(|error| {
+            let _ = unlinkat(&*folder, &temporary, AtFlags::empty());
             error.into()
         })
     }
@@ -254,7 +254,7 @@ pub struct NewFile {
     /// The file, for writing.
     pub file: File,
     folder: Arc<OwnedFd>,
-    beside: Vec<u8>,
+    temporary: Vec<u8>,
     name: Vec<u8>,
     is_done: bool,
 }
@@ -263,7 +263,7 @@ impl NewFile {
     /// Sets its mode and renames it into place, replacing a file or link of the same name.
     pub fn commit(mut self, mode: u32) -> io::Result<()> {
         fchmod(&self.file, Mode::from_raw_mode(mode & 0o777))?;
-        renameat(&*self.folder, &self.beside, &*self.folder, &self.name)?;
+        renameat(&*self.folder, &self.temporary, &*self.folder, &self.name)?;
         self.is_done = true;
         Ok(())
     }
@@ -272,13 +272,13 @@ impl NewFile {
 impl Drop for NewFile {
     fn drop(&mut self) {
         if !self.is_done {
-            let _ = unlinkat(&*self.folder, &self.beside, AtFlags::empty());
+            let _ = unlinkat(&*self.folder, &self.temporary, AtFlags::empty());
         }
     }
 }
 
 /// A temporary name, which never appears in a list of a folder's files.
-fn beside(name: &[u8]) -> Vec<u8> {
+fn temporary(name: &[u8]) -> Vec<u8> {
     [b".", &name[..name.len().min(200)], PARTIAL].concat()
 }
 
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn no_link_on_the_way_is_followed() {
+    fn links_in_a_path_are_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let (inside, outside) = (folder.path().join("in"), folder.path().join("out"));
         fs::create_dir_all(&inside).unwrap();
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_whole_or_not_there() {
+    fn a_file_is_complete_or_absent() {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::open(folder.path()).unwrap();
         root.make_folder(b"a/b").unwrap();

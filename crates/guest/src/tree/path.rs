@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_lie_below_is_refused() {
+    fn paths_outside_the_folder_are_refused() {
         let deep = "a/".repeat(MAX_DEPTH) + "b";
         let long = "a".repeat(MAX_NAME + 1);
         let wide = "abcdefghi/".repeat(409) + "abcdefghi";
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_come_apart_and_together() {
+    fn paths_are_split_and_joined() {
         assert_eq!(split(b"a/b/c"), (b"a/b".as_slice(), b"c".as_slice()));
         assert_eq!(split(b"a"), (b"".as_slice(), b"a".as_slice()));
         assert_eq!((join(b"", b"a"), join(b"a", b"b")), (b"a".to_vec(), b"a/b".to_vec()));

@@ -35,21 +35,21 @@ pub enum Task {
 impl Task {
     /// The arguments after [`SUBCOMMAND`].
     pub fn to_arguments(&self) -> [String; 2] {
-        let (word, path) = match self {
+        let (command, path) = match self {
             Self::Put(path) => ("put", path),
             Self::List(path) => ("list", path),
             Self::Get(path) => ("get", path),
             Self::CopyOut(path) => ("copy-out", path),
             Self::CopyIn(path) => ("copy-in", path),
         };
-        [word.to_owned(), path.to_string_lossy().into_owned()]
+        [command.to_owned(), path.to_string_lossy().into_owned()]
     }
 
     /// Parses [`Task::to_arguments`].
-    pub fn of_arguments(words: &[&str]) -> Option<Self> {
-        let [word, path] = words else { return None };
+    pub fn of_arguments(arguments: &[&str]) -> Option<Self> {
+        let [command, path] = arguments else { return None };
         let path = PathBuf::from(path);
-        Some(match *word {
+        Some(match *command {
             "put" => Self::Put(path),
             "list" => Self::List(path),
             "get" => Self::Get(path),
@@ -178,21 +178,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_come_back() {
+    fn arguments_round_trip() {
         for task in [
             Task::Put("a b".into()),
             Task::List("/x".into()),
             Task::Get("x".into()),
             Task::CopyOut(".".into()),
         ] {
-            let words = task.to_arguments();
-            assert_eq!(Task::of_arguments(&[words[0].as_str(), words[1].as_str()]), Some(task));
+            let arguments = task.to_arguments();
+            assert_eq!(Task::of_arguments(&[arguments[0].as_str(), arguments[1].as_str()]), Some(task));
         }
         assert_eq!(Task::of_arguments(&["fly", "a"]), None);
     }
 
     #[test]
-    fn a_copy_goes_where_cp_would_put_it() {
+    fn a_copy_has_the_same_destination_as_cp() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         assert_eq!(destination(path).unwrap(), (path.to_owned(), None));

@@ -109,12 +109,12 @@ fn write<R: Read>(
     let disk = |result: io::Result<()>| result.map_err(Fault::Disk);
     match record {
         Record::Folder { mode, .. } => {
-            clear_the_way(root, path, true, options).map_err(Fault::Disk)?;
+            make_room(root, path, true, options).map_err(Fault::Disk)?;
             disk(root.make_folder(path))?;
             modes.push((path.to_vec(), *mode & options.mode));
         }
         Record::File { mode, .. } => {
-            clear_the_way(root, path, false, options).map_err(Fault::Disk)?;
+            make_room(root, path, false, options).map_err(Fault::Disk)?;
             let mut new = root.new_file(path).map_err(Fault::Disk)?;
             let (mut piece, mut bytes) = (Vec::new(), 0);
             while from.piece(&mut piece).map_err(Fault::Stream)? {
@@ -125,7 +125,7 @@ fn write<R: Read>(
             return Ok(bytes);
         }
         Record::Link { target, .. } => {
-            clear_the_way(root, path, false, options).map_err(Fault::Disk)?;
+            make_room(root, path, false, options).map_err(Fault::Disk)?;
             disk(root.make_link(path, target))?;
         }
         Record::Remove { .. } => remove(root, path).map_err(Fault::Disk)?,
@@ -148,7 +148,7 @@ fn remove(root: &Root, path: &[u8]) -> io::Result<()> {
 }
 
 /// Creates the folders above a path, and removes an entry of another kind in its place.
-fn clear_the_way(root: &Root, path: &[u8], wants_folder: bool, options: Options) -> io::Result<()> {
+fn make_room(root: &Root, path: &[u8], wants_folder: bool, options: Options) -> io::Result<()> {
     let (folder, _) = split(path);
     if !folder.is_empty() && root.find(folder)?.is_none_or(|found| found.kind != Kind::Folder) {
         root.make_folder(folder)?;

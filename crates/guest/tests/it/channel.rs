@@ -11,14 +11,14 @@ fn code(code: u8) -> Ended {
 }
 
 #[test]
-fn streams_are_apart_and_the_code_is_the_programs() {
+fn stdout_and_stderr_are_separate_and_the_exit_code_is_kept() {
     let done = Channel::new().shell("echo out; echo err >&2; exit 7");
     assert_eq!((done.text().as_str(), done.stderr.as_slice()), ("out\n", b"err\n".as_slice()));
     assert_eq!(done.ended, code(7));
 }
 
 #[test]
-fn arguments_arrive_as_they_are_and_more_of_them_than_a_frame_holds() {
+fn arguments_are_passed_unchanged_even_beyond_one_frame() {
     let channel = Channel::new();
     let words = ["printf", "%s|", "a b", "", "$HOME", "'\"\\", "-x"].map(str::to_owned);
     let done = channel.run(Exec { command: words.into(), ..Exec::default() }, b"");
@@ -29,7 +29,7 @@ fn arguments_arrive_as_they_are_and_more_of_them_than_a_frame_holds() {
 }
 
 #[test]
-fn more_than_every_window_holds_goes_through_both_ways() {
+fn more_data_than_all_windows_passes_both_ways() {
     let channel = Channel::new();
     let mut stream = channel.start(shell("cat"));
     let sender = stream.sender();
@@ -67,7 +67,7 @@ fn more_than_every_window_holds_goes_through_both_ways() {
 }
 
 #[test]
-fn a_program_that_is_not_read_holds_up_no_other() {
+fn an_unread_program_blocks_no_other() {
     let channel = Channel::new();
     let mut stuck = channel.start(shell("yes"));
     read_until(&mut stuck, "y");
@@ -90,7 +90,7 @@ fn a_program_that_is_not_read_holds_up_no_other() {
 }
 
 #[test]
-fn a_signal_reaches_the_program_and_is_told() {
+fn a_signal_reaches_the_program_and_is_reported() {
     let channel = Channel::new();
     let mut stream =
         channel.start(shell("trap 'echo got; exit 3' USR1; echo ready; while :; do sleep 0.05; done"));
@@ -106,7 +106,7 @@ fn a_signal_reaches_the_program_and_is_told() {
 }
 
 #[test]
-fn folder_variables_and_login_environment_are_there() {
+fn folder_variables_and_login_environment_are_set() {
     let channel = Channel::new();
     let env = vec![("GREETING".to_owned(), "it's = \"1\"".to_owned())];
     let exec =
@@ -117,7 +117,7 @@ fn folder_variables_and_login_environment_are_there() {
 }
 
 #[test]
-fn what_cannot_run_says_why() {
+fn a_program_that_cannot_run_has_a_reason() {
     let channel = Channel::new();
     let run = |exec: Exec| channel.run(exec, b"");
     let command =
@@ -138,7 +138,7 @@ fn what_cannot_run_says_why() {
 }
 
 #[test]
-fn a_program_ends_when_its_time_is_over() {
+fn a_program_is_ended_at_its_time_limit() {
     let channel = Channel::new();
     let done = channel.run(Exec { timeout_ms: Some(3000), ..shell("echo begun; sleep 100") }, b"");
     assert_eq!((done.text().as_str(), done.ended.timed_out), ("begun\n", true));
@@ -146,7 +146,7 @@ fn a_program_ends_when_its_time_is_over() {
 }
 
 #[test]
-fn a_terminal_has_its_size_and_its_keys() {
+fn a_terminal_has_its_size_and_passes_keys() {
     let channel = Channel::new();
     let terminal = |script: &str| Exec {
         terminal: Some(Terminal { rows: 31, columns: 97, kind: "xterm".into() }),
@@ -169,7 +169,7 @@ fn a_terminal_has_its_size_and_its_keys() {
 }
 
 #[test]
-fn a_folder_that_is_not_absolute_begins_in_the_home() {
+fn a_relative_folder_starts_at_the_home() {
     let exec = |workdir: &str| Exec {
         command: vec!["pwd".into()],
         workdir: Some(workdir.into()),

@@ -16,23 +16,23 @@ use rave_guest::channel::server::Server;
 use crate::channel_host::{LIMIT, config, finish, shell};
 
 /// The calls of a barrier.
-type Told = Arc<Mutex<Vec<&'static str>>>;
+type Calls = Arc<Mutex<Vec<&'static str>>>;
 
 #[derive(Debug)]
 struct Recorder {
-    told: Told,
+    calls: Calls,
     /// Whether renewing fails.
     is_broken: bool,
 }
 
 impl Barrier for Recorder {
     fn hold(&mut self) -> Result<(), String> {
-        self.told.lock().unwrap().push("hold");
+        self.calls.lock().unwrap().push("hold");
         Ok(())
     }
 
     fn renew(&mut self, identity: &Identity) -> Result<Receipt, String> {
-        self.told.lock().unwrap().push("renew");
+        self.calls.lock().unwrap().push("renew");
         if self.is_broken {
             return Err("no generator was found".into());
         }
@@ -47,14 +47,14 @@ impl Barrier for Recorder {
     }
 
     fn open(&mut self) -> Result<(), String> {
-        self.told.lock().unwrap().push("open");
+        self.calls.lock().unwrap().push("open");
         Ok(())
     }
 }
 
 struct Guest {
     client: Client,
-    told: Told,
+    calls: Calls,
     _server: JoinHandle<()>,
 }
 
@@ -76,18 +76,18 @@ impl Guest {
     fn with(is_broken: bool, clock: Box<dyn Clock>, put: fn(Server, Box<dyn Barrier>) -> Server) -> Self {
         let (host, guest) = UnixStream::pair().unwrap();
         guest.set_nonblocking(true).unwrap();
-        let told = Told::default();
-        let barrier = Box::new(Recorder { told: Arc::clone(&told), is_broken });
+        let calls = Calls::default();
+        let barrier = Box::new(Recorder { calls: Arc::clone(&calls), is_broken });
         let mut server = put(Server::new(config()), barrier).with_clock(clock);
-        let server_is_held = server.is_held();
+        let is_held = server.is_held();
         let server = thread::spawn(move || server.serve(&guest).unwrap());
         let (client, welcome) = Client::begin(host, 7, LIMIT).unwrap();
-        assert_eq!(welcome.at_barrier, server_is_held);
-        Self { client, told, _server: server }
+        assert_eq!(welcome.at_barrier, is_held);
+        Self { client, calls, _server: server }
     }
 
-    fn told(&self) -> Vec<&'static str> {
-        self.told.lock().unwrap().clone()
+    fn calls(&self) -> Vec<&'static str> {
+        self.calls.lock().unwrap().clone()
     }
 
     fn program(&self) -> Option<String> {
@@ -116,7 +116,7 @@ fn renew() -> Request {
 }
 
 #[test]
-fn programs_run_only_after_the_barrier_was_opened() {
+fn programs_run_only_after_the_barrier_opens() {
     let guest = Guest::new(false);
     assert_eq!(guest.program().as_deref(), Some("this machine has no identity yet"));
     assert_eq!(guest.client.ask(&Request::Hold, LIMIT).unwrap(), None);
@@ -126,13 +126,13 @@ fn programs_run_only_after_the_barrier_was_opened() {
     assert!(guest.program().is_some(), "the host has not confirmed the receipt");
     guest.client.ask(&Request::Open, LIMIT).unwrap();
     assert_eq!(guest.program(), None);
-    assert_eq!(guest.told(), ["hold", "renew", "open"]);
-    let again = guest.client.ask(&renew(), LIMIT).unwrap_err();
-    assert_eq!(again.to_string(), "this machine has an identity");
+    assert_eq!(guest.calls(), ["hold", "renew", "open"]);
+    let second = guest.client.ask(&renew(), LIMIT).unwrap_err();
+    assert_eq!(second.to_string(), "this machine has an identity");
 }
 
 #[test]
-fn a_guest_that_runs_is_held_and_goes_on_as_itself_or_as_another() {
+fn a_running_guest_is_frozen_and_resumes_as_itself_or_as_a_fork() {
     let guest = Guest::running();
     assert_eq!(guest.program(), None);
     for _ in 0..2 {
@@ -147,7 +147,7 @@ fn a_guest_that_runs_is_held_and_goes_on_as_itself_or_as_another() {
     assert!(guest.program().is_some(), "the host has not confirmed the receipt");
     guest.client.ask(&Request::Open, LIMIT).unwrap();
     assert_eq!(guest.program(), None);
-    assert_eq!(guest.told(), ["hold", "open", "hold", "open", "hold", "renew", "open"]);
+    assert_eq!(guest.calls(), ["hold", "open", "hold", "open", "hold", "renew", "open"]);
 }
 
 #[test]
@@ -182,29 +182,29 @@ fn a_guest_that_is_too_old_to_be_held_is_told_from_one_that_refuses() {
 }
 
 #[test]
-fn while_a_guest_is_held_nothing_is_sent_to_it() {
+fn nothing_is_sent_to_a_frozen_guest() {
     let guest = Guest::running();
     let held = guest.client.hold(LIMIT).unwrap();
     let client = guest.client.clone();
     let other = thread::spawn(move || client.ask(&Request::Open, LIMIT));
     thread::sleep(std::time::Duration::from_millis(100));
-    assert_eq!(guest.told(), ["hold"]);
+    assert_eq!(guest.calls(), ["hold"]);
     drop(held);
     other.join().unwrap().unwrap();
-    assert_eq!(guest.told(), ["hold", "open"]);
+    assert_eq!(guest.calls(), ["hold", "open"]);
 }
 
 #[test]
-fn a_guest_that_cannot_renew_itself_says_why_and_stays() {
+fn a_guest_that_cannot_renew_its_identity_reports_why_and_stays_held() {
     let guest = Guest::new(true);
     let error = guest.client.ask(&renew(), LIMIT).unwrap_err();
     assert_eq!(error.to_string(), "no generator was found");
     assert!(guest.program().is_some());
-    assert_eq!(guest.told(), ["renew"]);
+    assert_eq!(guest.calls(), ["renew"]);
 }
 
 #[test]
-fn entropy_is_in_no_log() {
+fn entropy_is_not_logged() {
     let text = format!("{:?}", renew());
     assert!(!text.contains("1, 1") && text.contains("demo"), "{text}");
 }
@@ -221,7 +221,7 @@ impl Clock for Wall {
 }
 
 #[test]
-fn the_clock_is_set_once_there_is_an_identity() {
+fn the_clock_is_set_after_the_identity() {
     let time = Arc::new(Mutex::new(0));
     let guest = Guest::with_clock(false, Box::new(Wall(Arc::clone(&time))));
     let ask = || guest.client.ask(&Request::Clock { time_ms: 7000 }, LIMIT);

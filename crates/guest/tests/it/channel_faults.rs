@@ -12,7 +12,7 @@ use rave_guest::channel::message::{Ended, Exec, Request, SESSION_OVER, parse, to
 use crate::channel_host::{Channel, JOBS, LIMIT, finish, is_alive, read_until, server, shell, wait_until};
 
 #[test]
-fn a_programs_children_do_not_hold_the_stream_open() {
+fn child_processes_do_not_keep_the_stream_open() {
     let channel = Channel::new();
     let started = Instant::now();
     let done = channel.shell("sleep 300 & echo $!; exit 4");
@@ -24,13 +24,13 @@ fn a_programs_children_do_not_hold_the_stream_open() {
 }
 
 #[test]
-fn a_child_that_writes_for_ever_does_not_hold_it_open_either() {
+fn a_child_that_writes_endlessly_does_not_keep_the_stream_open() {
     let done = Channel::new().shell("yes & echo first >&2; exit 0");
     assert_eq!((done.ended.code, done.stderr.as_slice()), (Some(0), b"first\n".as_slice()));
 }
 
 #[test]
-fn what_nobody_waits_for_any_more_is_killed() {
+fn abandoned_programs_are_killed() {
     let channel = Channel::new();
     let mut stream = channel.start(shell("echo $$; sleep 300"));
     let pid = read_until(&mut stream, "\n");
@@ -39,7 +39,7 @@ fn what_nobody_waits_for_any_more_is_killed() {
 }
 
 #[test]
-fn everything_ends_with_the_session() {
+fn all_programs_end_with_the_session() {
     let channel = Channel::new();
     let mut stream = channel.start(shell("echo $$; trap '' HUP TERM; sleep 300"));
     let pid = read_until(&mut stream, "\n");
@@ -49,7 +49,7 @@ fn everything_ends_with_the_session() {
 }
 
 #[test]
-fn a_new_session_ends_the_one_before_and_reads_nothing_of_it() {
+fn a_new_session_ends_the_previous_one_and_reads_none_of_its_data() {
     let (mut host, server) = server();
     let hello = |nonce| Frame::new(Kind::Hello, 0, nonce, br#"{"version":1}"#.to_vec()).to_bytes();
     let exec = |nonce, script| {
@@ -71,10 +71,10 @@ fn a_new_session_ends_the_one_before_and_reads_nothing_of_it() {
     // Half a frame of the first session, then the second on the same connection, as after a SIGKILL of the host's end.
     let half = Frame::new(Kind::Stdin, 9, 1, vec![0xA5; 9000]).to_bytes();
     host.write_all(&half[..5000]).unwrap();
-    let again = host.try_clone().unwrap();
+    let second = host.try_clone().unwrap();
     let (client, _) = Client::begin(host, 2, LIMIT).unwrap();
     // A late frame still has the old nonce.
-    (&again).write_all(&exec(1, "touch /nowhere; echo of the old session")).unwrap();
+    (&second).write_all(&exec(1, "touch /nowhere; echo of the old session")).unwrap();
     let mut stream = client.open(&to_json(&Request::Exec(shell("echo fresh")))).unwrap();
     assert_eq!(finish(&mut stream).text(), "fresh\n");
     client.close();
@@ -82,7 +82,7 @@ fn a_new_session_ends_the_one_before_and_reads_nothing_of_it() {
 }
 
 #[test]
-fn a_host_that_sends_more_than_its_credit_loses_the_program_alone() {
+fn a_host_that_exceeds_its_credit_loses_only_that_program() {
     let channel = Channel::new();
     let mut stream = channel.start(shell("sleep 300"));
     for _ in 0..=(WINDOW / 16_384) + 4 {
@@ -140,7 +140,7 @@ fn end_of_flood(kind: Kind, payload: &[u8], count: u32) -> Ended {
 /// The host does not trust the guest: if it sends without credit, its stream is closed. Nothing that it sends uses up the
 /// host's memory.
 #[test]
-fn a_guest_that_sends_more_than_its_credit_loses_the_stream() {
+fn a_guest_that_exceeds_its_credit_loses_the_stream() {
     let whole = vec![0; 16_384];
     let pieces = WINDOW / 16_384;
     for (kind, payload, permitted, too_many) in [
@@ -156,18 +156,19 @@ fn a_guest_that_sends_more_than_its_credit_loses_the_stream() {
 }
 
 #[test]
-fn many_run_at_once_and_one_too_many_is_refused() {
+fn many_programs_run_in_parallel_up_to_a_limit() {
     let channel = Channel::new();
-    let (tell, told) = mpsc::channel();
+    let (sender, results) = mpsc::channel();
     std::thread::scope(|scope| {
         for number in 0..10 {
-            let (channel, tell) = (&channel, tell.clone());
-            scope
-                .spawn(move || tell.send((number, channel.shell(&format!("echo {number}")).text())).unwrap());
+            let (channel, sender) = (&channel, sender.clone());
+            scope.spawn(move || {
+                sender.send((number, channel.shell(&format!("echo {number}")).text())).unwrap();
+            });
         }
     });
-    drop(tell);
-    assert!(told.iter().all(|(number, text)| text == format!("{number}\n")));
+    drop(sender);
+    assert!(results.iter().all(|(number, text)| text == format!("{number}\n")));
 
     let sleeping: Vec<_> = (0..JOBS).map(|_| channel.start(shell("sleep 300"))).collect();
     let done = channel.shell("true");
@@ -177,7 +178,7 @@ fn many_run_at_once_and_one_too_many_is_refused() {
 }
 
 #[test]
-fn a_request_of_no_session_is_answered() {
+fn a_request_without_a_session_is_answered() {
     let (mut host, server) = server();
     host.write_all(&Frame::new(Kind::Request, 5, 77, b"{}".to_vec()).to_bytes()).unwrap();
     let mut decoder = Decoder::default();
@@ -192,7 +193,7 @@ fn a_request_of_no_session_is_answered() {
 }
 
 #[test]
-fn a_request_that_is_too_long_or_unknown_is_refused() {
+fn long_and_unknown_requests_are_refused() {
     let channel = Channel::new();
     let refused = |request: &[u8]| finish(&mut channel.client.open(request).unwrap()).ended.error.unwrap();
     assert!(refused(&vec![b' '; 3 << 20]).contains("too long"));

@@ -116,23 +116,23 @@ fn read_head(stream: impl std::io::Read) -> String {
 }
 
 #[test]
-fn nginx_accepts_the_configuration_without_a_key_and_without_extra_files() {
+fn nginx_accepts_the_configuration_without_key_and_extra_files() {
     or_skip!(has("nginx"));
     let gateway = Gateway::start("k");
     fs::remove_file(gateway.folder.path().join("rave.router-key")).unwrap();
     fs::remove_dir(gateway.folder.path().join("etc/rave/gateway.d")).unwrap();
     let file = gateway.folder.path().join("nginx.conf");
     let output = run(command("nginx").args(["-t", "-e", "stderr", "-c"]).arg(file));
-    let said = text(&output);
+    let printed = text(&output);
     // Only root can become another user.
-    let warned = said
+    let warned = printed
         .lines()
         .any(|line| line.contains("[warn]") && !line.contains("the \"user\" directive makes sense only"));
-    assert!(output.status.success() && !warned, "{said}");
+    assert!(output.status.success() && !warned, "{printed}");
 }
 
 #[test]
-fn each_service_that_is_down_has_a_page_that_says_which_and_how_to_see_its_log() {
+fn each_failed_service_has_a_page_with_its_name_and_log_command() {
     or_skip!(has("nginx"));
     let gateway = Gateway::start("k");
     for (path, title, unit) in [
@@ -162,7 +162,7 @@ fn an_upstreams_own_error_passes_unchanged() {
 }
 
 #[test]
-fn events_arrive_as_they_are_sent() {
+fn events_are_not_buffered() {
     or_skip!(has("nginx"));
     let gateway = Gateway::start("k");
     let (go, wait) = std::sync::mpsc::channel::<()>();
@@ -223,7 +223,7 @@ fn a_websocket_is_upgraded_and_carries_bytes_both_ways() {
 }
 
 #[test]
-fn only_the_gateways_own_pages_get_the_routers_key() {
+fn only_pages_of_the_gateway_get_the_routers_key() {
     or_skip!(has("nginx"));
     let gateway = Gateway::start("the-key");
     upstream(gateway.router, |head, stream| {
@@ -269,7 +269,7 @@ fn only_the_gateways_own_pages_get_the_routers_key() {
 }
 
 #[test]
-fn the_report_comes_from_its_socket() {
+fn the_report_is_served_from_its_socket() {
     or_skip!(has("nginx"));
     let gateway = Gateway::start("k");
     let listener = UnixListener::bind(gateway.folder.path().join("health.sock")).unwrap();

@@ -6,7 +6,7 @@ use crate::host::{command, has, run, text, write_guest};
 use rave_guest::config::GuestConfig;
 
 #[test]
-fn git_asks_the_helper_and_takes_what_it_says() {
+fn git_uses_the_credential_helper() {
     rave_testing::or_skip!(has("git"));
     let root = tempfile::tempdir().unwrap();
     write_guest(&GuestConfig::default(), root.path());
@@ -26,6 +26,6 @@ fn git_asks_the_helper_and_takes_what_it_says() {
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_TERMINAL_PROMPT", "0")
         .current_dir(root.path()));
-    let said = text(&output);
-    assert!(said.contains("username=git-credential,get\npassword=host=git.example\n"), "{said}");
+    let printed = text(&output);
+    assert!(printed.contains("username=git-credential,get\npassword=host=git.example\n"), "{printed}");
 }

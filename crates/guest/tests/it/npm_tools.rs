@@ -36,8 +36,8 @@ fn install() -> Result<PathBuf, String> {
     let flags = ["ci", "--ignore-scripts", "--omit=dev", "--os=linux", "--cpu=x64", "--libc=glibc"];
     let output = run(command("npm").args(flags).current_dir(&work));
     if !output.status.success() {
-        let said = text(&output);
-        return Err(format!("npm ci failed: {}", said.lines().last().unwrap_or_default()));
+        let printed = text(&output);
+        return Err(format!("npm ci failed: {}", printed.lines().last().unwrap_or_default()));
     }
     for zipped in npm::ZIPPED {
         let output =
@@ -92,7 +92,7 @@ fn has_new_node() -> Result<(), String> {
 }
 
 #[test]
-fn every_command_tells_its_pinned_version_after_pruning() {
+fn every_command_prints_its_pinned_version_after_pruning() {
     let tools = or_skip!(tools());
     or_skip!(has_new_node());
     let home = tempfile::tempdir().unwrap();
@@ -194,7 +194,7 @@ fn can_have_worktrees() -> Result<(), String> {
 
 /// Nothing is downloaded for an agent: its command is the program in the search path, which the image pins.
 #[test]
-fn a_task_of_vibe_kanban_runs_the_claude_on_the_search_path() {
+fn a_vibe_kanban_task_runs_claude_from_the_search_path() {
     let tools = or_skip!(tools());
     or_skip!(can_have_worktrees());
     let folder = tempfile::tempdir().unwrap();

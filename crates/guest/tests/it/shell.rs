@@ -4,7 +4,7 @@ use crate::host::{command, run, text, write_guest};
 use rave_guest::config::GuestConfig;
 
 #[test]
-fn a_shell_gets_every_value_unchanged() {
+fn a_shell_reads_every_value_unchanged() {
     let hard = "it's \"$5\" \\ `x` $(y) 50% # ; é @home@";
     let root = tempfile::tempdir().unwrap();
     let environment = vec![("HARD".to_owned(), hard.to_owned()), ("EMPTY".to_owned(), String::new())];
@@ -19,7 +19,7 @@ fn a_shell_gets_every_value_unchanged() {
 }
 
 #[test]
-fn a_refusal_is_shown_once_before_the_next_prompt_and_an_older_one_is_not() {
+fn a_refusal_is_shown_once_before_the_next_prompt() {
     let root = tempfile::tempdir().unwrap();
     write_guest(&GuestConfig::default(), root.path());
     let asset = std::fs::read_to_string(root.path().join("etc/rave/denied.bash")).unwrap();

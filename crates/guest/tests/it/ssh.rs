@@ -25,7 +25,7 @@ fn effective(config: &GuestConfig) -> String {
 }
 
 #[test]
-fn sshd_takes_passwords_as_the_profile_says_and_never_root() {
+fn sshd_follows_the_profiles_password_setting_and_never_admits_root() {
     or_skip!(has("sshd"));
     // sshd requires it even to print its settings; it exists on a machine where sshd runs.
     let empty = std::path::Path::new("/run/sshd");
@@ -51,7 +51,7 @@ fn sshd_takes_passwords_as_the_profile_says_and_never_root() {
 }
 
 #[test]
-fn sudo_accepts_its_file() {
+fn sudo_accepts_the_sudoers_file() {
     or_skip!(has("visudo"));
     let root = tempfile::tempdir().unwrap();
     write_guest(&GuestConfig::default(), root.path());

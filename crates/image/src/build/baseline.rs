@@ -42,7 +42,7 @@ pub fn baseline_disk(request: &BuildRequest<'_>, kind: Baseline, sink: Sink<'_>)
         Baseline::XfceDesktop => (plan.rootfs.plain_desktop(request.spec, TASK), desktop(&plan.account.user)),
     };
     let options = request.resolve_options();
-    let (rootfs, root) = rootfs.known(&options).build(&stages, &options)?;
+    let (rootfs, root) = rootfs.with_known_packages(&options).build(&stages, &options)?;
     let key = Digest::of_bytes(format!("plain {} {}", rootfs.key(), overlay.digest()).as_bytes());
     let inputs = DiskInputs {
         root: &root,

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_guest_is_that_of_rave_toml() {
+    fn the_default_guest_matches_rave_toml() {
         let root = camino::Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let read = |file: &str| fs::read_to_string(root.join(file)).unwrap();
         let (settings, profile) = (read("rave.toml"), read("profiles/simple.toml"));

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_answer_of_a_folder_with_one_of_each() {
+    fn a_folder_with_each_kind_of_entry_has_the_known_hash() {
         let mut nar = NarHasher::default();
         nar.folder(b"");
         nar.folder(b"bin");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_another_size_is_refused() {
+    fn a_file_with_a_different_size_is_refused() {
         for size in [2, 4] {
             assert!(NarHasher::default().file(b"", false, size, &mut &b"hi\n"[..]).is_err());
         }

@@ -91,10 +91,10 @@ impl ValidPath {
         one: &Written<'_>,
         places: &BTreeMap<&str, usize>,
     ) -> Result<Self, String> {
-        let told =
+        let message =
             |what: &str, value: &str| format!("{}: `{}` is not {what}", one.path, value.escape_debug());
-        let nar_hash = parse_sha256(one.hash).ok_or_else(|| told("a SHA-256 of nix", one.hash))?;
-        let nar_size = one.size.parse().map_err(|_| told("a size in bytes", one.size))?;
+        let nar_hash = parse_sha256(one.hash).ok_or_else(|| message("a SHA-256 of nix", one.hash))?;
+        let nar_size = one.size.parse().map_err(|_| message("a size in bytes", one.size))?;
         let deriver = (!one.deriver.is_empty()).then(|| StorePath::parse(one.deriver)).transpose()?;
         let reference = |name: &&str| {
             places.get(name).copied().ok_or_else(|| {
@@ -130,7 +130,7 @@ mod tests {
     const HASH: &str = "sha256:0mdqa9w1p6cmli6976v4wi0sw9r4p5prkj7lzfd1877wk11c9c73";
 
     #[test]
-    fn paths_are_sorted_and_references_are_places_among_them() {
+    fn paths_are_sorted_and_references_are_indices() {
         let text = format!("{B}\n{HASH}\n9\n{A}\n2\n{B}\n{A}\n{A}\n{HASH}\n8\n\n0\n\n");
         let read = Registration::parse(&text).unwrap();
         let names: Vec<_> = read.paths().iter().map(|path| path.path.as_str()).collect();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_whole_is_refused_with_the_path() {
+    fn incomplete_registrations_are_refused_with_the_path() {
         let cases = [
             (String::new(), "it registers no path".to_owned()),
             (format!("{A}\n{HASH}\n8\n"), format!("it ends before the deriver of {A}")),

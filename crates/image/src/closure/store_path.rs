@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hash_reads_the_same_in_each_notation() {
+    fn all_notations_of_a_hash_are_equal() {
         // The empty string, in base 16, base 32 (`nix hash convert`) and base 64.
         let expected = Digest::of_bytes(b"");
         for text in [
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_that_nix_takes_are_store_paths() {
+    fn only_valid_names_are_store_paths() {
         let hash = "0mdqa9w1p6cmli6976v4wi0sw9r4p5pr";
         let path = StorePath::parse(&format!("/nix/store/{hash}-a_b+1.2?=")).unwrap();
         assert_eq!(path.base(), format!("{hash}-a_b+1.2?="));

@@ -48,9 +48,9 @@ fn stage(files: &[(&str, u32, &str)]) -> Stage {
         tar.append_data(&mut header, name, content.as_bytes()).unwrap();
     }
     let extended = format!("offset={},hash_seed={UUID}", Layout::ROOT_START);
-    let words =
+    let arguments =
         ["-q", "-F", "-t", "ext4", "-b", "4096", "-U", UUID, "-E", &extended, "-d", "-", disk.as_str()];
-    let command = Cmd::new("mke2fs").args(words).arg("4096k").env("SOURCE_DATE_EPOCH", "1");
+    let command = Cmd::new("mke2fs").args(arguments).arg("4096k").env("SOURCE_DATE_EPOCH", "1");
     command.stdin_bytes(tar.into_inner().unwrap()).output().unwrap();
     let tree = Ext4Tree::open(&disk, Layout::ROOT_START, 4 << 20).unwrap();
     crate::content::list(&tree, &ReadLimits::default(), &path.join(LISTING)).unwrap();
@@ -65,7 +65,7 @@ fn trees_of(a: &Stage, b: &Stage) -> Option<TreeDifference> {
 }
 
 #[test]
-fn the_same_files_make_the_same_disk() {
+fn equal_files_produce_equal_disks() {
     let files = [("etc/a", 0o644, "content"), ("etc.d/b", 0o600, "")];
     let [a, b] = [stage(&files), stage(&files)];
     assert_eq!(trees_of(&a, &b), None);
@@ -73,7 +73,7 @@ fn the_same_files_make_the_same_disk() {
 }
 
 #[test]
-fn what_differs_in_a_file_is_told_with_both_values_and_bytes() {
+fn a_changed_file_is_reported_with_both_values_and_bytes() {
     let a = stage(&[
         ("boot/grub/grub.cfg", 0o644, "1"),
         ("etc/a", 0o644, "made at 10:00"),
@@ -97,7 +97,7 @@ fn what_differs_in_a_file_is_told_with_both_values_and_bytes() {
 }
 
 #[test]
-fn with_the_same_files_the_part_of_the_disk_is_told() {
+fn with_equal_files_the_part_of_the_disk_is_reported() {
     let files = [("a", 0o644, "content")];
     let [a, b] = [stage(&files), stage(&files)];
     let (ours, theirs) = (a.path.join(IMAGE), b.path.join(IMAGE));
@@ -156,7 +156,7 @@ fn explained(ours: (&str, &str, &str), theirs: (&str, &str, &str)) -> Option<Bui
 }
 
 #[test]
-fn the_cause_is_looked_for_from_inside_out() {
+fn the_cause_is_searched_from_the_inside_out() {
     assert_eq!(explained(("x", "key", "wrapped"), ("x", "key", "wrapped")), None);
     let of_file = explained(("x", "key", "wrapped"), ("y", "key", "Wrapped")).unwrap();
     let DifferenceLocation::Files(trees) = of_file.place else { panic!("{of_file:?}") };
@@ -168,7 +168,7 @@ fn the_cause_is_looked_for_from_inside_out() {
 }
 
 #[test]
-fn a_stream_that_only_ends_earlier_differs_at_its_end() {
+fn a_shorter_stream_differs_at_its_end() {
     let spot = bytes::first(&b"abc"[..], &b"abcd"[..]).unwrap().unwrap();
     assert_eq!((spot.offset, spot.around), (3, ["abc".to_owned(), "abcd".to_owned()]));
     assert_eq!(bytes::first(&b"abc"[..], &b"abc"[..]).unwrap(), None);

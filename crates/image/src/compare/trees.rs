@@ -14,7 +14,7 @@ use crate::disk::layout::Layout;
 use crate::error::Error;
 
 /// How many differing entries are reported with all values.
-const TOLD: usize = 5;
+const MAX_DETAILED: usize = 5;
 
 /// Entries that differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -70,7 +70,7 @@ pub(super) fn compare(
             // Files that only differ in the disk's identifiers are a consequence: causes are reported first.
             let path = one.as_ref().or(other.as_ref()).map_or("", |entry| entry.path.as_str());
             let told = if NAME_IDENTIFIERS.contains(&path) { &mut identifiers } else { &mut found.told };
-            if told.len() < TOLD {
+            if told.len() < MAX_DETAILED {
                 told.push(difference(one.as_ref(), other.as_ref(), disks));
             }
         }
@@ -82,7 +82,7 @@ pub(super) fn compare(
         }
     }
     found.told.append(&mut identifiers);
-    found.told.truncate(TOLD);
+    found.told.truncate(MAX_DETAILED);
     Ok((found.number > 0).then_some(found))
 }
 
@@ -91,8 +91,9 @@ fn difference(a: Option<&TreeEntry>, b: Option<&TreeEntry>, disks: &[Utf8PathBuf
     let (facts, spot) = if let (Some(a), Some(b)) = (a, b) {
         (facts(a, b), spot(a, b, disks))
     } else {
-        let there = |entry: Option<&TreeEntry>| entry.map_or("missing", |entry| entry.kind.name()).to_owned();
-        (vec![ValueDifference { what: "entry", values: [there(a), there(b)] }], None)
+        let kind_name =
+            |entry: Option<&TreeEntry>| entry.map_or("missing", |entry| entry.kind.name()).to_owned();
+        (vec![ValueDifference { what: "entry", values: [kind_name(a), kind_name(b)] }], None)
     };
     FileDifference { path: format!("/{path}"), facts, spot }
 }

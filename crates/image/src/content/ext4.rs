@@ -135,7 +135,7 @@ struct Bytes<'a> {
 
 impl Read for Bytes<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.walk.go_on(self.path).map_err(std::io::Error::other)?;
+        self.walk.check_limits(self.path).map_err(std::io::Error::other)?;
         self.file.read_bytes(buffer).map_err(std::io::Error::other)
     }
 }
@@ -240,7 +240,7 @@ impl Ext4Tree {
             };
             let path = entry.path();
             let metadata = entry.metadata()?;
-            walk.go_on(&path)?;
+            walk.check_limits(&path)?;
             visit(&walk, &path, &metadata)?;
             if metadata.is_dir() {
                 if path.as_ref().len() > LONGEST_PATH {
@@ -283,7 +283,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn go_on(&self, at: &PathBuf) -> Result<(), TreeError> {
+    fn check_limits(&self, at: &PathBuf) -> Result<(), TreeError> {
         if interrupt::requested().is_some() {
             return Err(TreeError::Interrupted);
         }
@@ -338,7 +338,7 @@ impl Walk<'_> {
             let mut file = self.tree.fs.open(Path::new(path))?;
             let mut chunk = vec![0; CHUNK];
             loop {
-                self.go_on(path)?;
+                self.check_limits(path)?;
                 let filled = read_full(&mut file, &mut chunk)?;
                 hasher.update(&chunk[..filled]);
                 if filled < chunk.len() {

@@ -56,9 +56,10 @@ fn image() -> Image {
     add("é", tar::EntryType::Regular, 0o644, "", b"");
     let bytes = tar.into_inner().unwrap();
     let extended = format!("offset={START}");
-    let words = ["-q", "-F", "-t", "ext4", "-b", "4096", "-E", &extended, "-d", "-", path.as_str(), "8192k"];
+    let arguments =
+        ["-q", "-F", "-t", "ext4", "-b", "4096", "-E", &extended, "-d", "-", path.as_str(), "8192k"];
     let command =
-        Cmd::new("mke2fs").args(words).env("SOURCE_DATE_EPOCH", "1767225601").env("LC_ALL", "C.UTF-8");
+        Cmd::new("mke2fs").args(arguments).env("SOURCE_DATE_EPOCH", "1767225601").env("LC_ALL", "C.UTF-8");
     command.stdin_bytes(bytes).output().unwrap();
     Image { _guard: guard, path }
 }
@@ -85,7 +86,7 @@ impl Image {
 }
 
 #[test]
-fn every_kind_of_entry_is_listed_in_the_order_of_paths() {
+fn every_kind_of_entry_is_listed_in_path_order() {
     let image = image();
     let entries = image.entries();
     let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
@@ -122,7 +123,7 @@ fn every_kind_of_entry_is_listed_in_the_order_of_paths() {
 
 /// The encoding is stable: an implementation of docs/reproducible.md must compute the same digest.
 #[test]
-fn the_digest_is_the_documented_encoding_of_the_listing() {
+fn the_digest_has_the_documented_encoding() {
     let image = image();
     let mut bytes = Vec::new();
     let mut field = |name: &str, value: &[u8]| {
@@ -157,7 +158,7 @@ fn the_digest_is_the_documented_encoding_of_the_listing() {
 }
 
 #[test]
-fn any_change_but_of_times_changes_the_digest() {
+fn any_change_except_times_changes_the_digest() {
     let image = image();
     let before = image.digest().unwrap();
     image.debugfs("set_inode_field b.c mtime 20200101");
@@ -176,7 +177,7 @@ fn any_change_but_of_times_changes_the_digest() {
 }
 
 #[test]
-fn a_large_sparse_file_is_read_as_what_it_is() {
+fn a_large_sparse_file_is_read_as_sparse() {
     let image = image();
     let local = image.path.with_extension("sparse");
     let file = File::create(&local).unwrap();
@@ -191,7 +192,7 @@ fn a_large_sparse_file_is_read_as_what_it_is() {
 }
 
 #[test]
-fn what_is_no_ext4_or_takes_too_long_is_said() {
+fn non_ext4_disks_and_timeouts_are_reported() {
     let image = image();
     let refused = |start, size| Ext4Tree::open(&image.path, start, size).err().unwrap().to_string();
     assert!(refused(0, SIZE).starts_with("not a valid ext4 file system: "), "{}", refused(0, SIZE));
@@ -202,8 +203,8 @@ fn what_is_no_ext4_or_takes_too_long_is_said() {
 
 #[test]
 fn device_numbers_are_decimal() {
-    let told = "Inode: 5\nDevice major/minor number: 10:200 (hex 0a:c8)\n";
-    assert_eq!(parse_numbers(told), Some(DeviceNumbers { major: 10, minor: 200 }));
+    let printed = "Inode: 5\nDevice major/minor number: 10:200 (hex 0a:c8)\n";
+    assert_eq!(parse_numbers(printed), Some(DeviceNumbers { major: 10, minor: 200 }));
     assert_eq!(
         parse_numbers("Device major/minor number: 01:03 (hex 01:03)"),
         Some(DeviceNumbers { major: 1, minor: 3 })
@@ -213,7 +214,7 @@ fn device_numbers_are_decimal() {
 
 /// A file system garbled anywhere in its tables is either read or refused, without a panic.
 #[test]
-fn damaged_file_systems_are_refused_and_nothing_falls_over() {
+fn damaged_file_systems_are_refused_without_a_panic() {
     let image = image();
     let whole = std::fs::read(&image.path).unwrap();
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {

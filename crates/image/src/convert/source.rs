@@ -85,7 +85,7 @@ fn with_flag(why: String, container: Container) -> String {
 
 impl Source {
     /// Examines a file, and refuses early what can be refused without unpacking.
-    pub(super) fn look(file: &Utf8Path, request: &ConvertRequest<'_>) -> Result<Self, Error> {
+    pub(super) fn examine(file: &Utf8Path, request: &ConvertRequest<'_>) -> Result<Self, Error> {
         Ok(Self { file: file.to_owned(), found: layer(file, request, request.links)? })
     }
 
@@ -153,8 +153,8 @@ fn boot_disk(path: &Utf8Path) -> Result<ova::BootDisk, String> {
     for line in
         digests.map_err(|error| error.to_string())?.iter().filter(|line| line.name == boot.member.name)
     {
-        if let Some(algorithm) = line.known() {
-            inspect::holds(&mut file, &package.members, line, algorithm)?;
+        if let Some(algorithm) = line.algorithm() {
+            inspect::check_digest(&mut file, &package.members, line, algorithm)?;
         }
     }
     Ok(boot)
@@ -216,8 +216,8 @@ fn allocated(image: &ImageNode) -> Result<u64, Error> {
         required: u64,
     }
     // The size that an uncompressed qcow2 would have.
-    let words = ["measure", "--output=json", "-O", "qcow2", &image.name()];
-    let found = Cmd::new("qemu-img").args(words).timeout(DEADLINE).output().stage("measure")?;
+    let arguments = ["measure", "--output=json", "-O", "qcow2", &image.name()];
+    let found = Cmd::new("qemu-img").args(arguments).timeout(DEADLINE).output().stage("measure")?;
     let measured: Measured = serde_json::from_slice(&found.stdout)
         .map_err(|error| Error::Input { what: image.files[0].to_string(), detail: error.to_string() })?;
     Ok(measured.required)
@@ -225,7 +225,7 @@ fn allocated(image: &ImageNode) -> Result<u64, Error> {
 
 impl RawSource {
     /// An error if its end is missing according to its partition table.
-    pub(super) fn is_whole(&self) -> Result<(), String> {
+    pub(super) fn check_end(&self) -> Result<(), String> {
         let file = File::open(&self.path).map_err(|error| error.to_string())?;
         // The partition table of a hybrid ISO may include sectors that its writer omitted.
         if matches!(Container::of_file(&file, 0, self.size), Ok(Container::Iso { .. })) {

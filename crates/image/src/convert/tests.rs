@@ -48,7 +48,7 @@ fn disk(folder: &Utf8Path) -> Utf8PathBuf {
 }
 
 #[test]
-fn every_format_twice_the_same_bytes_and_the_same_disk() {
+fn every_format_is_reproducible_and_contains_the_same_disk() {
     let folder = tempfile::tempdir().unwrap();
     let folder = Utf8Path::from_path(folder.path()).unwrap();
     let disk = disk(folder);
@@ -67,8 +67,8 @@ fn every_format_twice_the_same_bytes_and_the_same_disk() {
             ImageKind::Vmdk(_) => "vmdk",
             _ => continue,
         };
-        let words = ["compare", "-f", "raw", "-F", driver, disk.as_str(), path.as_str()];
-        Cmd::new("qemu-img").args(words).output().unwrap();
+        let arguments = ["compare", "-f", "raw", "-F", driver, disk.as_str(), path.as_str()];
+        Cmd::new("qemu-img").args(arguments).output().unwrap();
         Cmd::new("qemu-img").args(["check", "-q", "-f", driver, path.as_str()]).output().unwrap();
         disks += 1;
     }
@@ -78,7 +78,7 @@ fn every_format_twice_the_same_bytes_and_the_same_disk() {
 }
 
 #[test]
-fn what_was_made_is_a_source_again_and_the_disk_stays_the_same() {
+fn converted_files_can_be_converted_again_to_the_same_disk() {
     let folder = tempfile::tempdir().unwrap();
     let folder = Utf8Path::from_path(folder.path()).unwrap();
     let disk = disk(folder);
@@ -95,13 +95,13 @@ fn what_was_made_is_a_source_again_and_the_disk_stays_the_same() {
 }
 
 #[test]
-fn a_name_loses_both_endings_of_a_compressed_disk() {
+fn both_extensions_of_a_compressed_disk_are_removed() {
     let stems = ["d/a.img.zst", "a.raw.zst", "a.zst", "a.b.qcow2", "a"].map(|name| stem(name.into()));
     assert_eq!(stems, ["a", "a", "a", "a.b", "a"].map(Some));
 }
 
 #[test]
-fn an_iso_is_refused_before_anything_is_made() {
+fn an_iso_is_refused_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let folder = Utf8Path::from_path(folder.path()).unwrap();
     let disk = folder.join("disk.raw");

@@ -197,8 +197,8 @@ impl GrubFolders {
     /// The modules of a platform.
     pub(crate) fn platform(&self, name: &str) -> Result<Utf8PathBuf, Error> {
         self.0.iter().map(|folder| folder.join(name)).find(|folder| folder.is_dir()).ok_or_else(|| {
-            let looked = self.0.iter().map(|folder| folder.as_str()).collect::<Vec<_>>().join(", ");
-            Error::Input { what: format!("GRUB's modules for {name}"), detail: format!("none in {looked}") }
+            let searched = self.0.iter().map(|folder| folder.as_str()).collect::<Vec<_>>().join(", ");
+            Error::Input { what: format!("GRUB's modules for {name}"), detail: format!("none in {searched}") }
         })
     }
 }
@@ -339,7 +339,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_core_image_does_without_the_modules_that_grub_dropped() {
+    fn a_core_image_omits_modules_that_grub_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap();
         let chosen = || UEFI_MODULES.iter().filter(|module| is_available(path, module)).collect::<Vec<_>>();

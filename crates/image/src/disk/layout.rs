@@ -92,7 +92,7 @@ mod tests {
     use crate::digest::Digest;
 
     #[test]
-    fn partitions_follow_each_other_on_whole_mebibytes() {
+    fn partitions_are_contiguous_and_aligned_to_mebibytes() {
         let layout = Layout::for_content(Extent { bytes: 1_500_000_000, entries: 40_000 });
         assert_eq!(layout.esp.start, layout.bios_boot.start + layout.bios_boot.size);
         assert_eq!(layout.root.start, layout.esp.start + layout.esp.size);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_what_sfdisk_reads() {
+    fn the_table_is_accepted_by_sfdisk() {
         let layout = Layout::for_content(Extent { bytes: MIB, entries: 1 });
         let script = layout.sfdisk_script(&Identifiers::of(&Digest::of_bytes(b"")));
         let rows: Vec<&str> = script.lines().skip(5).collect();

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_too_small_for_the_guest_is_told_with_the_size_that_it_needs() {
+    fn a_disk_too_small_for_the_guest_is_reported_with_the_required_size() {
         require_size(4 << 30, 4 << 30).unwrap();
         let error = require_size((4 << 30) + 1, 4 << 30).unwrap_err().to_string();
         assert_eq!(error, "vm.disk: 4096 MiB is too small: the guest's files need 4097 MiB");

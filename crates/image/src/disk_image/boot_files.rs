@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kernel_is_named_as_nixos_names_it_wherever_the_store_lies() {
+    fn kernel_names_match_nixos_for_any_store_location() {
         let temporary = tempfile::tempdir().unwrap();
         let store = Utf8Path::from_path(temporary.path()).unwrap();
         fs::create_dir(store.join("aaa-linux")).unwrap();

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_uuid_is_what_blkid_prints() {
+    fn a_uuid_is_formatted_as_by_blkid() {
         assert!(is_uuid("5a1d0c3e-7d3f-4b7e-9a51-7261766572ff"));
         for wrong in [
             "",
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_break_the_menu_or_the_esp_is_refused_before_anything_is_read() {
+    fn requests_that_break_the_menu_or_the_esp_are_refused_early() {
         let good = DiskImageRequest {
             registration: "r".into(),
             store: "/nix/store".into(),

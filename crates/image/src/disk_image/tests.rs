@@ -48,9 +48,9 @@ impl Place {
     /// A copy of the fixture's store with different modes and times, as on another host's file system.
     fn copy_of_the_store(&self) -> Utf8PathBuf {
         let copy = self.path.join("store");
-        let words =
+        let args =
             ["--recursive", "--no-preserve=mode,timestamps", &format!("{FIXTURE}/store"), copy.as_str()];
-        Cmd::new("cp").args(words).output().unwrap();
+        Cmd::new("cp").args(args).output().unwrap();
         for program in
             ["67wkd28gq9vrbxff62az56zvfqdv452h-odd/run", "2h9r6133hk4ksbhq7j02in13v63yx791-system/init"]
         {
@@ -113,7 +113,7 @@ fn on_the_esp(disk: &Utf8Path, file: &str) -> String {
 }
 
 #[test]
-fn two_disks_of_one_closure_are_the_same_bytes_wherever_the_store_lies() {
+fn disks_of_one_closure_are_identical_for_any_store_location() {
     let place = Place::new();
     let first = place.disk();
     let second = place.write("elsewhere/disk.img", &place.copy_of_the_store()).unwrap();
@@ -124,7 +124,7 @@ fn two_disks_of_one_closure_are_the_same_bytes_wherever_the_store_lies() {
 }
 
 #[test]
-fn the_disk_has_the_store_as_nix_keeps_it_and_what_the_first_boot_needs() {
+fn the_disk_has_a_nix_store_and_what_the_first_boot_needs() {
     let entries = entries(&Place::new().disk());
     let of = |path: &str| {
         let found = entries.iter().find(|(name, ..)| name == path);
@@ -149,12 +149,12 @@ fn the_disk_has_the_store_as_nix_keeps_it_and_what_the_first_boot_needs() {
     assert_eq!(of("etc/nixos/flake.nix"), (0o644, 0, 0, epoch, None));
     assert_eq!(of("etc/nixos/rave/a.sh"), (0o755, 0, 0, epoch, None));
     assert_eq!(of("tmp").0, 0o1777);
-    let beside: Vec<_> = entries.iter().filter(|(name, ..)| name.starts_with("nix/var/nix/db/")).collect();
-    assert_eq!(beside.len(), 2, "only the database and its version: {beside:?}");
+    let other: Vec<_> = entries.iter().filter(|(name, ..)| name.starts_with("nix/var/nix/db/")).collect();
+    assert_eq!(other.len(), 2, "only the database and its version: {other:?}");
 }
 
 #[test]
-fn the_database_has_every_path_with_the_hash_of_what_is_on_the_disk() {
+fn the_database_has_the_on_disk_hash_of_every_path() {
     let place = Place::new();
     let disk = place.disk();
     let file = place.path.join("db.sqlite");
@@ -220,7 +220,7 @@ fn archive_of(disk: &Utf8Path, path: &str) -> (String, i64) {
 }
 
 #[test]
-fn the_menu_on_the_esp_starts_the_kernel_beside_it_by_the_name_that_nixos_gives_it() {
+fn the_esp_menu_boots_the_kernel_by_its_nixos_name() {
     let place = Place::new();
     let disk = place.disk();
     let menu = on_the_esp(&disk, "::/grub/grub.cfg");
@@ -237,7 +237,7 @@ fn the_menu_on_the_esp_starts_the_kernel_beside_it_by_the_name_that_nixos_gives_
 }
 
 #[test]
-fn a_store_that_is_not_as_registered_makes_no_disk() {
+fn a_store_that_differs_from_its_registration_is_refused() {
     let place = Place::new();
     let store = place.copy_of_the_store();
     let odd = store.join("67wkd28gq9vrbxff62az56zvfqdv452h-odd");

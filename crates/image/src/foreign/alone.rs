@@ -20,7 +20,7 @@ pub fn is_regular(path: &Utf8Path) -> Result<(), Error> {
 }
 
 /// Refuses a file that does not have the format, is not a regular file, or refers to other files.
-pub fn stands_alone(path: &Utf8Path, format: Format) -> Result<(), Error> {
+pub fn is_self_contained(path: &Utf8Path, format: Format) -> Result<(), Error> {
     let refuse = |detail: String| Error::Input { what: path.to_string(), detail };
     is_regular(path)?;
     let expected = match format {

@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_say_what_a_file_is() {
+    fn file_types_are_detected_from_bytes() {
         for (place, magic, expected) in [
             (0, &b"QFI\xfb\0\0\0\x02"[..], Container::Qcow2),
             (0, b"QFI\xfb\0\0\0\x01", Container::Qcow),
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn skippable_frames_are_zstds_where_one_of_its_frames_follows() {
+    fn skippable_frames_are_zstd_if_a_zstd_frame_follows() {
         let skippable = [&0x184D_2A53_u32.to_le_bytes()[..], &[2, 0, 0, 0, 9, 9]].concat();
         let zstd = [&skippable[..], &zst::MAGIC].concat();
         assert_eq!(Container::of(&zstd, &[]), Container::Packed(Packing::Zstd));

@@ -77,8 +77,8 @@ impl ImageNode {
     /// The disk's size, bytes.
     pub(crate) fn virtual_size(&self) -> Result<u64, String> {
         let info = Cmd::new("qemu-img").args(["info", "--output=json", &name(&self.top)]);
-        let said = info.timeout(DEADLINE).output().map_err(|error| told(&error))?;
-        let value: Value = serde_json::from_slice(&said.stdout).map_err(|error| error.to_string())?;
+        let output = info.timeout(DEADLINE).output().map_err(|error| qemu_img_message(&error))?;
+        let value: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
         value["virtual-size"].as_u64().ok_or_else(|| "qemu-img reports no size of its disk".into())
     }
 }
@@ -88,7 +88,7 @@ pub(super) fn name(node: &Value) -> String {
 }
 
 /// The message of qemu-img, without its command line.
-pub(super) fn told(error: &rave_process::Error) -> String {
+pub(super) fn qemu_img_message(error: &rave_process::Error) -> String {
     let lines = error.tail();
     let last = lines.iter().rev().find(|line| !line.trim().is_empty());
     last.map_or_else(|| error.to_string(), |line| reason(line))

@@ -51,8 +51,8 @@ pub(super) fn inside(folder: &Utf8Path, image: &Utf8Path, name: &str) -> Result<
             "it needs {name:?}, which is not the name of a file: only files in its own folder are read"
         ));
     }
-    let beside = image.parent().unwrap_or(Utf8Path::new("/"));
-    let path = beside.join(name).canonicalize_utf8();
+    let parent = image.parent().unwrap_or(Utf8Path::new("/"));
+    let path = parent.join(name).canonicalize_utf8();
     let path = path.map_err(|error| format!("it needs {name:?}, which is missing: {error}"))?;
     if !path.starts_with(folder) {
         return Err(format!(

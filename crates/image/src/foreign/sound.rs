@@ -7,7 +7,7 @@ use rave_process::{Cmd, Status};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::node::{Bounds, ImageNode, name, told};
+use super::node::{Bounds, ImageNode, name, qemu_img_message};
 
 /// How long qemu-img may check an image's tables.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -43,7 +43,7 @@ fn tables(node: &Value) -> Result<(), String> {
             Ok(())
         }
         Err(error @ rave_process::Error::Failed { .. }) => {
-            Err(format!("it is damaged or truncated, qemu-img check says: {}", told(&error)))
+            Err(format!("it is damaged or truncated, qemu-img check says: {}", qemu_img_message(&error)))
         }
         Err(error) => Err(error.to_string()),
     }
@@ -64,7 +64,7 @@ fn ends(bounds: &Bounds) -> Result<(), String> {
                 beyond = beyond.max(end.zip(file));
             }
         })
-        .map_err(|error| told(&error))?;
+        .map_err(|error| qemu_img_message(&error))?;
     match beyond {
         Some((end, length)) => {
             Err(format!("it is truncated: its data ends at byte {end}, the file has {length} bytes"))

@@ -10,7 +10,7 @@ use flate2::bufread::MultiGzDecoder;
 use rave_process::{Cmd, interrupt};
 
 use super::container::{HEAD, Packing};
-use super::node::told;
+use super::node::qemu_img_message;
 use crate::formats::zst;
 
 /// The largest file that is written: larger than any guest's disk.
@@ -56,8 +56,8 @@ pub(crate) fn whole(path: &Utf8Path, packing: Packing, target: &Utf8Path) -> Res
 /// The maximum size of a file's content: that of its headers, if they state it.
 fn most(path: &Utf8Path, packing: Packing) -> u64 {
     let frames = || zst::frames(&mut File::open(path).ok()?).ok()?.content;
-    let said = if packing == Packing::Zstd { frames() } else { None };
-    said.map_or(LARGEST, |said| said.min(LARGEST))
+    let declared = if packing == Packing::Zstd { frames() } else { None };
+    declared.map_or(LARGEST, |declared| declared.min(LARGEST))
 }
 
 fn gzip(path: &Utf8Path) -> Result<MultiGzDecoder<BufReader<File>>, String> {
@@ -94,8 +94,8 @@ fn program(path: &Utf8Path, packing: Packing, most: u64) -> Cmd {
     let limit = format!("--fsize={most}");
     // xz creates holes by itself.
     let sparse = (packing == Packing::Zstd).then_some("--sparse");
-    let words = [limit.as_str(), packing.name(), "-q", "-d", "-c"];
-    Cmd::new("prlimit").args(words).args(sparse).arg(path.as_str())
+    let arguments = [limit.as_str(), packing.name(), "-q", "-d", "-c"];
+    Cmd::new("prlimit").args(arguments).args(sparse).arg(path.as_str())
 }
 
 fn failed(path: &Utf8Path, packing: Packing, error: &rave_process::Error) -> String {
@@ -105,7 +105,7 @@ fn failed(path: &Utf8Path, packing: Packing, error: &rave_process::Error) -> Str
             "it is compressed by {name}, which this host does not have: install it, or unpack the file elsewhere with `{name} -d {path}`"
         );
     }
-    format!("it is compressed by {name} and damaged or truncated: {}", told(error))
+    format!("it is compressed by {name} and damaged or truncated: {}", qemu_img_message(error))
 }
 
 fn damaged(error: &io::Error) -> String {

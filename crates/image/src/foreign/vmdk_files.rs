@@ -74,8 +74,8 @@ pub(super) fn open(part: &Part<'_>) -> Result<ImageNode, String> {
     let mut files = vec![part.path.to_owned()];
     let mut bounds = Vec::new();
     for (number, extent) in descriptor.extents.iter_mut().enumerate() {
-        let path = beside(&folder, &extent.file)?;
-        let length = look(extent, &path)?;
+        let path = extent_path(&folder, &extent.file)?;
+        let length = extent_length(extent, &path)?;
         let start = bounds.last().map_or(0, |(end, _)| *end);
         bounds.push((extent.sectors.saturating_mul(SECTOR).saturating_add(start), length));
         extent.file = format!("extent-{number}");
@@ -94,7 +94,7 @@ pub(super) fn open(part: &Part<'_>) -> Result<ImageNode, String> {
 }
 
 /// The path of an extent, which must be beside its descriptor and have a plain name: no folder, not hidden.
-fn beside(folder: &Utf8Path, name: &str) -> Result<Utf8PathBuf, String> {
+fn extent_path(folder: &Utf8Path, name: &str) -> Result<Utf8PathBuf, String> {
     if name.is_empty() || name.starts_with('.') || name.contains('/') {
         return Err(format!("its extent {name:?} is not beside it: only files in its own folder are read"));
     }
@@ -102,7 +102,7 @@ fn beside(folder: &Utf8Path, name: &str) -> Result<Utf8PathBuf, String> {
 }
 
 /// The length of an extent's file; an error if it does not match the descriptor's line.
-fn look(extent: &Extent, path: &Utf8Path) -> Result<u64, String> {
+fn extent_length(extent: &Extent, path: &Utf8Path) -> Result<u64, String> {
     let name = &extent.file;
     let failed = |error: std::io::Error| format!("its extent {name:?}: {error}");
     let file = File::open(path).map_err(failed)?;

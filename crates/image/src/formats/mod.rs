@@ -160,7 +160,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn each_format_has_its_own_value_and_its_own_turn() {
+    fn each_format_has_its_own_value_and_position() {
         let own = |format: &Format| definition(*format).format == *format;
         assert!(Format::ALL.iter().all(own));
         let order = longest_first(Format::ALL.to_vec());
@@ -182,7 +182,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_a_descriptor_says_is_part_of_the_key() {
+    fn descriptors_are_part_of_the_key() {
         let other = |change: fn(&mut ExportSpec)| {
             let mut spec = export_spec();
             change(&mut spec);

@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptor_digests_and_disk_in_this_order_and_always_the_same() {
+    fn descriptor_digests_and_disk_are_in_order_and_reproducible() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| Utf8PathBuf::from_path_buf(folder.path().join(name)).unwrap();
         let disk = path("d");
@@ -203,12 +203,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn digests_come_back_as_they_were(lines in proptest::collection::vec(line(), 0..5)) {
+        fn digests_round_trip(lines in proptest::collection::vec(line(), 0..5)) {
             prop_assert_eq!(parse_digests(&render_digests(&lines)).unwrap(), lines);
         }
 
         #[test]
-        fn garbage_is_refused_and_nothing_more(bytes in proptest::collection::vec(any::<u8>(), 0..2048)) {
+        fn garbage_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..2048)) {
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(&bytes).unwrap();
             let _ = members(&mut file);

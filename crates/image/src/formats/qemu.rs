@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn compression_is_what_is_asked_for() {
+    fn compression_is_as_requested() {
         let source = SourceDisk { path: "/d.raw".into() };
         let convert = |compression| commands(&source, "a".into(), 1, compression)[0].join(" ");
         let zlib = "-c -o compression_type=zlib,lazy_refcounts=off /d.raw a";

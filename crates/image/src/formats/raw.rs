@@ -111,7 +111,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn the_digest_is_that_of_every_byte(
+        fn the_digest_covers_every_byte(
             length in 0_u64..6_000_000,
             pieces in proptest::collection::vec((0_u64..6_000_000, 1_usize..300_000), 0..4),
         ) {

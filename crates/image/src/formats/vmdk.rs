@@ -305,7 +305,7 @@ ddb.adapterType = \"lsilogic\"
 ";
 
     #[test]
-    fn the_descriptor_is_written_as_it_was_read() {
+    fn the_descriptor_is_written_unchanged() {
         let descriptor = Descriptor::parse(DESCRIPTOR).unwrap();
         assert_eq!((descriptor.cid, descriptor.parent_cid), (0xb94f_0f0f, NO_PARENT));
         assert_eq!(descriptor.extents[0].file, "s.vmdk");
@@ -330,12 +330,12 @@ ddb.adapterType = \"lsilogic\"
 
     proptest! {
         #[test]
-        fn descriptors_come_back_as_they_were(descriptor in texts()) {
+        fn descriptors_round_trip(descriptor in texts()) {
             prop_assert_eq!(Descriptor::parse(&descriptor.render()).unwrap(), descriptor);
         }
 
         #[test]
-        fn headers_come_back_as_they_were(
+        fn headers_round_trip(
             numbers in any::<[u64; 7]>(), small in any::<[u32; 3]>(), unclean: bool, compression: u16
         ) {
             let [capacity, grain_size, descriptor_offset, descriptor_size, redundant_directory, directory, overhead] =
@@ -351,7 +351,7 @@ ddb.adapterType = \"lsilogic\"
         }
 
         #[test]
-        fn garbage_is_refused_and_nothing_more(text in ".{0,200}") {
+        fn garbage_is_refused(text in ".{0,200}") {
             let _ = Descriptor::parse(&text);
             let _ = Header::parse(text.as_bytes());
         }

@@ -328,8 +328,8 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    fn qemu_img(words: &[&str]) {
-        Cmd::new("qemu-img").args(words.iter().copied()).output().unwrap();
+    fn qemu_img(arguments: &[&str]) {
+        Cmd::new("qemu-img").args(arguments.iter().copied()).output().unwrap();
     }
 
     /// Content at the start, at the edges of grains and tables, and in an incomplete last grain.
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn qemu_reads_the_same_disk_and_finds_no_fault() {
+    fn qemu_reads_the_same_disk_without_errors() {
         let guard = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(guard.path()).unwrap();
         let (raw, full, vmdk) = (folder.join("a.raw"), folder.join("b.raw"), folder.join("a.vmdk"));
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_of_zeros_has_no_grain() {
+    fn a_disk_of_zeros_has_no_grains() {
         let guard = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(guard.path()).unwrap();
         let (raw, vmdk) = (folder.join("a.raw"), folder.join("a.vmdk"));

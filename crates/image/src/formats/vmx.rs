@@ -300,10 +300,10 @@ mod tests {
     }
 
     fn machine() -> impl Strategy<Value = Vmx> {
-        let words =
+        let arguments =
             ("\\PC{0,20}", "[a-z0-9-]{1,12}", proptest::bool::ANY, proptest::option::of(any::<u64>()));
         let cards = proptest::collection::vec(("vmxnet3|e1000e", "nat|bridged"), 0..4);
-        (words, any::<(u32, u64, u32)>(), proptest::option::of(disk()), cards).prop_map(
+        (arguments, any::<(u32, u64, u32)>(), proptest::option::of(disk()), cards).prop_map(
             |((name, guest_os, efi, video_bytes), (hardware, memory_mib, cpus), disk, cards)| Vmx {
                 name,
                 guest_os,
@@ -323,19 +323,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn machines_come_back_as_they_were(machine in machine()) {
+        fn machines_round_trip(machine in machine()) {
             prop_assert_eq!(Vmx::parse(&machine.render()).unwrap(), machine);
         }
 
         #[test]
-        fn garbage_is_refused_and_nothing_more(text in "(\\PC|\n|\"|=|\\|){0,200}") {
+        fn garbage_is_refused(text in "(\\PC|\n|\"|=|\\|){0,200}") {
             let _ = Vmx::parse(&text);
             let _ = Vmx::parse(&format!("config.version = \"8\"\nvirtualHW.version = \"14\"\nscsi0:0.fileName = {text:?}"));
         }
     }
 
     #[test]
-    fn what_others_write_is_read() {
+    fn files_of_other_programs_are_parsed() {
         let text = "#!/usr/bin/vmware\n.encoding = \"UTF-8\"\nconfig.version = \"8\"\nvirtualHW.version = \"19\"\n\
                     memSize = \"2048\"\nide1:0.present = \"TRUE\"\nide1:0.deviceType = \"cdrom-raw\"\n\
                     ide1:0.fileName = \"auto detect\"\nsata0:0.present=\"TRUE\"\nsata0:0.fileName=\"a|22.vmdk\"\n";

@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prefixes_entities_and_layout() {
+    fn prefixes_entities_and_whitespace_are_parsed() {
         let text = "<?xml version='1.0'?><!-- c --><o:A x:y='1 &amp; 2'>\n <b>&lt;&#65;<![CDATA[<]]></b>\n <c/></o:A>";
         let root = Element::parse(text).unwrap();
         assert_eq!((root.name(), root.get("y"), root.text()), ("A", Some("1 & 2"), ""));
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_document_is_refused() {
+    fn invalid_documents_are_refused() {
         let bomb = "<!DOCTYPE a [<!ENTITY x 'xxxx'>]><a>&x;</a>";
         assert_eq!(Element::parse(bomb).unwrap_err(), "&x; is not an entity of XML itself");
         for text in ["", "a", "<a>", "<a></b>", "</a>", "<a x='&y;'/>", "<a x/>", &"<a>".repeat(1000)] {

@@ -31,8 +31,8 @@ pub const LONG_RUN: u64 = 512 << 20;
 /// The command line; `size` is the number of input bytes. The number of threads is fixed; it does not affect the
 /// result, but using threads at all does (zstd(1), `--single-thread`).
 pub fn argv(size: u64) -> Vec<String> {
-    let words = ["zstd", "-q", "-6", "-T4", "--check", "-c"];
-    words.into_iter().map(String::from).chain([format!("--stream-size={size}")]).collect()
+    let arguments = ["zstd", "-q", "-6", "-T4", "--check", "-c"];
+    arguments.into_iter().map(String::from).chain([format!("--stream-size={size}")]).collect()
 }
 
 /// A part of a disk.
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_cost_nothing_and_the_program_reads_what_is_made() {
+    fn zeros_take_no_space_and_zstd_reads_the_result() {
         let folder = Folder::new();
         let disk = folder.disk("a.img", 520);
         assert_eq!(shape(&disk, LONG_RUN / MIB), [(false, 4), (true, 516), (false, 40)]);
@@ -244,13 +244,13 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_threads_does_not_show() {
+    fn the_number_of_threads_does_not_change_the_bytes() {
         let folder = Folder::new();
         let disk = folder.disk("a.img", 60);
         let with = |threads: &str| {
-            let words = ["-q", "-6", threads, "--check", "--stream-size=104857600", "-c"];
+            let arguments = ["-q", "-6", threads, "--check", "--stream-size=104857600", "-c"];
             let file = File::open(&disk).unwrap();
-            Cmd::new("zstd").args(words).stdin_file(file).output().unwrap().stdout
+            Cmd::new("zstd").args(arguments).stdin_file(file).output().unwrap().stdout
         };
         let four = with("-T4");
         assert!(four == with("-T1") && four == with("-T2") && four != with("--single-thread"));

@@ -24,7 +24,7 @@ pub struct Opened {
     /// The raw disk: the artifact itself if it is one. None if it has no disk, such as the description of a machine.
     pub disk: Option<Utf8PathBuf>,
     /// Other files packed with it, each with its name in the artifact.
-    pub beside: Vec<(String, Utf8PathBuf)>,
+    pub siblings: Vec<(String, Utf8PathBuf)>,
     _scratch: Option<LockedTempDir>,
 }
 
@@ -34,7 +34,7 @@ pub fn open(path: &Utf8Path) -> Result<Opened, Error> {
     let file = inspect::open(path)?;
     let part = Part::whole(path, &file).at("read", path)?;
     match Container::of_file(&file, 0, part.size).at("read", path)? {
-        Container::Raw => Ok(Opened { disk: Some(path.clone()), beside: Vec::new(), _scratch: None }),
+        Container::Raw => Ok(Opened { disk: Some(path.clone()), siblings: Vec::new(), _scratch: None }),
         Container::Packed(packing) => {
             let scratch = scratch(part.size.saturating_mul(EXPANSION))?;
             let target = scratch.path().join(IMAGE);
@@ -42,14 +42,14 @@ pub fn open(path: &Utf8Path) -> Result<Opened, Error> {
             let inner = inspect::open(&target)?;
             let size = inner.metadata().at("read", &target)?.len();
             match Container::of_file(&inner, 0, size).at("read", &target)? {
-                Container::Raw => Ok(whole(target, scratch)),
+                Container::Raw => Ok(with_disk(target, scratch)),
                 other => Err(refuse(path, format!("what is compressed in it is {}", other.name()))),
             }
         }
         Container::Tar => of_package(path),
         Container::Iso { .. } => of_iso(path, &file),
         // Texts: a machine's description, a list of digests.
-        Container::Unknown => Ok(Opened { disk: None, beside: Vec::new(), _scratch: None }),
+        Container::Unknown => Ok(Opened { disk: None, siblings: Vec::new(), _scratch: None }),
         container => of_image(path, &part, container),
     }
 }
@@ -61,8 +61,8 @@ fn refuse(path: &Utf8Path, detail: impl Into<String>) -> Error {
     Error::Input { what: path.to_string(), detail: detail.into() }
 }
 
-fn whole(disk: Utf8PathBuf, scratch: LockedTempDir) -> Opened {
-    Opened { disk: Some(disk), beside: Vec::new(), _scratch: Some(scratch) }
+fn with_disk(disk: Utf8PathBuf, scratch: LockedTempDir) -> Opened {
+    Opened { disk: Some(disk), siblings: Vec::new(), _scratch: Some(scratch) }
 }
 
 /// A folder for large sparse files.
@@ -81,9 +81,9 @@ fn of_image(path: &Utf8Path, part: &Part<'_>, container: Container) -> Result<Op
     let size = image.virtual_size().map_err(|why| refuse(path, why))?;
     let scratch = scratch(part.size.saturating_mul(EXPANSION).min(size))?;
     let target = scratch.path().join(IMAGE);
-    let words = ["convert", "-O", "raw", &image.name(), target.as_str()];
-    Cmd::new("qemu-img").args(words).output().stage(STAGE)?;
-    Ok(whole(target, scratch))
+    let arguments = ["convert", "-O", "raw", &image.name(), target.as_str()];
+    Cmd::new("qemu-img").args(arguments).output().stage(STAGE)?;
+    Ok(with_disk(target, scratch))
 }
 
 /// The bootable disk of a package, extracted from its container.
@@ -118,7 +118,7 @@ pub(super) fn of_squashfs(path: &Utf8Path, start: u64) -> Result<Opened, Error> 
     found.sort();
     let at = found.iter().position(|(name, _)| name == IMAGE);
     let disk = at.map(|at| found.swap_remove(at).1);
-    Ok(Opened { disk, beside: found, _scratch: Some(scratch) })
+    Ok(Opened { disk, siblings: found, _scratch: Some(scratch) })
 }
 
 /// Regular files below a folder; links are not followed.

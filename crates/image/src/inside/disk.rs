@@ -63,8 +63,8 @@ pub fn files(disk: &Utf8Path, visit: &mut Visit<'_>) -> Result<Vec<FileSystem>, 
             Kind::Fat => fat(disk, one.start, &mut count)?,
             Kind::Squashfs => {
                 let opened = of_squashfs(disk, one.start)?;
-                let beside = opened.disk.into_iter().map(|path| (crate::disk::IMAGE.to_owned(), path));
-                for (name, path) in beside.chain(opened.beside) {
+                let siblings = opened.disk.into_iter().map(|path| (crate::disk::IMAGE.to_owned(), path));
+                for (name, path) in siblings.chain(opened.siblings) {
                     plain(&name, &path, &mut count)?;
                 }
             }

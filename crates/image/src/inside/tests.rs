@@ -30,9 +30,9 @@ fn disk(folder: &Utf8Path) -> Result<Utf8PathBuf, String> {
     file.write_all_at(&entry(0xef, FAT, 4096), 446).unwrap();
     file.write_all_at(&entry(0x83, ROOT, 16384), 462).unwrap();
     file.write_all_at(&[0x55, 0xaa], 510).unwrap();
-    let run = |words: &[&str]| {
-        let done = Cmd::new(words[0]).args(words[1..].iter().copied()).output();
-        done.map(drop).map_err(|error| format!("{} failed: {error}", words[0]))
+    let run = |arguments: &[&str]| {
+        let done = Cmd::new(arguments[0]).args(arguments[1..].iter().copied()).output();
+        done.map(drop).map_err(|error| format!("{} failed: {error}", arguments[0]))
     };
     let at = format!("{}@@{}", path, FAT * 512);
     run(&["mformat", "-i", &at, "-T", "4096", "-h", "16", "-s", "32", "::"])?;
@@ -64,7 +64,7 @@ fn shown(disk: &Utf8Path) -> (Vec<FileSystem>, Vec<String>) {
 }
 
 #[test]
-fn every_file_of_every_file_system_is_shown_in_every_container() {
+fn every_file_of_every_file_system_is_listed_in_every_container() {
     let folder = tempfile::tempdir_in("/var/tmp").unwrap();
     let folder = Utf8Path::from_path(folder.path()).unwrap();
     let disk = or_skip!(disk(folder));
@@ -81,27 +81,27 @@ fn every_file_of_every_file_system_is_shown_in_every_container() {
     );
     for (format, options) in [("qcow2", "compression_type=zstd"), ("vmdk", "subformat=streamOptimized")] {
         let packed = folder.join(format!("disk.{format}"));
-        let words = ["convert", "-f", "raw", "-O", format, "-o", options, disk.as_str(), packed.as_str()];
-        or_skip!(Cmd::new("qemu-img").args(words).output().map_err(|error| error.to_string()));
+        let arguments = ["convert", "-f", "raw", "-O", format, "-o", options, disk.as_str(), packed.as_str()];
+        or_skip!(Cmd::new("qemu-img").args(arguments).output().map_err(|error| error.to_string()));
         let opened = open(&packed).unwrap();
         assert_eq!(shown(opened.disk.as_ref().unwrap()), (found.clone(), seen.clone()), "{format}");
     }
     let packed = folder.join("disk.img.zst");
-    let words = ["-q", "-o", packed.as_str(), disk.as_str()];
-    or_skip!(Cmd::new("zstd").args(words).output().map_err(|error| error.to_string()));
+    let arguments = ["-q", "-o", packed.as_str(), disk.as_str()];
+    or_skip!(Cmd::new("zstd").args(arguments).output().map_err(|error| error.to_string()));
     assert_eq!(shown(open(&packed).unwrap().disk.as_ref().unwrap()), (found, seen));
     fs::write(folder.join("a.vmx"), "config.version = \"8\"\n").unwrap();
     assert!(open(&folder.join("a.vmx")).unwrap().disk.is_none());
 }
 
 #[test]
-fn an_image_that_is_cut_is_an_error_and_not_an_empty_disk() {
+fn a_truncated_image_is_an_error_and_not_an_empty_disk() {
     let folder = tempfile::tempdir_in("/var/tmp").unwrap();
     let folder = Utf8Path::from_path(folder.path()).unwrap();
     let disk = or_skip!(disk(folder));
     let packed = folder.join("disk.qcow2");
-    let words = ["convert", "-f", "raw", "-O", "qcow2", disk.as_str(), packed.as_str()];
-    or_skip!(Cmd::new("qemu-img").args(words).output().map_err(|error| error.to_string()));
+    let arguments = ["convert", "-f", "raw", "-O", "qcow2", disk.as_str(), packed.as_str()];
+    or_skip!(Cmd::new("qemu-img").args(arguments).output().map_err(|error| error.to_string()));
     let file = File::options().write(true).open(&packed).unwrap();
     file.set_len(fs::metadata(&packed).unwrap().len() / 2).unwrap();
     assert!(open(&packed).is_err());

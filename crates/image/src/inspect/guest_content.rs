@@ -111,15 +111,19 @@ impl InspectedImage<'_> {
         let size = facts.content.ok_or_else(|| "it does not say how large the disk is".to_owned())?;
         let scratch = scratch_with_room(size)?;
         let target = scratch.path().join("disk");
-        let words = ["-d", "-q", "--sparse", "-o", target.as_str(), self.path.as_str()];
-        Cmd::new("zstd").args(words).timeout(LONG_DEADLINE).output().map_err(|error| error.to_string())?;
+        let arguments = ["-d", "-q", "--sparse", "-o", target.as_str(), self.path.as_str()];
+        Cmd::new("zstd")
+            .args(arguments)
+            .timeout(LONG_DEADLINE)
+            .output()
+            .map_err(|error| error.to_string())?;
         of_raw_disk(&target)
     }
 
     /// Bytes, as unsquashfs(1) lists it: `-r--r--r-- 0/0 1717567488 2026-01-01 00:00 squashfs-root/disk.raw`.
     fn size_of_live_disk(&self, start: &str) -> Result<u64, DigestError> {
-        let words = ["-no-progress", "-lln", "-offset", start, self.path.as_str(), disk::IMAGE];
-        let command = Cmd::new("unsquashfs").args(words).timeout(LONG_DEADLINE);
+        let arguments = ["-no-progress", "-lln", "-offset", start, self.path.as_str(), disk::IMAGE];
+        let command = Cmd::new("unsquashfs").args(arguments).timeout(LONG_DEADLINE);
         let output = command.output().map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&output.stdout);
         let ending = format!("/{}", disk::IMAGE);

@@ -85,7 +85,7 @@ mod tests {
     use rave_process::Cmd;
 
     #[test]
-    fn a_squashfs_is_found_in_a_folder_and_noise_is_survived() {
+    fn a_squashfs_is_found_in_a_folder_despite_noise() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         std::fs::create_dir_all(folder.join("tree/a/b")).unwrap();
@@ -93,8 +93,8 @@ mod tests {
         std::fs::write(folder.join("tree/a/b/it"), "hsqs and more").unwrap();
         let iso = folder.join("x.iso");
         let (target, tree) = (iso.as_str(), folder.join("tree"));
-        let words = ["-as", "mkisofs", "-quiet", "-rational-rock", "-o", target, tree.as_str()];
-        if Cmd::new("xorriso").args(words).output().is_err() {
+        let arguments = ["-as", "mkisofs", "-quiet", "-rational-rock", "-o", target, tree.as_str()];
+        if Cmd::new("xorriso").args(arguments).output().is_err() {
             rave_testing::skip!("this host has no xorriso");
         }
         let file = File::options().read(true).write(true).open(&iso).unwrap();

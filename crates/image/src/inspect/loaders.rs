@@ -14,7 +14,7 @@ pub(super) fn bios(start: &[u8]) -> Option<String> {
 }
 
 /// Bytes of an ESP that are searched: its tables and first folders.
-pub(super) const ESP_LOOK: u64 = 4 << 20;
+pub(super) const ESP_SEARCHED: u64 = 4 << 20;
 
 /// Whether a folder has an entry `BOOTX64.EFI`, as FAT writes it (Microsoft FAT specification 1.03, page 23), where
 /// UEFI looks on removable media (UEFI specification 2.10, 3.5.1.1).

@@ -69,11 +69,11 @@ fn digests(file: &mut File, package: &Package, remarks: &mut Remarks) -> usize {
     };
     let mut hold = 0;
     for line in lines {
-        let Some(algorithm) = line.known() else {
+        let Some(algorithm) = line.algorithm() else {
             remarks.notes.push(format!("the {} of {} is not checked", line.algorithm, line.name));
             continue;
         };
-        match holds(file, &package.members, &line, algorithm) {
+        match check_digest(file, &package.members, &line, algorithm) {
             Ok(()) => hold += 1,
             Err(problem) => remarks.problems.push(problem),
         }
@@ -82,7 +82,7 @@ fn digests(file: &mut File, package: &Package, remarks: &mut Remarks) -> usize {
 }
 
 /// Checks one line.
-pub(crate) fn holds(
+pub(crate) fn check_digest(
     file: &mut File,
     members: &[Member],
     line: &ova::DigestLine,

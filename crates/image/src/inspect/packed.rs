@@ -26,7 +26,7 @@ pub(super) struct Found {
 type Inspect = dyn Fn(&Utf8Path, Depth) -> Result<Inspection, Error>;
 
 /// Inspects the content of a compressed file; none if it is a raw disk in zstd, or cannot be unpacked.
-pub(super) fn look(
+pub(super) fn inspect_content(
     path: &Utf8Path,
     file: &File,
     packing: Packing,

@@ -37,9 +37,9 @@ impl Folder {
         path
     }
 
-    fn convert(&self, disk: &Utf8Path, name: &str, words: &[&str]) -> Utf8PathBuf {
+    fn convert(&self, disk: &Utf8Path, name: &str, arguments: &[&str]) -> Utf8PathBuf {
         let target = self.path.join(name);
-        let command = Cmd::new("qemu-img").args(["convert", "-f", "raw"]).args(words.iter().copied());
+        let command = Cmd::new("qemu-img").args(["convert", "-f", "raw"]).args(arguments.iter().copied());
         command.args([disk.as_str(), target.as_str()]).output().unwrap();
         target
     }
@@ -82,7 +82,7 @@ impl Folder {
 }
 
 #[test]
-fn the_same_disk_is_seen_in_every_format() {
+fn the_same_disk_is_found_in_every_format() {
     let folder = Folder::new();
     let mut seen = Vec::new();
     for image in folder.images() {
@@ -104,7 +104,7 @@ fn the_same_disk_is_seen_in_every_format() {
 }
 
 #[test]
-fn a_package_tells_its_machine_and_a_changed_disk_in_it_is_found() {
+fn a_package_shows_its_machine_and_a_changed_disk_is_detected() {
     let folder = Folder::new();
     let vmdk = folder.convert(&folder.disk(), "s.vmdk", &["-O", "vmdk", "-o", "subformat=streamOptimized"]);
     let ova = folder.ova(&vmdk);
@@ -121,7 +121,7 @@ fn a_package_tells_its_machine_and_a_changed_disk_in_it_is_found() {
 }
 
 #[test]
-fn what_is_no_file_is_refused_at_once() {
+fn special_files_are_refused_immediately() {
     let folder = Folder::new();
     let pipe = folder.path.join("pipe");
     Cmd::new("mkfifo").arg(pipe.as_str()).output().unwrap();
@@ -135,8 +135,8 @@ fn what_is_no_file_is_refused_at_once() {
 fn no_other_file_is_opened() {
     let folder = Folder::new();
     let overlay = folder.path.join("o.qcow2");
-    let words = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "/dev/zero", overlay.as_str(), "1M"];
-    Cmd::new("qemu-img").args(words).output().unwrap();
+    let arguments = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "/dev/zero", overlay.as_str(), "1M"];
+    Cmd::new("qemu-img").args(arguments).output().unwrap();
     let found = inspect(&overlay, Depth::Files).unwrap();
     assert_eq!(found.disk, None);
     assert!(found.problems[0].starts_with("it needs another file"), "{:?}", found.problems);
@@ -144,7 +144,7 @@ fn no_other_file_is_opened() {
 
 /// Truncated or garbled, every kind gets a report, with or without problems, and nothing panics.
 #[test]
-fn damaged_images_are_told_as_such_and_nothing_falls_over() {
+fn damaged_images_are_reported_without_a_panic() {
     let folder = Folder::new();
     let images: Vec<Vec<u8>> = folder.images().iter().map(|image| std::fs::read(image).unwrap()).collect();
     let damage =
@@ -172,7 +172,7 @@ fn damaged_images_are_told_as_such_and_nothing_falls_over() {
 
 proptest! {
     #[test]
-    fn heads_of_noise_are_refused_and_nothing_more(mut bytes in proptest::collection::vec(any::<u8>(), 512..1024)) {
+    fn random_headers_are_refused(mut bytes in proptest::collection::vec(any::<u8>(), 512..1024)) {
         bytes[..8].copy_from_slice(b"EFI PART");
         if let Some(header) = gpt::Header::parse(&bytes) {
             let _ = header.table(&bytes);

@@ -15,7 +15,7 @@ const ARGUMENTS: &str = "init=/init root=overlay rootflags=lowerdir=/a,upperdir=
 const KERNEL: &str = "p5mn8x0nd282k0mffbynzck463hifxv7-linux/bzImage";
 const INITRD: &str = "fk9j8yv7dnnxi4gjg91inl9748fi2fb4-initrd/initrd";
 
-fn made(disk: &Utf8Path, output: &Utf8Path, arguments: &str) -> Result<(), Error> {
+fn write_iso(disk: &Utf8Path, output: &Utf8Path, arguments: &str) -> Result<(), Error> {
     let [kernel, initrd] = [KERNEL, INITRD].map(|file| store().join(file));
     let (grub, epoch) = (&[], EPOCH);
     let request = IsoImageRequest { disk, kernel: &kernel, initrd: &initrd, arguments, grub, output, epoch };
@@ -24,16 +24,16 @@ fn made(disk: &Utf8Path, output: &Utf8Path, arguments: &str) -> Result<(), Error
 
 /// The files of an ISO, in a folder.
 fn unpacked(iso: &Utf8Path, folder: &Utf8Path) {
-    let words = ["-no_rc", "-osirrox", "on", "-indev", iso.as_str(), "-extract", "/", folder.as_str()];
-    Cmd::new("xorriso").args(words).output().unwrap();
+    let args = ["-no_rc", "-osirrox", "on", "-indev", iso.as_str(), "-extract", "/", folder.as_str()];
+    Cmd::new("xorriso").args(args).output().unwrap();
 }
 
 #[test]
-fn two_isos_of_one_disk_are_the_same_bytes_and_carry_it_with_its_kernel() {
+fn isos_of_one_disk_are_identical_and_contain_disk_and_kernel() {
     let place = Place::new();
     let disk = place.write("a/disk.raw", &store()).unwrap();
     let first = place.path.join("first.iso");
-    made(&disk, &first, ARGUMENTS).unwrap();
+    write_iso(&disk, &first, ARGUMENTS).unwrap();
 
     // As on another file system.
     let elsewhere = place.path.join("b/disk.raw");
@@ -41,7 +41,7 @@ fn two_isos_of_one_disk_are_the_same_bytes_and_carry_it_with_its_kernel() {
     Cmd::new("cp").args(["--sparse=always", disk.as_str(), elsewhere.as_str()]).output().unwrap();
     fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o600)).unwrap();
     let second = place.path.join("second.iso");
-    made(&elsewhere, &second, ARGUMENTS).unwrap();
+    write_iso(&elsewhere, &second, ARGUMENTS).unwrap();
     assert_eq!(Digest::of_file(&first).unwrap(), Digest::of_file(&second).unwrap());
 
     let folder = place.path.join("medium");
@@ -54,25 +54,28 @@ fn two_isos_of_one_disk_are_the_same_bytes_and_carry_it_with_its_kernel() {
     // The root file system follows the ESP of this disk.
     assert!(menu.contains(&format!(" rave.root-offset={} {ARGUMENTS} $*\n", 42 << 20)), "{menu}");
 
-    let told = |path: &Utf8Path| inspect(path, Depth::Files).unwrap().content;
-    let content = told(&first);
+    let content_of = |path: &Utf8Path| inspect(path, Depth::Files).unwrap().content;
+    let content = content_of(&first);
     assert!(matches!(content, GuestContent::Alone { .. }), "{content:?}");
-    assert_eq!(content, told(&disk), "every format contains the same files");
+    assert_eq!(content, content_of(&disk), "every format contains the same files");
 }
 
 #[test]
-fn what_is_no_disk_of_ours_is_refused_and_nothing_is_left() {
+fn foreign_disks_are_refused_and_leave_no_files() {
     let place = Place::new();
     let output = place.path.join("a.iso");
     let disk = place.path.join("disk.raw");
     fs::write(&disk, vec![0; 1 << 20]).unwrap();
     let refusal = |disk: &Utf8Path, output: &Utf8Path, arguments: &str| {
-        made(disk, output, arguments).unwrap_err().to_string()
+        write_iso(disk, output, arguments).unwrap_err().to_string()
     };
     assert_eq!(refusal(&disk, &output, ""), format!("{disk}: it has no GUID partition table"));
     let other = place.path.join("nixos.img");
-    let said = refusal(&other, &output, "");
-    assert_eq!(said, format!("{other}: it must be called disk.raw, as the installer on the medium finds it"));
+    let refused = refusal(&other, &output, "");
+    assert_eq!(
+        refused,
+        format!("{other}: it must be called disk.raw, as the installer on the medium finds it")
+    );
     assert!(refusal(&disk, &output, "a;b").starts_with("--arguments: "));
     assert!(refusal(&disk, &disk, "").contains("it already exists"));
     assert!(!output.exists());

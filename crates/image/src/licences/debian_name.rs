@@ -51,10 +51,10 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
 /// One licence, possibly with an exception; a name unknown to SPDX becomes `LicenseRef-debian-NAME`.
 pub(super) fn expression(name: &str) -> Option<Expression> {
     let name = name.trim().trim_end_matches(',');
-    known_with_exception(name).or_else(|| identifier(name)).or_else(|| reference(name)).map(Expression::atom)
+    with_known_exception(name).or_else(|| identifier(name)).or_else(|| reference(name)).map(Expression::atom)
 }
 
-fn known_with_exception(name: &str) -> Option<String> {
+fn with_known_exception(name: &str) -> Option<String> {
     let lower = name.to_ascii_lowercase();
     let (licence, exception) = lower.split_once(" with ")?;
     let licence = identifier(licence)?;

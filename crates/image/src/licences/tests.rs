@@ -11,7 +11,7 @@ fn files(licence: &str) -> Option<String> {
 }
 
 #[test]
-fn short_names_are_spdxs() {
+fn short_names_are_mapped_to_spdx() {
     for (debian, spdx) in [
         ("Expat", "MIT"),
         ("GPL-2+", "GPL-2.0-or-later"),
@@ -31,7 +31,7 @@ fn short_names_are_spdxs() {
 }
 
 #[test]
-fn and_binds_closer_than_or_and_a_comma_least() {
+fn and_binds_tighter_than_or_and_commas_loosest() {
     assert_eq!(
         files("GPL-2+ or Artistic-2.0 and BSD-3-clause").as_deref(),
         Some("GPL-2.0-or-later OR (Artistic-2.0 AND BSD-3-Clause)")
@@ -43,14 +43,14 @@ fn and_binds_closer_than_or_and_a_comma_least() {
 }
 
 #[test]
-fn the_licences_of_all_files_count_and_texts_do_not() {
+fn licences_of_all_files_count_and_texts_are_ignored() {
     let text = "Files: *\nLicense: GPL-2+\n\nFiles: a\n b\nCopyright: you\nLicense: Expat\n Files: no\n\n\n\
                 Files: c\nLicense: GPL-2+\n\nLicense: GPL-3\n License: ISC\n";
     assert_eq!(of(text).as_deref(), Some("GPL-2.0-or-later AND MIT"));
 }
 
 #[test]
-fn what_is_not_machine_readable_is_not_guessed() {
+fn unstructured_copyright_files_are_not_guessed() {
     assert_eq!(of_copyright(b"This package is under the GPL-2.\n\nFiles: *\nLicense: Expat\n"), None);
     assert_eq!(of(""), None);
     assert_eq!(of("Files: *\nCopyright: me\n"), None);
@@ -59,7 +59,7 @@ fn what_is_not_machine_readable_is_not_guessed() {
 }
 
 #[test]
-fn an_expression_of_npm_or_cargo_is_taken_and_a_sentence_is_not() {
+fn npm_and_cargo_expressions_are_accepted_and_prose_is_not() {
     assert_eq!(of_spdx("(MIT OR Apache-2.0)").as_deref(), Some("(MIT OR Apache-2.0)"));
     assert_eq!(of_spdx("MIT/Apache-2.0").as_deref(), Some("MIT OR Apache-2.0"));
     assert_eq!(of_spdx("SEE LICENSE IN README.md"), None);
@@ -67,7 +67,7 @@ fn an_expression_of_npm_or_cargo_is_taken_and_a_sentence_is_not() {
 }
 
 #[test]
-fn a_choice_is_denied_only_if_each_of_it_is() {
+fn a_choice_is_denied_only_if_all_alternatives_are() {
     let denied = ["SSPL-1.0", "LicenseRef-debian-x"];
     assert!(is_denied("SSPL-1.0", &denied) && is_denied("MIT AND SSPL-1.0", &denied));
     assert!(is_denied("LicenseRef-debian-x", &denied));
@@ -75,13 +75,13 @@ fn a_choice_is_denied_only_if_each_of_it_is() {
 }
 
 #[test]
-fn what_spdx_does_not_list_is_a_reference() {
+fn unlisted_licences_become_references() {
     assert_eq!(references("MIT AND (LicenseRef-debian-x OR ISC)"), ["LicenseRef-debian-x"]);
 }
 
 /// Thousands of maintainers wrote these: no expression may be invalid.
 #[test]
-fn copyright_files_of_this_host_are_read() {
+fn copyright_files_of_this_host_are_parsed() {
     let Ok(folders) = std::fs::read_dir("/usr/share/doc") else { rave_testing::skip!("no /usr/share/doc") };
     let texts = folders.flatten().filter_map(|folder| std::fs::read(folder.path().join("copyright")).ok());
     let (mut all, mut read) = (0, 0);

@@ -36,7 +36,7 @@ fn registry(folder: &Utf8Path, project: &Utf8Path) {
 }
 
 #[test]
-fn a_package_comes_through_a_proxy_with_an_authority_of_its_own() {
+fn a_package_is_downloaded_through_a_proxy_with_its_own_authority() {
     if rave_process::find_program("npm").is_none() {
         rave_testing::skip!("npm is missing");
     }

@@ -33,10 +33,10 @@ impl LockedTempDir {
         let path = Utf8PathBuf::from_path_buf(folder.path().to_owned())
             .map_err(|path| io::Error::other(format!("{} is not UTF-8", path.display())))?;
         // Locked before it gets its name: a sweep removes everything that can be locked.
-        let beside = path.join(".lock");
-        let lock = File::create(&beside)?;
+        let lock_path = path.join(".lock");
+        let lock = File::create(&lock_path)?;
         lock.lock()?;
-        fs::rename(&beside, path.join(LOCK))?;
+        fs::rename(&lock_path, path.join(LOCK))?;
         Ok(Self { folder, path, _lock: lock })
     }
 
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_killed_command_left_is_removed_and_nothing_else() {
+    fn only_leftovers_of_killed_commands_are_removed() {
         let guard = tempfile::tempdir().unwrap();
         let place = Utf8Path::from_path(guard.path()).unwrap();
         let left = place.join("rave-a-left");
@@ -89,10 +89,10 @@ mod tests {
         let kept = LockedTempDir::new(place, "rave-a-").unwrap().keep();
         let last = LockedTempDir::new(place, "rave-a-").unwrap();
         assert!(!left.exists(), "what was left is still there");
-        for there in
+        for candidate in
             [used.path(), &kept, last.path(), &place.join("rave-b-left"), &place.join("rave-a-without-lock")]
         {
-            assert!(there.is_dir(), "{there} is gone");
+            assert!(candidate.is_dir(), "{candidate} is gone");
         }
         let path = used.path().to_owned();
         drop(used);

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_killed_builds_folder_is_swept_by_the_next() {
+    fn a_killed_builds_folder_is_swept_by_the_next_build() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Utf8Path::from_path(dir.path()).unwrap();
         let first = ScratchDir::create(cache, 1).unwrap();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn too_little_room_everywhere_is_said_with_both_figures() {
+    fn too_little_space_everywhere_is_reported_with_both_figures() {
         let dir = tempfile::tempdir().unwrap();
         let error = ScratchDir::create(Utf8Path::from_path(dir.path()).unwrap(), u64::MAX).unwrap_err();
         assert!(
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_closed_to_others_is_not_used() {
+    fn a_folder_without_access_for_others_is_not_used() {
         let dir = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(dir.path()).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_system_without_programs_is_not_used_and_by_root_none_without_devices() {
+    fn noexec_file_systems_are_not_used_and_by_root_no_nodev_ones() {
         assert!(runs_programs("/".into()));
         assert!(!runs_programs("/no/such/folder".into()));
         let (noexec, nodev) = (StatVfsMountFlags::NOEXEC, StatVfsMountFlags::NODEV);

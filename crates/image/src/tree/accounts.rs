@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_the_base_has_is_refused() {
+    fn a_user_name_of_the_base_is_refused() {
         let error = account().amend("etc/passwd", "agent:x:99:99::/:/bin/sh\n").unwrap_err();
         assert!(
             error.to_string().contains("guest.user: \"agent\" is an account of the base system already"),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_are_sha512_crypt_and_repeatable() {
+    fn hashes_are_reproducible_sha512_crypt() {
         let hash = hash_password("agent", "agent");
         assert!(hash.starts_with("$6$"), "{hash}");
         assert_eq!(hash, hash_password("agent", "agent"));

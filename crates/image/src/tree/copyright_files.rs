@@ -21,7 +21,7 @@ pub(super) struct CopyrightFiles {
 
 impl CopyrightFiles {
     /// Records an entry if it is a copyright file, or a link on the way to one.
-    pub(super) fn look_at(&mut self, entry: &mut tar::Entry<'_, impl Read>) -> io::Result<()> {
+    pub(super) fn record(&mut self, entry: &mut tar::Entry<'_, impl Read>) -> io::Result<()> {
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let Some(path) = below(&path) else { return Ok(()) };
         let is_copyright =
@@ -97,13 +97,13 @@ mod tests {
         let bytes = builder.into_inner().unwrap();
         let mut files = CopyrightFiles::default();
         for entry in tar::Archive::new(&bytes[..]).entries().unwrap() {
-            files.look_at(&mut entry.unwrap()).unwrap();
+            files.record(&mut entry.unwrap()).unwrap();
         }
         files
     }
 
     #[test]
-    fn links_between_packages_are_followed_and_circles_end() {
+    fn links_between_packages_are_followed_and_cycles_end() {
         let mut builder = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_gnu();
         header.set_size(FILE.len() as u64);

@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn own_files_replace_the_bases_and_missing_folders_are_made_once() {
+    fn own_files_replace_those_of_the_base_and_missing_folders_are_created_once() {
         let files = merged(
             &[("./etc/", ""), ("./etc/motd", "old"), ("./etc/passwd", "root:x:0:0::/root:/bin/sh\n")],
             &[("etc/", ""), ("opt/", ""), ("opt/gone/", ""), ("opt/gone/a", "x"), ("opt/tool", "t")],
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn names_over_100_bytes_pass_unchanged_and_can_be_replaced() {
+    fn names_over_100_bytes_are_kept_and_can_be_replaced() {
         let long = format!("usr/{}/file", "d".repeat(120));
         let files = merged(&[(&long, "base")], &[], &[]);
         assert_eq!(files, [(long.clone(), "base".to_owned(), 0)]);

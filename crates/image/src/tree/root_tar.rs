@@ -117,7 +117,7 @@ fn scan(tar: &Utf8Path, files: &[LockedPackage]) -> Result<Description, Error> {
     for entry in archive.entries_with_seek().at("read", tar)? {
         let mut entry = entry.at("read", tar)?;
         extent.add(entry.size());
-        copyright_files.look_at(&mut entry).at("read a copyright file of", tar)?;
+        copyright_files.record(&mut entry).at("read a copyright file of", tar)?;
         if entry.path_bytes().ends_with(b"var/lib/dpkg/status") {
             entry.read_to_string(&mut status).at("read the package list of", tar)?;
         } else if entry.path_bytes().ends_with(b"etc/apt/sources.list") {
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_installed_packages_are_listed_sorted() {
+    fn only_installed_packages_are_listed_in_order() {
         let status = "Package: zsh\nStatus: install ok installed\nArchitecture: amd64\nVersion: 5\nDescription: a\n \
                       Version: no\n\nPackage: gone\nStatus: deinstall ok config-files\nArchitecture: all\nVersion: 1\n\n\
                       Package: adduser\nStatus: install ok installed\nArchitecture: all\nVersion: 3.152\nInstalled-Size: 7\n";
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_archives_of_a_sources_list_are_named_once() {
+    fn each_archive_of_a_sources_list_is_named_once() {
         let sources = "# deb http://no.example/ x\ndeb http://deb.example/debian trixie main\n\
                        deb [arch=amd64 trusted=yes] https://b.example trixie main\n\
                        deb http://deb.example/debian trixie-updates main\ndeb-src http://no.example/ x\n";

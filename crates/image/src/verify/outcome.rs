@@ -26,7 +26,7 @@ pub(super) struct Answer {
 pub(super) type Interpretation = Result<String, String>;
 
 /// How many lines of an answer are reported.
-const TOLD: usize = 6;
+const MAX_LINES: usize = 6;
 
 /// A program that exits with 0 if it found no problem.
 pub(super) fn by_code(answer: &Answer) -> Interpretation {
@@ -78,7 +78,7 @@ pub(super) fn el_torito(answer: &Answer) -> Interpretation {
 }
 
 fn broken(answer: &Answer) -> String {
-    let from = answer.lines.len().saturating_sub(TOLD);
+    let from = answer.lines.len().saturating_sub(MAX_LINES);
     format!("`{}` ended with code {}:\n{}", answer.command, answer.code, answer.lines[from..].join("\n"))
 }
 
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_sgdisk_identifies_is_a_problem_though_its_code_is_0() {
+    fn sgdisk_problems_are_found_despite_exit_code_0() {
         let good = "No problems found. 12 free sectors (6.0 KiB) available in 1 segments.";
         assert!(sgdisk(&answer(0, good)).is_ok());
         let bad = "Problem: The secondary header's self-pointer indicates ...\nIdentified 1 problems!";

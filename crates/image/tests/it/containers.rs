@@ -18,10 +18,10 @@ fn length(image: &Utf8Path) -> u64 {
 }
 
 #[test]
-fn a_vhdx_is_converted_and_told_by_its_name() {
+fn a_vhdx_is_converted_and_identified() {
     let place = Place::new();
     let disk = place.disk("d.raw");
-    let vhdx = place.made(&disk, "d.img", &["-O", "vhdx"]);
+    let vhdx = place.converted(&disk, "d.img", &["-O", "vhdx"]);
     assert!(same(&place.convert(&vhdx).unwrap(), &disk));
     let found = place.inspect(&vhdx);
     assert_eq!(found.kind, ImageKind::Other { container: Container::Vhdx });
@@ -29,10 +29,10 @@ fn a_vhdx_is_converted_and_told_by_its_name() {
 }
 
 #[test]
-fn what_is_no_disk_is_refused_by_its_name() {
+fn non_disks_are_refused_by_name() {
     let place = Place::new();
     let file = place.image("file");
-    for (content, words) in [
+    for (content, message) in [
         (&b"#!/bin/sh\necho a script\n"[..], "neither a disk image that is known nor a raw disk"),
         (b"\x7fELF\x02\x01\x01", "neither a disk image"),
         (b"PK\x03\x04....", "a zip archive: unpack it"),
@@ -44,23 +44,23 @@ fn what_is_no_disk_is_refused_by_its_name() {
     ] {
         fs::write(&file, content).unwrap();
         let refusal = place.refusal(&file);
-        assert!(refusal.contains(words), "{refusal}");
-        assert!(!place.problems(&file).is_empty(), "{words}: no problem");
+        assert!(refusal.contains(message), "{refusal}");
+        assert!(!place.problems(&file).is_empty(), "{message}: no problem");
     }
     fs::write(&file, vec![7; 1 << 20]).unwrap();
     assert!(place.refusal(&file).contains("say so with --raw"));
     assert!(same(&place.convert_as(&file, Links::Refuse, true).unwrap(), &file));
     // Known formats are recognised regardless.
     let disk = place.disk("d.raw");
-    let qcow2 = place.made(&disk, "d.qcow2", &["-O", "qcow2"]);
+    let qcow2 = place.converted(&disk, "d.qcow2", &["-O", "qcow2"]);
     assert!(same(&place.convert_as(&qcow2, Links::Refuse, true).unwrap(), &disk));
 }
 
 #[test]
-fn a_qcow2_that_was_cut_is_refused() {
+fn a_truncated_qcow2_is_refused() {
     let place = Place::new();
     let disk = place.disk("d.raw");
-    let qcow2 = place.made(&disk, "d.qcow2", &["-O", "qcow2"]);
+    let qcow2 = place.converted(&disk, "d.qcow2", &["-O", "qcow2"]);
     let whole = fs::read(&qcow2).unwrap();
     for lost in [whole.len() / 2, 65536, 100] {
         fs::write(&qcow2, &whole[..whole.len() - lost]).unwrap();
@@ -74,7 +74,7 @@ fn a_qcow2_that_was_cut_is_refused() {
 }
 
 #[test]
-fn a_partition_table_that_ends_beyond_its_disk_is_refused() {
+fn a_partition_table_beyond_its_disk_is_refused() {
     let place = Place::new();
     for label in ["gpt", "dos"] {
         let disk = place.disk("d.raw");
@@ -82,10 +82,10 @@ fn a_partition_table_that_ends_beyond_its_disk_is_refused() {
         let script = format!("label: {label}\nstart=2048, size=12M\n");
         let sfdisk = rave_process::Cmd::new("sfdisk").args(["-q", disk.as_str()]).stdin_bytes(script.into());
         sfdisk.output().unwrap();
-        let whole = place.made(&disk, "whole.qcow2", &["-O", "qcow2"]);
+        let whole = place.converted(&disk, "whole.qcow2", &["-O", "qcow2"]);
         assert!(same(&place.convert(&whole).unwrap(), &disk));
         cut(&disk, 8 << 20);
-        for image in [disk.clone(), place.made(&disk, "d.qcow2", &["-O", "qcow2"])] {
+        for image in [disk.clone(), place.converted(&disk, "d.qcow2", &["-O", "qcow2"])] {
             assert!(place.refusal(&image).contains("it is truncated: its partition table needs"), "{label}");
             assert!(place.problems(&image).contains("it is truncated: its partition table needs"), "{label}");
         }
@@ -93,7 +93,7 @@ fn a_partition_table_that_ends_beyond_its_disk_is_refused() {
 }
 
 #[test]
-fn the_partitions_of_an_mbr_are_listed() {
+fn mbr_partitions_are_listed() {
     let place = Place::new();
     let disk = place.disk("m.raw");
     cut(&disk, 64 << 20);
@@ -112,15 +112,15 @@ fn the_partitions_of_an_mbr_are_listed() {
 }
 
 #[test]
-fn a_fixed_vhd_is_seen_by_its_footer() {
+fn a_fixed_vhd_is_detected_by_its_footer() {
     let place = Place::new();
     let disk = place.disk("d.raw");
-    let vhd = place.made(&disk, "d.vhd", &["-O", "vpc", "-o", "subformat=fixed,force_size=on"]);
+    let vhd = place.converted(&disk, "d.vhd", &["-O", "vpc", "-o", "subformat=fixed,force_size=on"]);
     let content = place.convert(&vhd).unwrap();
     assert!(content.0 == fs::read(&disk).unwrap(), "{content:?}");
     assert_eq!(place.inspect(&vhd).kind, ImageKind::Other { container: Container::FixedVhd });
     // The size comes from its footer, not from the geometry in it.
-    let dynamic = place.made(&disk, "e.vhd", &["-O", "vpc", "-o", "force_size=on"]);
+    let dynamic = place.converted(&disk, "e.vhd", &["-O", "vpc", "-o", "force_size=on"]);
     let mut bytes = fs::read(&dynamic).unwrap();
     let footer = bytes.len() - 512;
     for at in [0, footer] {
@@ -135,12 +135,12 @@ fn a_fixed_vhd_is_seen_by_its_footer() {
 }
 
 #[test]
-fn a_descriptor_alone_is_converted_with_its_extents_or_refused() {
+fn a_plain_descriptor_is_converted_with_its_extents_or_refused() {
     let place = Place::new();
     let disk = place.disk("d.raw");
     for kind in ["monolithicFlat", "twoGbMaxExtentFlat", "twoGbMaxExtentSparse"] {
         let name = format!("{kind}.vmdk");
-        let vmdk = place.made(&disk, &name, &["-O", "vmdk", "-o", &format!("subformat={kind}")]);
+        let vmdk = place.converted(&disk, &name, &["-O", "vmdk", "-o", &format!("subformat={kind}")]);
         assert!(same(&place.convert(&vmdk).unwrap(), &disk), "{kind}");
         assert_eq!(place.problems(&vmdk), "", "{kind}");
         let text = fs::read_to_string(&vmdk).unwrap();
@@ -157,23 +157,23 @@ fn a_descriptor_alone_is_converted_with_its_extents_or_refused() {
         assert!(refusal.contains(extent.file_name().unwrap()) && refusal.contains("missing"), "{refusal}");
     }
     // A single extent is not a disk.
-    let sparse = place.made(&disk, "t.vmdk", &["-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse"]);
+    let sparse = place.converted(&disk, "t.vmdk", &["-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse"]);
     fs::remove_file(sparse).unwrap();
     assert!(place.refusal(&place.image("t-s001.vmdk")).contains("give the .vmdk that names it"));
 }
 
 #[test]
-fn a_name_that_no_vmdk_can_write_is_refused() {
+fn a_name_that_is_invalid_in_a_vmdk_is_refused() {
     let place = Place::new();
     let disk = place.disk("a\"b.raw");
     assert!(place.refusal(&disk).contains("a double quote"));
 }
 
 #[test]
-fn a_disk_that_is_itself_an_image_is_refused() {
+fn a_disk_that_contains_an_image_is_refused() {
     let place = Place::new();
-    let inner = place.made(&place.disk("d.raw"), "inner.qcow2", &["-O", "qcow2"]);
-    let outer = place.made(&inner, "outer.vmdk", &["-O", "vmdk"]);
+    let inner = place.converted(&place.disk("d.raw"), "inner.qcow2", &["-O", "qcow2"]);
+    let outer = place.converted(&inner, "outer.vmdk", &["-O", "vmdk"]);
     assert!(place.refusal(&outer).contains("the disk in it is itself a qcow2"));
     let encrypted = place.image("e.qcow2");
     let secret = [
@@ -189,7 +189,7 @@ fn a_disk_that_is_itself_an_image_is_refused() {
 }
 
 #[test]
-fn an_encrypted_machine_is_said_to_be() {
+fn an_encrypted_machine_is_reported() {
     let place = Place::new();
     let vmx = place.image("a.vmx");
     fs::write(&vmx, ".encoding = \"UTF-8\"\ndisplayName = \"a\"\nencryption.keySafe = \"vmware:key/list\"\nencryption.data = \"x\"\n").unwrap();
@@ -198,7 +198,7 @@ fn an_encrypted_machine_is_said_to_be() {
 }
 
 #[test]
-fn a_hybrid_cd_is_a_disk_and_a_plain_one_is_not() {
+fn a_hybrid_iso_is_a_disk_and_a_plain_iso_is_not() {
     let place = Place::new();
     let disk = place.disk("d.iso");
     File::options().write(true).open(&disk).unwrap().write_all_at(b"\x01CD001", 0x8000).unwrap();

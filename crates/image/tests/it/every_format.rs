@@ -77,13 +77,13 @@ fn runs() -> impl Strategy<Value = Vec<(Index, u8, usize)>> {
 }
 
 #[test]
-fn what_comes_out_is_the_disk_that_went_in() {
+fn conversions_preserve_the_disk() {
     let place = Place::new();
     let run = runner().run(&(3000_u64..9000, runs(), 0..PACKERS.len()), |(sectors, runs, packer)| {
         for format in FORMATS {
             clear(&place);
             let disk = disk(&place, sectors, &runs);
-            let image = place.made(&disk, "image", format);
+            let image = place.converted(&disk, "image", format);
             let content = place.convert(&image);
             prop_assert!(
                 content.as_ref().is_ok_and(|content| same(content, &disk)),
@@ -113,13 +113,13 @@ fn what_comes_out_is_the_disk_that_went_in() {
 
 /// An image truncated anywhere is refused, unless the missing part was empty; `inspect` agrees.
 #[test]
-fn what_was_cut_is_the_disk_or_nothing() {
+fn truncated_images_yield_the_disk_or_nothing() {
     let place = Place::new();
     let run = runner().run(&(3000_u64..9000, runs(), any::<[Index; 3]>()), |(sectors, runs, cuts)| {
         for format in FORMATS.iter().filter(|format| !ends_anywhere(format)) {
             clear(&place);
             let disk = disk(&place, sectors, &runs);
-            let image = place.made(&disk, "image", format);
+            let image = place.converted(&disk, "image", format);
             let whole = fs::read(&image).unwrap();
             for cut in cuts {
                 fs::write(&image, &whole[..cut.index(whole.len())]).unwrap();

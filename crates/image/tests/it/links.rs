@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use camino::Utf8Path;
-use rave_image::foreign::{Links, stands_alone};
+use rave_image::foreign::{Links, is_self_contained};
 use rave_spec::Format;
 
 use crate::place::{Place, SECRET, same};
@@ -19,12 +19,12 @@ fn descriptor(place: &Place, kind: &str, extent: &str) -> camino::Utf8PathBuf {
     image
 }
 
-fn refused(place: &Place, image: &Utf8Path, words: &str) {
+fn refused(place: &Place, image: &Utf8Path, message: &str) {
     let refusal = place.refusal(image);
-    assert!(refusal.contains(words), "{image}: {refusal}");
+    assert!(refusal.contains(message), "{image}: {refusal}");
     assert!(!place.problems(image).is_empty(), "{image} has no problem");
-    for said in [refusal, place.problems(image)] {
-        assert!(!said.contains(SECRET), "{said}");
+    for message in [refusal, place.problems(image)] {
+        assert!(!message.contains(SECRET), "{message}");
     }
 }
 
@@ -41,7 +41,9 @@ fn a_backing_file_is_not_read() {
     ] {
         let image = place.overlay("leak.qcow2", "raw", name, "1M");
         refused(&place, &image, "it needs another file, which was not opened: its backing file");
-        assert!(stands_alone(&image, Format::Qemu).unwrap_err().to_string().contains("its backing file"));
+        assert!(
+            is_self_contained(&image, Format::Qemu).unwrap_err().to_string().contains("its backing file")
+        );
         assert!(place.convert_as(&image, Links::Follow, false).is_err(), "{name} was followed");
     }
     let old = place.image("old.qcow");
@@ -87,13 +89,13 @@ fn an_external_data_file_is_not_read() {
     place.run(&["qemu-img", "create", "-q", "-f", "qcow2", "-o", &option, image.as_str(), "1M"]);
     fs::write(&data, format!("{SECRET}\n").repeat(50_000)).unwrap();
     refused(&place, &image, "the file of its data");
-    assert!(stands_alone(&image, Format::Qemu).is_err());
+    assert!(is_self_contained(&image, Format::Qemu).is_err());
     let refusal = place.convert_as(&image, Links::Follow, false).unwrap_err().to_string();
     assert!(refusal.contains("is outside its folder"), "{refusal}");
 }
 
 #[test]
-fn a_chain_of_ones_own_is_read_within_its_folder_where_that_is_asked_for() {
+fn a_backing_chain_is_read_within_its_folder_on_request() {
     let place = Place::new();
     let disk = place.disk("base.raw");
     place.overlay("middle.qcow2", "raw", "base.raw", "4M");
@@ -116,7 +118,7 @@ fn a_chain_of_ones_own_is_read_within_its_folder_where_that_is_asked_for() {
 }
 
 #[test]
-fn a_chain_of_ones_own_ends_at_its_folder_and_at_what_it_does_not_say() {
+fn a_backing_chain_ends_at_its_folder_and_at_undeclared_files() {
     let place = Place::new();
     let follow = |image: &Utf8Path| place.convert_as(image, Links::Follow, false).unwrap_err().to_string();
     place.overlay("middle.qcow2", "raw", place.secret().as_str(), "1M");
@@ -137,7 +139,7 @@ fn a_chain_of_ones_own_ends_at_its_folder_and_at_what_it_does_not_say() {
 }
 
 #[test]
-fn an_extent_lies_beside_its_descriptor_or_is_not_read() {
+fn an_extent_outside_the_descriptors_folder_is_not_read() {
     let place = Place::new();
     let secret = place.secret();
     symlink(&secret, place.image("link.vmdk")).unwrap();
@@ -159,7 +161,7 @@ fn an_extent_lies_beside_its_descriptor_or_is_not_read() {
     ] {
         let image = descriptor(&place, "monolithicFlat", &format!("RW 8 FLAT \"{name}\" 0"));
         refused(&place, &image, "");
-        assert!(stands_alone(&image, Format::Vmware).is_err());
+        assert!(is_self_contained(&image, Format::Vmware).is_err());
     }
     let tabs = descriptor(&place, "monolithicFlat", &format!("RW\t8\tFLAT\t\"{secret}\"\t0\nx=1"));
     refused(&place, &tabs, "");
@@ -174,10 +176,10 @@ fn an_extent_lies_beside_its_descriptor_or_is_not_read() {
 }
 
 #[test]
-fn a_sparse_extent_that_is_a_descriptor_leads_nowhere() {
+fn a_sparse_extent_that_is_a_descriptor_is_not_followed() {
     let place = Place::new();
     let disk = place.disk("d.raw");
-    let sparse = place.made(&disk, "s.vmdk", &["-O", "vmdk", "-o", "subformat=monolithicSparse"]);
+    let sparse = place.converted(&disk, "s.vmdk", &["-O", "vmdk", "-o", "subformat=monolithicSparse"]);
     let text = format!(
         "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\nRW 8 FLAT \"{}\" 0\n",
         place.secret()
@@ -194,10 +196,10 @@ fn a_sparse_extent_that_is_a_descriptor_leads_nowhere() {
 }
 
 #[test]
-fn disks_of_differences_are_refused() {
+fn differencing_disks_are_refused() {
     let place = Place::new();
     let disk = place.disk("d.raw");
-    let vhd = place.made(&disk, "d.vhd", &["-O", "vpc"]);
+    let vhd = place.converted(&disk, "d.vhd", &["-O", "vpc"]);
     let mut bytes = fs::read(&vhd).unwrap();
     let footer = bytes.len() - 512;
     for at in [0, footer] {
@@ -208,7 +210,7 @@ fn disks_of_differences_are_refused() {
     }
     fs::write(&vhd, &bytes).unwrap();
     refused(&place, &vhd, "differencing VHD");
-    let vhdx = place.made(&disk, "d.vhdx", &["-O", "vhdx"]);
+    let vhdx = place.converted(&disk, "d.vhdx", &["-O", "vhdx"]);
     let mut bytes = fs::read(&vhdx).unwrap();
     let guid = 0xcaa1_6737_fa36_4d43_b3b6_33f0_aa44_e76b_u128.to_be_bytes();
     let stored = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15].map(|at: usize| guid[at]);
@@ -218,7 +220,7 @@ fn disks_of_differences_are_refused() {
     bytes[table + item + 4] |= 2;
     fs::write(&vhdx, &bytes).unwrap();
     refused(&place, &vhdx, "differencing VHDX");
-    let vdi = place.made(&disk, "d.vdi", &["-O", "vdi"]);
+    let vdi = place.converted(&disk, "d.vdi", &["-O", "vdi"]);
     let mut bytes = fs::read(&vdi).unwrap();
     bytes[0x4c] = 4;
     fs::write(&vdi, &bytes).unwrap();
@@ -226,15 +228,15 @@ fn disks_of_differences_are_refused() {
 }
 
 #[test]
-fn what_an_artifact_must_be_to_be_booted() {
+fn bootable_artifacts_meet_all_requirements() {
     let place = Place::new();
     let disk = place.disk("d.raw");
-    let qcow2 = place.made(&disk, "d.qcow2", &["-O", "qcow2"]);
-    stands_alone(&qcow2, Format::Qemu).unwrap();
-    stands_alone(&disk, Format::Raw).unwrap();
-    let error = stands_alone(&disk, Format::Qemu).unwrap_err().to_string();
+    let qcow2 = place.converted(&disk, "d.qcow2", &["-O", "qcow2"]);
+    is_self_contained(&qcow2, Format::Qemu).unwrap();
+    is_self_contained(&disk, Format::Raw).unwrap();
+    let error = is_self_contained(&disk, Format::Qemu).unwrap_err().to_string();
     assert!(error.ends_with("it is a raw disk, not a qcow2"), "{error}");
     place.run(&["mkfifo", "pipe"]);
-    let error = stands_alone(&place.image("pipe"), Format::Raw).unwrap_err().to_string();
+    let error = is_self_contained(&place.image("pipe"), Format::Raw).unwrap_err().to_string();
     assert!(error.ends_with("not a regular file"), "{error}");
 }

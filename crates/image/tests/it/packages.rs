@@ -42,19 +42,19 @@ fn descriptor(disks: &[(&str, u32, &str)]) -> String {
 }
 
 fn archive(place: &Place, options: &[&str], files: &[&str]) -> Utf8PathBuf {
-    let words = [&["tar", "-cf", "a.ova"], options, files].concat();
-    place.run(&words);
+    let arguments = [&["tar", "-cf", "a.ova"], options, files].concat();
+    place.run(&arguments);
     place.image("a.ova")
 }
 
 fn stream(place: &Place, name: &str, from: &Utf8Path) -> Utf8PathBuf {
-    place.made(from, name, &["-O", "vmdk", "-o", "subformat=streamOptimized"])
+    place.converted(from, name, &["-O", "vmdk", "-o", "subformat=streamOptimized"])
 }
 
 const USTAR: &[&str] = &["--format=ustar"];
 
 #[test]
-fn the_disk_that_boots_is_that_of_the_first_place() {
+fn the_boot_disk_is_the_first_one() {
     let place = Place::new();
     let (boot, data) = (place.disk("boot.raw"), place.disk("data.raw"));
     stream(&place, "boot.vmdk", &boot);
@@ -74,7 +74,7 @@ fn the_disk_that_boots_is_that_of_the_first_place() {
 }
 
 #[test]
-fn a_disk_that_is_not_in_it_is_missed() {
+fn a_disk_missing_from_the_package_is_reported() {
     let place = Place::new();
     stream(&place, "data.vmdk", &place.disk("data.raw"));
     fs::write(place.image("a.ovf"), descriptor(&[("data.vmdk", 1, ""), ("boot.vmdk", 0, "")])).unwrap();
@@ -84,7 +84,7 @@ fn a_disk_that_is_not_in_it_is_missed() {
 }
 
 #[test]
-fn digests_of_every_spelling_are_checked() {
+fn every_digest_notation_is_checked() {
     let place = Place::new();
     stream(&place, "a-disk1.vmdk", &place.disk("d.raw"));
     fs::write(place.image("a.ovf"), descriptor(&[("a-disk1.vmdk", 0, "")])).unwrap();
@@ -123,13 +123,13 @@ fn digests_of_every_spelling_are_checked() {
 }
 
 #[test]
-fn a_disk_in_a_package_is_read_by_its_bytes() {
+fn a_disk_in_a_package_is_identified_by_its_bytes() {
     let place = Place::new();
     let disk = place.disk("d.raw");
     for (name, format) in
         [("a.vhd", "vpc"), ("a.qcow2", "qcow2"), ("a.vdi", "vdi"), ("a.img", "raw"), ("wrong.vmdk", "vhdx")]
     {
-        place.made(&disk, name, &["-O", format]);
+        place.converted(&disk, name, &["-O", format]);
         fs::write(place.image("a.ovf"), descriptor(&[(name, 0, "")])).unwrap();
         let ova = archive(&place, USTAR, &["a.ovf", name]);
         assert!(same(&place.convert(&ova).unwrap(), &disk), "{format}");
@@ -159,7 +159,7 @@ fn a_compressed_disk_in_a_package_is_unpacked() {
 }
 
 #[test]
-fn pax_and_gnu_headers_are_read() {
+fn pax_and_gnu_headers_are_parsed() {
     let place = Place::new();
     let disk = place.disk("d.raw");
     let long = format!("{}.vmdk", "n".repeat(180));
@@ -174,7 +174,7 @@ fn pax_and_gnu_headers_are_read() {
 
 /// A size that is only in a pax header, as for a member of more than 8 GiB: `tar` does not write it for a small one.
 #[test]
-fn a_size_in_a_pax_header_counts() {
+fn pax_header_sizes_are_honoured() {
     let place = Place::new();
     let disk = place.disk("d.raw");
     let vmdk = stream(&place, "a.vmdk", &disk);
@@ -205,7 +205,7 @@ fn a_size_in_a_pax_header_counts() {
 
 /// Its zeros are holes: it takes no space, and is never hashed.
 #[test]
-fn a_member_of_more_than_8_gib_is_seen() {
+fn members_larger_than_8_gib_are_found() {
     let place = Place::new();
     let file = File::create(place.image("big.img")).unwrap();
     file.set_len(9 << 30).unwrap();
@@ -230,7 +230,7 @@ fn a_member_of_more_than_8_gib_is_seen() {
 }
 
 #[test]
-fn a_package_that_was_cut_says_so() {
+fn a_truncated_package_is_reported() {
     let place = Place::new();
     stream(&place, "a.vmdk", &place.disk("d.raw"));
     fs::write(place.image("a.ovf"), descriptor(&[("a.vmdk", 0, "")])).unwrap();
@@ -242,7 +242,7 @@ fn a_package_that_was_cut_says_so() {
 }
 
 #[test]
-fn our_own_package_is_plain_ustar_whatever_its_name() {
+fn our_packages_are_plain_ustar_for_any_name() {
     let place = Place::new();
     let disk = place.disk(&format!("{}.raw", "long name, é ".repeat(12)));
     let out = place.path.join("ova");

@@ -29,19 +29,19 @@ const PROGRAMS: &[(&str, &str, Packing)] = &[
 /// The programs that this host has.
 fn programs() -> impl Iterator<Item = &'static (&'static str, &'static str, Packing)> {
     PROGRAMS.iter().filter(|(program, ..)| {
-        let is_there = rave_process::find_program(program).is_some();
-        if !is_there {
+        let is_installed = rave_process::find_program(program).is_some();
+        if !is_installed {
             rave_testing::not_run(format_args!("no {program} on this host"));
         }
-        is_there
+        is_installed
     })
 }
 
 #[test]
-fn a_compressed_disk_is_the_disk() {
+fn a_compressed_disk_is_unpacked() {
     let place = Place::new();
     let disk = place.disk("d.raw");
-    let qcow2 = place.made(&disk, "q.qcow2", &["-O", "qcow2"]);
+    let qcow2 = place.converted(&disk, "q.qcow2", &["-O", "qcow2"]);
     for (program, ending, packing) in programs() {
         for (image, holds) in [(&disk, Container::Raw), (&qcow2, Container::Qcow2)] {
             let file = packed(&place, image, program, ending);
@@ -58,7 +58,7 @@ fn a_compressed_disk_is_the_disk() {
 }
 
 #[test]
-fn a_cut_one_is_refused() {
+fn truncated_compressed_disks_are_refused() {
     let place = Place::new();
     let disk = place.disk("d.raw");
     for (program, ending, _) in programs() {
@@ -71,7 +71,7 @@ fn a_cut_one_is_refused() {
 }
 
 #[test]
-fn what_comes_out_is_no_more_trusted_than_what_went_in() {
+fn unpacked_files_are_equally_untrusted() {
     let place = Place::new();
     let leak = place.overlay("leak.qcow2", "raw", place.secret().as_str(), "1M");
     let file = packed(&place, &leak, "gzip", "gz");
@@ -84,7 +84,7 @@ fn what_comes_out_is_no_more_trusted_than_what_went_in() {
 }
 
 #[test]
-fn an_archive_of_one_disk_is_that_disk() {
+fn an_archive_with_one_disk_is_that_disk() {
     let place = Place::new();
     let disk = place.disk("disk.raw");
     place.run(&["tar", "-czf", "image.tar.gz", "disk.raw"]);

@@ -72,14 +72,16 @@ impl Place {
     }
 
     /// Runs a program in the images' folder.
-    pub(crate) fn run(&self, words: &[&str]) {
-        Cmd::new(words[0]).args(&words[1..]).current_dir(self.path.join("images")).output().unwrap();
+    pub(crate) fn run(&self, arguments: &[&str]) {
+        Cmd::new(arguments[0]).args(&arguments[1..]).current_dir(self.path.join("images")).output().unwrap();
     }
 
     /// Converts by qemu-img, from raw.
-    pub(crate) fn made(&self, disk: &Utf8Path, name: &str, words: &[&str]) -> Utf8PathBuf {
+    pub(crate) fn converted(&self, disk: &Utf8Path, name: &str, arguments: &[&str]) -> Utf8PathBuf {
         let target = self.image(name);
-        self.run(&[&["qemu-img", "convert", "-f", "raw"], words, &[disk.as_str(), target.as_str()]].concat());
+        self.run(
+            &[&["qemu-img", "convert", "-f", "raw"], arguments, &[disk.as_str(), target.as_str()]].concat(),
+        );
         target
     }
 

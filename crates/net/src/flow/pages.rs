@@ -33,12 +33,12 @@ pub(crate) struct Pages {
     port: u16,
     shared: Arc<Shared>,
     /// The end of the answer was signalled to the client.
-    is_told: bool,
+    is_end_signalled: bool,
 }
 
 impl Pages {
     pub(crate) fn new(site: Site, port: u16, shared: Arc<Shared>) -> Self {
-        Self { exchange: Exchange::new(site), port, shared, is_told: false }
+        Self { exchange: Exchange::new(site), port, shared, is_end_signalled: false }
     }
 
     /// Whether pages may only connect to their own origin.
@@ -86,8 +86,8 @@ impl Pages {
         }
         *is_stuck = !exchange.to_client.is_empty();
         if exchange.is_refused() {
-            if exchange.to_client.is_empty() && !self.is_told {
-                self.is_told = true;
+            if exchange.to_client.is_empty() && !self.is_end_signalled {
+                self.is_end_signalled = true;
                 host.finish();
             }
             // Read what still arrives, so that the client gets the answer rather than a reset.

@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_limit_ends_it_and_use_outlives_a_restart() {
+    fn each_limit_stops_requests_and_usage_survives_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(folder.path().join("usage.json")).unwrap();
         let price = Price { input: 2.0, output: 10.0, ..Price::default() };
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_run_count_until_their_answers_do() {
+    fn running_requests_count_until_they_are_answered() {
         let price = Price { input: 2.0, output: 10.0, ..Price::default() };
         let begin = |meter: &mut Meter, limits| meter.begin(&limits, Some(&price), 1000);
         for limits in [

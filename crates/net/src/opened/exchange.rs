@@ -15,7 +15,7 @@ use crate::mask::Mask;
 use crate::name::HostName;
 use crate::rule::Rule;
 use crate::secret::{Filled, OfHost};
-use crate::witness::{Seen, Told};
+use crate::witness::{Seen, SharedWitness};
 
 /// How long a connection may be idle between requests.
 const IDLE: Duration = Duration::from_secs(300);
@@ -49,7 +49,7 @@ pub(super) struct Exchange<'a> {
     pub(super) guest: Side<Guest>,
     pub(super) host: Side<Host>,
     pub(super) target: &'a Target,
-    pub(super) told: &'a Told,
+    pub(super) witness: &'a SharedWitness,
 }
 
 /// A request whose head was checked.
@@ -61,13 +61,13 @@ struct Request {
     /// Whether the client waits for `100 Continue` (RFC 9110, 10.1.1).
     expects: bool,
     /// Whether another request may follow.
-    goes_on: bool,
+    keep_alive: bool,
 }
 
 /// How an exchange ended.
 enum Ended {
     /// Another request may follow.
-    GoesOn,
+    KeepAlive,
     /// Both sides are done.
     Over,
     /// A side closed the connection early: the other must not take the received data for complete.
@@ -89,9 +89,9 @@ impl Exchange<'_> {
                     return Err(refused(Status::Bad, "the head of a request is too long".into(), None));
                 }
             };
-            let request = self.look(&head)?;
+            let request = self.parse_request(&head)?;
             match self.pass(&request) {
-                Ok(Ended::GoesOn) => {}
+                Ok(Ended::KeepAlive) => {}
                 Ok(Ended::Over) => break,
                 Ok(Ended::Broken) | Err(_) => return Ok(()),
             }
@@ -126,7 +126,7 @@ impl Exchange<'_> {
         true
     }
 
-    fn look(&self, bytes: &[u8]) -> Result<Request, Refused> {
+    fn parse_request(&self, bytes: &[u8]) -> Result<Request, Refused> {
         let Target { host, port, access, secrets } = self.target;
         let bad = |bad: BadRequest| refused(bad.status, bad.why, None);
         let head = Head::parse(&bytes[..bytes.len() - 4]).map_err(bad)?;
@@ -142,20 +142,20 @@ impl Exchange<'_> {
         let head = match secrets {
             Some(secrets) => {
                 let filled = secrets.fill(&head).map_err(|why| refused(Status::Forbidden, why, None))?;
-                self.tell(&filled);
+                self.report_secrets(&filled);
                 let fields = filled.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
                 forwarded(&Head { fields, ..head }, target)
             }
             None => forwarded(&head, target),
         };
-        Ok(Request { head, method, body, expects, goes_on: !closes })
+        Ok(Request { head, method, body, expects, keep_alive: !closes })
     }
 
     /// Reports which secrets are used.
-    fn tell(&self, filled: &Filled<'_>) {
+    fn report_secrets(&self, filled: &Filled<'_>) {
         for name in &filled.used {
             let to = format!("{}:{}", self.target.host, self.target.port);
-            self.told.0.see(Seen::Secret { name: name.clone(), to });
+            self.witness.0.see(Seen::Secret { name: name.clone(), to });
         }
     }
 
@@ -197,7 +197,7 @@ impl Exchange<'_> {
                 Ok(_) => return self.bad_answer("the host switches protocols"),
                 Err(why) => return self.bad_answer(&why),
             };
-            let goes_on = request.goes_on
+            let keep_alive = request.keep_alive
                 && is_whole
                 && body.is_some()
                 && !has_token(head.values("connection"), "close")
@@ -205,7 +205,7 @@ impl Exchange<'_> {
             let is_last = head.status >= 200;
             self.guest.stream.limit(SILENCE)?;
             self.host.stream.limit(SILENCE)?;
-            self.guest.write(&answered(&head, goes_on || !is_last, mask.as_ref()))?;
+            self.guest.write(&answered(&head, keep_alive || !is_last, mask.as_ref()))?;
             if !is_last {
                 continue;
             }
@@ -216,7 +216,7 @@ impl Exchange<'_> {
                 None => copy(from, to, &mut Progress::lenient(body), |_| {}),
             };
             return Ok(match copied {
-                Ok(()) if goes_on => Ended::GoesOn,
+                Ok(()) if keep_alive => Ended::KeepAlive,
                 Ok(()) => Ended::Over,
                 Err(_) => Ended::Broken,
             });
@@ -271,7 +271,7 @@ pub(crate) fn forwarded(head: &Head<'_>, target: &str) -> Vec<u8> {
 }
 
 /// An answer's head as it is passed on.
-fn answered(head: &ResponseHead<'_>, goes_on: bool, mask: Option<&Mask>) -> Vec<u8> {
+fn answered(head: &ResponseHead<'_>, keep_alive: bool, mask: Option<&Mask>) -> Vec<u8> {
     let shown = |text: &str| mask.map_or_else(|| text.to_owned(), |mask| mask.text(text));
     let mut text = format!("HTTP/1.1 {} {}\r\n", head.status, shown(head.reason));
     for (name, value) in &head.fields {
@@ -280,7 +280,7 @@ fn answered(head: &ResponseHead<'_>, goes_on: bool, mask: Option<&Mask>) -> Vec<
             text.extend([name, ": ", &shown(value), "\r\n"]);
         }
     }
-    text.push_str(if goes_on { "\r\n" } else { "Connection: close\r\n\r\n" });
+    text.push_str(if keep_alive { "\r\n" } else { "Connection: close\r\n\r\n" });
     text.into_bytes()
 }
 

@@ -32,7 +32,7 @@ fn get(fields: &str) -> String {
 }
 
 #[test]
-fn a_request_for_the_sandbox_by_any_of_its_names_is_passed_on() {
+fn requests_for_any_name_of_the_sandbox_are_forwarded() {
     for host in ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "BOX.localhost:8080"] {
         let request = format!("GET /x?y HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n");
         assert_eq!(ask(&request), Ok(request));
@@ -40,7 +40,7 @@ fn a_request_for_the_sandbox_by_any_of_its_names_is_passed_on() {
 }
 
 #[test]
-fn another_name_that_leads_here_is_refused() {
+fn foreign_names_that_resolve_to_the_page_are_refused() {
     for host in [
         "evil.example:8080",
         "evil.example",
@@ -54,15 +54,15 @@ fn another_name_that_leads_here_is_refused() {
         "user@box.localhost:8080",
         "",
     ] {
-        let said = ask(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).unwrap_err();
-        assert!(said.starts_with("421"), "{host}: {said}");
+        let refusal = ask(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).unwrap_err();
+        assert!(refusal.starts_with("421"), "{host}: {refusal}");
     }
     assert!(ask("GET / HTTP/1.1\r\n\r\n").unwrap_err().starts_with("421"));
     assert!(ask("GET / HTTP/1.0\r\n\r\n").unwrap_err().starts_with("421"));
 }
 
 #[test]
-fn what_changes_something_comes_from_the_page_itself_or_from_no_browser() {
+fn writes_come_from_the_page_itself_or_from_no_browser() {
     let post = |fields: &str| {
         ask(&format!("POST / HTTP/1.1\r\nHost: {HERE}\r\nContent-Length: 2\r\n{fields}\r\nok"))
     };
@@ -88,7 +88,7 @@ fn what_changes_something_comes_from_the_page_itself_or_from_no_browser() {
 }
 
 #[test]
-fn a_websocket_is_for_the_page_itself() {
+fn websockets_are_only_for_the_page_itself() {
     let socket = |fields: &str| {
         ask(&get(&format!("Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n{fields}")))
     };
@@ -100,7 +100,7 @@ fn a_websocket_is_for_the_page_itself() {
 }
 
 #[test]
-fn what_is_no_strict_http_is_refused() {
+fn non_strict_http_is_refused() {
     for (request, status) in [
         ("\x16\x03\x01\x02", "400"),
         ("SSH-2.0-x\r\n\r\n", "400"),
@@ -120,15 +120,18 @@ fn what_is_no_strict_http_is_refused() {
         ("POST / HTTP/1.1\r\nHost: box.localhost:8080\r\nContent-Length: +1\r\n\r\n", "400"),
         ("POST / HTTP/1.1\r\nHost: box.localhost:8080\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "400"),
     ] {
-        let said = ask(request);
-        assert!(said.as_ref().is_err_and(|said| said.starts_with(status)), "{request:?}: {said:?}");
+        let refusal = ask(request);
+        assert!(
+            refusal.as_ref().is_err_and(|refusal| refusal.starts_with(status)),
+            "{request:?}: {refusal:?}"
+        );
     }
     assert!(ask(&"A".repeat(MAX_HEAD)).unwrap_err().contains("too long"));
     assert!(ask(&get(&"A: b\r\n".repeat(200))).unwrap_err().contains("too many"));
 }
 
 #[test]
-fn a_bad_chunk_is_refused_once_the_head_is_on_its_way() {
+fn a_bad_chunk_is_refused_after_the_head_was_sent() {
     for body in ["x\r\n", "\r\n", "1\r\nab\r\n", "-1\r\n", "1\nab", "fffffffffffffffff\r\n"] {
         let mut exchange = exchange();
         let head = format!("POST / HTTP/1.1\r\nHost: {HERE}\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
@@ -137,7 +140,7 @@ fn a_bad_chunk_is_refused_once_the_head_is_on_its_way() {
 }
 
 #[test]
-fn each_request_of_a_connection_is_looked_at_in_any_pieces() {
+fn every_request_of_a_connection_is_checked_for_any_segmentation() {
     let first = format!(
         "POST /a HTTP/1.1\r\nHost: {HERE}\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nT: x\r\n\r\n"
     );
@@ -165,7 +168,7 @@ fn each_request_of_a_connection_is_looked_at_in_any_pieces() {
 }
 
 #[test]
-fn a_page_that_is_closed_connects_to_itself_and_loses_what_lets_it_out() {
+fn a_confined_page_connects_only_to_itself_and_loses_permissive_headers() {
     let fields = "Content-Type: text/html\r\nService-Worker-Allowed: /\r\nSet-Cookie: a=b; Domain=localhost; Path=/; HttpOnly\r\n\
         Set-Cookie: domain=x\r\nReport-To: {}\r\nLink: <http://evil.example>; rel=preconnect\r\nAlt-Svc: h3=\":1\"\r\nSpeculation-Rules: \"/rules\"\r\n\
         Content-Security-Policy: img-src *; report-uri http://evil.example/; script-src 'self'\r\nContent-Length: 0\r\n";
@@ -190,13 +193,13 @@ fn a_page_that_is_closed_connects_to_itself_and_loses_what_lets_it_out() {
         "{open}"
     );
     for status in ["304 Not Modified", "404 Not Found", "103 Early Hints"] {
-        let said = answer(&get(""), &format!("HTTP/1.1 {status}\r\nLink: <x>\r\n\r\n"), true);
-        assert!(said.contains("default-src 'self'") && !said.contains("Link"), "{said}");
+        let response = answer(&get(""), &format!("HTTP/1.1 {status}\r\nLink: <x>\r\n\r\n"), true);
+        assert!(response.contains("default-src 'self'") && !response.contains("Link"), "{response}");
     }
 }
 
 #[test]
-fn a_websocket_and_a_stream_of_events_pass_as_they_come() {
+fn websockets_and_event_streams_are_forwarded_unbuffered() {
     let mut exchange = exchange();
     let request = get("Connection: Upgrade\r\nUpgrade: websocket\r\n");
     assert_eq!(exchange.take_client(request.as_bytes(), true), None);
@@ -221,8 +224,8 @@ fn a_websocket_and_a_stream_of_events_pass_as_they_come() {
 }
 
 #[test]
-fn an_answer_that_is_none_is_told_as_the_services_fault() {
-    for (said, why) in [
+fn an_invalid_response_is_reported_as_a_fault_of_the_service() {
+    for (response, why) in [
         ("\x00\x01", "not HTTP"),
         ("SSH-2.0-OpenSSH\r\n\r\n", "does not answer with HTTP/1"),
         ("HTTP/1.1 20 OK\r\n\r\n", "does not answer with HTTP/1"),
@@ -231,17 +234,17 @@ fn an_answer_that_is_none_is_told_as_the_services_fault() {
         ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.0 and chunked"),
         ("HTTP/1.1 200 OK\r\nX: a\rSet-Cookie: b\r\n\r\n", "control characters"),
     ] {
-        let got = answer(&get(""), said, true);
-        assert!(got.starts_with("HTTP/1.1 502") && got.contains(why), "{said:?}: {got}");
+        let got = answer(&get(""), response, true);
+        assert!(got.starts_with("HTTP/1.1 502") && got.contains(why), "{response:?}: {got}");
     }
     let mut exchange = exchange();
     assert!(exchange.take_guest(b"HTTP/1.1 200 OK\r\n\r\n", true).unwrap().contains("without a request"));
 }
 
 #[test]
-fn an_answer_without_a_body_does_not_swallow_the_next() {
+fn a_response_without_a_body_does_not_swallow_the_next() {
     let mut exchange = exchange();
-    for (method, said) in [
+    for (method, response) in [
         ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
         ("GET", "HTTP/1.1 204 No Content\r\n\r\n"),
         ("GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"),
@@ -252,23 +255,23 @@ fn an_answer_without_a_body_does_not_swallow_the_next() {
         let request = format!("{method} / HTTP/1.1\r\nHost: {HERE}\r\n\r\n");
         assert_eq!(exchange.take_client(request.as_bytes(), false), None);
         assert_eq!(String::from_utf8_lossy(&exchange.to_guest), request);
-        assert_eq!(exchange.take_guest(said.as_bytes(), false), None);
-        assert_eq!(String::from_utf8_lossy(&exchange.to_client), said);
+        assert_eq!(exchange.take_guest(response.as_bytes(), false), None);
+        assert_eq!(String::from_utf8_lossy(&exchange.to_client), response);
     }
 }
 
 #[test]
-fn a_body_where_browsers_read_none_is_not_passed_on() {
+fn a_body_where_browsers_expect_none_is_not_forwarded() {
     let hidden = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
     for status in ["204 No Content", "205 Reset Content", "304 Not Modified", "103 Early Hints"] {
         for length in
             [format!("Content-Length: {}\r\n", hidden.len()), "Transfer-Encoding: chunked\r\n".into()]
         {
-            let said = format!("HTTP/1.1 {status}\r\n{length}X: y\r\n\r\n");
+            let response = format!("HTTP/1.1 {status}\r\n{length}X: y\r\n\r\n");
             let mut exchange = exchange();
             // The next request is already waiting.
             assert_eq!(exchange.take_client(get("").repeat(2).as_bytes(), true), None);
-            exchange.take_guest(said.as_bytes(), true);
+            exchange.take_guest(response.as_bytes(), true);
             let got = String::from_utf8(std::mem::take(&mut exchange.to_client)).unwrap();
             assert!(got.contains("X: y") && !got.contains("chunked"), "{got}");
             assert_eq!(got.contains("Content-Length: 0"), status.starts_with("205"), "{got}");

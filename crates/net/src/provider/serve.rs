@@ -10,7 +10,7 @@ use rustls::StreamOwned;
 
 use super::usage::Reader;
 use crate::body::{Body, Progress};
-use crate::dial::{self, DialError, Outbound, Wish};
+use crate::dial::{self, DialError, DialRequest, Outbound};
 use crate::head::{Head, ResponseHead};
 use crate::model::{Access, Held, Tokens, estimate};
 use crate::opened::copy::{Broken, copy, drain};
@@ -55,13 +55,13 @@ struct Request<'a> {
     head: String,
     body: Body,
     expects: bool,
-    goes_on: bool,
+    keep_alive: bool,
 }
 
 pub(super) fn run(shared: &Shared, access: &Access, outbound: &Outbound, socket: UnixStream) {
     let mut guest = Side::new(Guest::Plain(socket));
     while let Ok(ReadHead::Head(head)) = guest.read_head(REQUEST) {
-        match look(access, &head).and_then(|request| answer(access, outbound, &mut guest, request)) {
+        match parse_request(access, &head).and_then(|request| answer(access, outbound, &mut guest, request)) {
             Ok(true) => {}
             Ok(false) => return,
             Err(refusal) => {
@@ -83,7 +83,7 @@ fn unavailable(why: impl Into<String>) -> Refusal {
     Refusal("502 Bad Gateway", "api_error", why.into())
 }
 
-fn look<'a>(access: &'a Access, bytes: &[u8]) -> Result<Request<'a>, Refusal> {
+fn parse_request<'a>(access: &'a Access, bytes: &[u8]) -> Result<Request<'a>, Refusal> {
     let head = Head::parse(&bytes[..bytes.len() - 4]).map_err(|error| bad(error.why))?;
     let body = head.framing().map_err(|error| bad(error.why))?;
     let path = head.target.split('?').next().unwrap_or_default();
@@ -111,8 +111,8 @@ fn look<'a>(access: &'a Access, bytes: &[u8]) -> Result<Request<'a>, Refusal> {
         }
     }
     let expects = head.values("expect").any(|value| value.eq_ignore_ascii_case("100-continue"));
-    let goes_on = head.version == "HTTP/1.1" && !has_token(head.values("connection"), "close");
-    Ok(Request { held: reserved, target: head.target.to_owned(), head: text, body, expects, goes_on })
+    let keep_alive = head.version == "HTTP/1.1" && !has_token(head.values("connection"), "close");
+    Ok(Request { held: reserved, target: head.target.to_owned(), head: text, body, expects, keep_alive })
 }
 
 /// Compares in constant time.
@@ -130,7 +130,7 @@ fn answer(
 ) -> Result<bool, Refusal> {
     let model = &access.model;
     let mut host = reach(access, outbound).map_err(|error| unreachable(&error))?;
-    let Request { mut held, target, head, body, expects, goes_on } = request;
+    let Request { mut held, target, head, body, expects, keep_alive } = request;
     let authority = model.origin.to_string();
     let authority = authority.trim_start_matches("https://");
     let (prefix, key) = (&model.prefix, model.key.field());
@@ -154,11 +154,11 @@ fn answer(
         held.at_least(estimate(sent as u64));
     }
     let mut answered = Answered::default();
-    let result = pass(&mut host, guest, goes_on && is_whole, &mut answered);
+    let result = pass(&mut host, guest, keep_alive && is_whole, &mut answered);
     if let Some(held) = held
         && answered.costs(is_whole)
     {
-        held.settle(answered.said);
+        held.settle(answered.reported);
     }
     result
 }
@@ -167,13 +167,13 @@ fn answer(
 #[derive(Default)]
 struct Answered {
     status: Option<u16>,
-    said: Option<(Option<String>, Tokens)>,
+    reported: Option<(Option<String>, Tokens)>,
 }
 
 impl Answered {
     /// Whether the provider has worked for it. An answer that broke off is assumed to cost tokens.
     fn costs(&self, is_whole: bool) -> bool {
-        self.said.is_some() || self.status.map_or(is_whole, |status| status < 300)
+        self.reported.is_some() || self.status.map_or(is_whole, |status| status < 300)
     }
 }
 
@@ -182,7 +182,7 @@ impl Answered {
 fn pass(
     host: &mut Side<Host>,
     guest: &mut Side<Guest>,
-    goes_on: bool,
+    keep_alive: bool,
     answered: &mut Answered,
 ) -> Result<bool, Refusal> {
     let bytes = loop {
@@ -196,22 +196,22 @@ fn pass(
     answered.status = Some(head.status);
     let body = head.body("POST").map_err(unavailable)?;
     limit(guest, host)?;
-    let goes_on = goes_on && body.is_some();
+    let keep_alive = keep_alive && body.is_some();
     let is_stream = head.values("content-type").any(|kind| kind.starts_with("text/event-stream"));
     let mut reader = Reader::new(is_stream);
     let mut body = Progress::lenient(body.unwrap_or(Body::Length(u64::MAX)));
-    let passed = match guest.write(&answer_head(&head, goes_on)) {
+    let passed = match guest.write(&answer_head(&head, keep_alive)) {
         Ok(()) => copy(host, guest, &mut body, |bytes| reader.take(bytes)),
         Err(_) => Err(Broken::To),
     };
-    let goes_on = passed.is_ok() && goes_on;
+    let keep_alive = passed.is_ok() && keep_alive;
     if let Err(Broken::To) = passed {
         let _ = drain(host, &mut body, |bytes| reader.take(bytes));
     }
     // Count a truncated stream too: the reported tokens were used.
     let (name, tokens) = reader.finish();
-    answered.said = (tokens != Tokens::default()).then_some((name, tokens));
-    Ok(goes_on)
+    answered.reported = (tokens != Tokens::default()).then_some((name, tokens));
+    Ok(keep_alive)
 }
 
 fn unreachable(error: &io::Error) -> Refusal {
@@ -226,7 +226,7 @@ fn limit(guest: &Side<Guest>, host: &Side<Host>) -> Result<(), Refusal> {
 /// Connects to the provider.
 fn reach(access: &Access, outbound: &Outbound) -> io::Result<Side<Host>> {
     let origin = &access.model.origin;
-    let wish = Wish {
+    let dial = DialRequest {
         id: 0,
         to: Destination::Name(origin.host.clone()),
         port: origin.port,
@@ -237,7 +237,7 @@ fn reach(access: &Access, outbound: &Outbound) -> io::Result<Side<Host>> {
         DialError::Proxy(why) => io::Error::other(why),
         _ => io::Error::other(format!("no connection to {origin}")),
     };
-    let mut socket: TcpStream = dial::connect(&wish, outbound).map_err(failed)?;
+    let mut socket: TcpStream = dial::connect(&dial, outbound).map_err(failed)?;
     socket.set_nonblocking(false)?;
     socket.set_read_timeout(Some(HANDSHAKE))?;
     socket.set_write_timeout(Some(HANDSHAKE))?;
@@ -248,14 +248,14 @@ fn reach(access: &Access, outbound: &Outbound) -> io::Result<Side<Host>> {
     Ok(Side::new(Host(Box::new(StreamOwned::new(tls, socket)))))
 }
 
-fn answer_head(head: &ResponseHead<'_>, goes_on: bool) -> Vec<u8> {
+fn answer_head(head: &ResponseHead<'_>, keep_alive: bool) -> Vec<u8> {
     let mut text = format!("HTTP/1.1 {} {}\r\n", head.status, head.reason);
     for (name, value) in &head.fields {
         if !DROPPED.iter().any(|dropped| dropped.eq_ignore_ascii_case(name)) {
             text.extend([name, ": ", value, "\r\n"]);
         }
     }
-    text.push_str(if goes_on { "\r\n" } else { "connection: close\r\n\r\n" });
+    text.push_str(if keep_alive { "\r\n" } else { "connection: close\r\n\r\n" });
     text.into_bytes()
 }
 

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_read_from_an_answer_and_from_a_stream() {
+    fn tokens_are_counted_in_responses_and_streams() {
         let tokens = Tokens { input: 10, output: 7, cache_write: 2, cache_read: 3 };
         let usage = r#"{"input_tokens":10,"output_tokens":OUT,"cache_creation_input_tokens":2,"cache_read_input_tokens":3}"#;
         let whole = format!(r#"{{"model":"m-1","content":[],"usage":{}}}"#, usage.replace("OUT", "7"));

@@ -46,7 +46,7 @@ fn open_more_files() {
 }
 
 #[test]
-fn floods_of_beginnings_leave_memory_and_the_next_connection_as_they_were() {
+fn floods_of_new_connections_leave_memory_bounded_and_others_working() {
     open_more_files();
     let names = Names::from([(("a.example", 7), echo())]);
     let (site, mut guest) =
@@ -76,7 +76,7 @@ fn floods_of_beginnings_leave_memory_and_the_next_connection_as_they_were() {
 }
 
 #[test]
-fn a_guest_that_reads_nothing_holds_up_no_other_connection() {
+fn a_guest_that_reads_nothing_blocks_no_other_connection() {
     let endless = server(|mut stream| {
         let block = vec![0; 64 * 1024];
         while std::io::Write::write_all(&mut stream, &block).is_ok() {}
@@ -96,7 +96,7 @@ fn a_guest_that_reads_nothing_holds_up_no_other_connection() {
 }
 
 #[test]
-fn names_below_a_wildcard_are_limited() {
+fn wildcard_names_are_limited() {
     let (site, mut guest) = Site::new(policy(Mode::Restricted, &["*.example"], &[]), Names::new(), vec![]);
     let long = format!("{}.{}.example", "d".repeat(60), "d".repeat(60));
     assert_eq!(guest.lookup(&long), (3, None), "labels could carry data");

@@ -64,7 +64,7 @@ fn the_host_its_network_and_metadata_are_closed_in_every_mode() {
 }
 
 #[test]
-fn a_name_that_leads_to_the_host_is_closed_unless_it_may_be_private() {
+fn a_name_that_resolves_to_the_host_is_closed_unless_private_is_allowed() {
     let port = greeter("secret").port();
     for address in ["127.0.0.1", "::ffff:127.0.0.1", "64:ff9b::127.0.0.1", "169.254.169.254"] {
         let names =
@@ -92,7 +92,7 @@ fn a_name_that_leads_to_the_host_is_closed_unless_it_may_be_private() {
 }
 
 #[test]
-fn what_is_no_tcp_is_unreachable_at_once() {
+fn other_protocols_are_unreachable_immediately() {
     let (_site, mut guest) = Site::new(policy(Mode::Open, &[], &[]), Names::new(), vec![]);
     for (to, port) in [("1.1.1.1", 443), ("1.1.1.1", 53), ("10.0.2.2", 53), ("10.0.2.2", 123)] {
         let to: Ipv4Addr = to.parse().unwrap();
@@ -123,7 +123,7 @@ fn what_is_no_tcp_is_unreachable_at_once() {
 }
 
 #[test]
-fn what_is_forged_is_dropped() {
+fn forged_packets_are_dropped() {
     let (_site, mut guest) = Site::new(policy(Mode::Open, &[], &[]), Names::new(), vec![]);
     let (other, to) = (Ipv4Addr::new(10, 0, 2, 16), Ipv4Addr::new(1, 1, 1, 1));
     let good = udp(GUEST, to, (4000, 9), b"data");
@@ -163,7 +163,7 @@ fn what_is_forged_is_dropped() {
 }
 
 #[test]
-fn ipv6_is_unreachable_at_once() {
+fn ipv6_is_unreachable_immediately() {
     let (_site, mut guest) = Site::new(policy(Mode::Open, &[], &[]), Names::new(), vec![]);
     let mut packet = vec![0x60, 0, 0, 0, 0, 8, 6, 64];
     packet.extend([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_net::{
-    Denial, Forward, Mode, Model, Network, Nobody, Outbound, Policy, Proxies, Resolve, Secret, Settings,
+    Denial, Forward, Mode, Model, Network, NoRecord, Outbound, Policy, Proxies, Resolve, Secret, Settings,
     Trust, Witness,
 };
 
@@ -54,7 +54,7 @@ impl Site {
         model: Option<Model>,
     ) -> (Self, Guest) {
         let outbound = Outbound::direct(resolver(names));
-        Self::made(Arc::new(Nobody), policy, outbound, forwards, (trust, model, vec![]))
+        Self::with_outbound(Arc::new(NoRecord), policy, outbound, forwards, (trust, model, vec![]))
     }
 
     /// A network with this witness.
@@ -65,7 +65,7 @@ impl Site {
         forwards: Vec<Forward>,
     ) -> (Self, Guest) {
         let outbound = Outbound::direct(resolver(names));
-        Self::made(witness, policy, outbound, forwards, (Trust::OfHost, None, vec![]))
+        Self::with_outbound(witness, policy, outbound, forwards, (Trust::OfHost, None, vec![]))
     }
 
     /// A network whose host has proxies.
@@ -75,7 +75,7 @@ impl Site {
 
     /// A network with another way out.
     pub(crate) fn with(outbound: Outbound, policy: Policy) -> (Self, Guest) {
-        Self::made(Arc::new(Nobody), policy, outbound, vec![], (Trust::OfHost, None, vec![]))
+        Self::with_outbound(Arc::new(NoRecord), policy, outbound, vec![], (Trust::OfHost, None, vec![]))
     }
 
     /// A network with secrets of the user.
@@ -87,10 +87,10 @@ impl Site {
         secrets: Vec<Secret>,
     ) -> (Self, Guest) {
         let outbound = Outbound::direct(resolver(names));
-        Self::made(witness, policy, outbound, vec![], (trust, None, secrets))
+        Self::with_outbound(witness, policy, outbound, vec![], (trust, None, secrets))
     }
 
-    fn made(
+    fn with_outbound(
         witness: Arc<dyn Witness>,
         policy: Policy,
         outbound: Outbound,

@@ -17,7 +17,7 @@ fn forward(guest: u16) -> (Forward, std::net::SocketAddr) {
 }
 
 #[test]
-fn a_forwarded_port_leads_to_the_guest_and_back() {
+fn a_forwarded_port_connects_to_the_guest_both_ways() {
     let (forward, address) = forward(22);
     let (_site, mut guest) = Site::new(policy(Mode::Offline, &[], &[]), Names::new(), vec![forward]);
     let handle = guest.listen(22);
@@ -40,7 +40,7 @@ fn a_forwarded_port_leads_to_the_guest_and_back() {
 }
 
 #[test]
-fn a_port_refuses_until_it_is_opened_and_when_it_is_closed_again() {
+fn a_port_refuses_connections_while_it_is_closed() {
     let (forward, address) = forward(22);
     let forward = Forward { listener: rave_net::closed(forward.listener).unwrap(), ..forward };
     let (site, mut guest) = Site::new(policy(Mode::Offline, &[], &[]), Names::new(), vec![forward]);
@@ -60,7 +60,7 @@ fn a_port_refuses_until_it_is_opened_and_when_it_is_closed_again() {
 }
 
 #[test]
-fn a_service_that_is_not_there_ends_the_connection_with_a_reset() {
+fn a_missing_service_resets_the_connection() {
     let (forward, address) = forward(22);
     let (_site, mut guest) = Site::new(policy(Mode::Offline, &[], &[]), Names::new(), vec![forward]);
     let mut client = TcpStream::connect(address).unwrap();
@@ -70,7 +70,7 @@ fn a_service_that_is_not_there_ends_the_connection_with_a_reset() {
 }
 
 #[test]
-fn another_machine_begins_with_nothing_of_the_last() {
+fn another_machine_starts_without_state_of_the_last() {
     let names = Names::from([(("a.example", 7), echo())]);
     let (site, mut guest) =
         Site::new(policy(Mode::Restricted, &["a.example:7/tcp,private"], &[]), names, vec![]);
@@ -90,7 +90,7 @@ fn another_machine_begins_with_nothing_of_the_last() {
 }
 
 #[test]
-fn what_is_not_qemus_framing_ends_the_connection_and_a_new_one_is_made() {
+fn invalid_framing_ends_the_connection_and_a_new_one_is_accepted() {
     let (site, mut guest) = Site::new(policy(Mode::Restricted, &[], &[]), Names::new(), vec![]);
     guest.raw().write_all(&[0xff; 8]).unwrap();
     let mut guest = Guest::accept(&site.listener);
@@ -98,7 +98,7 @@ fn what_is_not_qemus_framing_ends_the_connection_and_a_new_one_is_made() {
 }
 
 #[test]
-fn the_log_is_written_and_read_again() {
+fn the_log_round_trips() {
     let (site, mut guest) = Site::new(policy(Mode::Restricted, &[], &[]), Names::new(), vec![]);
     assert_eq!(guest.connect(Ipv4Addr::new(1, 1, 1, 1), 443), Outcome::Refused);
     let path = camino::Utf8PathBuf::from_path_buf(site.folder.path().join("log.json")).unwrap();

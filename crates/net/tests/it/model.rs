@@ -72,23 +72,23 @@ fn reply(stream: Stream, answer: impl FnOnce(&[String], &mut Stream)) {
 }
 
 /// Answers with the request's head.
-fn tells(stream: Stream) {
+fn reply_with_head(stream: Stream) {
     reply(stream, |head, stream| {
-        let said = serde_json::json!({
+        let reply_body = serde_json::json!({
             "model": "m-1", "head": head, "usage": { "input_tokens": 1_000_000, "output_tokens": 200_000 },
         })
         .to_string();
         let _ = write!(
             stream,
-            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nSet-Cookie: a=b\r\n\r\n{said}",
-            said.len()
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nSet-Cookie: a=b\r\n\r\n{reply_body}",
+            reply_body.len()
         );
     });
 }
 
 #[test]
-fn the_provider_sees_the_users_key_and_the_guest_its_token() {
-    let (site, mut guest) = site(tells, Limits::default(), &["model"]);
+fn the_provider_gets_the_users_key_and_the_guest_only_a_token() {
+    let (site, mut guest) = site(reply_with_head, Limits::default(), &["model"]);
     let answer = ask(&mut guest, "/v1/messages?beta=true", "{}");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     for part in [
@@ -108,12 +108,13 @@ fn the_provider_sees_the_users_key_and_the_guest_its_token() {
 }
 
 #[test]
-fn without_token_rule_or_limit_nothing_is_passed_on() {
-    let (closed, mut guest) = site(tells, Limits::default(), &["provider.example"]);
+fn requests_without_token_rule_or_limit_are_not_forwarded() {
+    let (closed, mut guest) = site(reply_with_head, Limits::default(), &["provider.example"]);
     assert_eq!(guest.connect(MODEL.0, MODEL.1), Outcome::Refused);
     assert_eq!(closed.denial().allow.as_deref(), Some("model"));
 
-    let (open, mut guest) = site(tells, Limits { requests: Some(1), ..Limits::default() }, &["model"]);
+    let (open, mut guest) =
+        site(reply_with_head, Limits { requests: Some(1), ..Limits::default() }, &["model"]);
     let request =
         "POST /v1/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer wrong\r\nContent-Length: 0\r\n\r\n";
     assert!(raw(&mut guest, request).starts_with("HTTP/1.1 401 "));
@@ -128,7 +129,7 @@ fn without_token_rule_or_limit_nothing_is_passed_on() {
 }
 
 #[test]
-fn events_are_passed_on_as_they_come() {
+fn events_are_forwarded_unbuffered() {
     static SEEN: AtomicBool = AtomicBool::new(false);
     let serve = |stream: Stream| {
         reply(stream, |head, stream| {
@@ -176,7 +177,7 @@ fn events_are_passed_on_as_they_come() {
 }
 
 #[test]
-fn what_a_guest_does_not_wait_for_counts() {
+fn abandoned_requests_are_counted() {
     static ASKED: AtomicBool = AtomicBool::new(false);
     static GONE: AtomicBool = AtomicBool::new(false);
     let serve = |stream: Stream| {
@@ -222,7 +223,7 @@ fn what_a_guest_does_not_wait_for_counts() {
 }
 
 #[test]
-fn faults_of_the_provider_are_told() {
+fn provider_errors_are_reported() {
     let status = |stream: Stream| {
         reply(stream, |_, stream| {
             let _ = write!(

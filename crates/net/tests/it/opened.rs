@@ -24,7 +24,7 @@ fn connect(site: &Site, guest: &mut Guest) -> Client {
 const OPENED: &[&str] = &["api.example,private,inspect"];
 
 #[test]
-fn requests_of_a_connection_are_passed_on_one_after_the_other() {
+fn requests_of_a_connection_are_forwarded_in_order() {
     let world = World::new();
     let (site, mut guest) = site(&world, OPENED, mirror);
     let mut client = connect(&site, &mut guest);
@@ -47,22 +47,22 @@ fn requests_of_a_connection_are_passed_on_one_after_the_other() {
 }
 
 #[test]
-fn each_request_must_be_for_the_name_of_the_connection() {
+fn every_request_must_be_for_the_name_of_its_connection() {
     let world = World::new();
     let (site, mut guest) = site(&world, OPENED, mirror);
     let mut client = connect(&site, &mut guest);
     let good = "GET / HTTP/1.1\r\nHost: api.example\r\n\r\n";
     let fronted = "GET /secret HTTP/1.1\r\nHost: other.example\r\n\r\n";
     client.write(&mut guest, format!("{good}{fronted}").as_bytes());
-    let (answer, is_said) = client.read_all(&mut guest);
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && is_said, "{answer}");
+    let (answer, is_complete) = client.read_all(&mut guest);
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && is_complete, "{answer}");
     assert!(answer.contains("HTTP/1.1 421 Misdirected Request\r\n"), "{answer}");
     assert!(!answer.contains("/secret"), "{answer}");
     assert!(site.denial().rule.contains("another host, \"other.example\""));
 }
 
 #[test]
-fn what_servers_read_differently_never_reaches_them() {
+fn ambiguous_requests_never_reach_a_server() {
     let world = World::new();
     let (site, mut guest) = site(&world, OPENED, mirror);
     for (request, status) in [
@@ -85,8 +85,8 @@ fn what_servers_read_differently_never_reaches_them() {
     ] {
         let mut client = connect(&site, &mut guest);
         client.write(&mut guest, request.as_bytes());
-        let (answer, is_said) = client.read_all(&mut guest);
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && is_said, "{request}: {answer}");
+        let (answer, is_complete) = client.read_all(&mut guest);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && is_complete, "{request}: {answer}");
     }
     let mut client = connect(&site, &mut guest);
     client.write(&mut guest, format!("GET / HTTP/1.1\r\nX: {}", "a".repeat(17_000)).as_bytes());
@@ -94,7 +94,7 @@ fn what_servers_read_differently_never_reaches_them() {
 }
 
 #[test]
-fn chunks_and_an_expectation_are_passed_on() {
+fn chunks_and_expect_headers_are_forwarded() {
     let world = World::new();
     let serve = |stream: Stream| {
         let mut stream = BufReader::new(stream);
@@ -124,7 +124,7 @@ fn chunks_and_an_expectation_are_passed_on() {
 }
 
 #[test]
-fn a_body_that_is_cut_is_not_taken_for_whole() {
+fn a_truncated_body_is_not_taken_as_complete() {
     let world = World::new();
     let serve = |stream: Stream| {
         let mut stream = BufReader::new(stream);
@@ -135,12 +135,12 @@ fn a_body_that_is_cut_is_not_taken_for_whole() {
     let (site, mut guest) = site(&world, OPENED, serve);
     let mut client = connect(&site, &mut guest);
     client.write(&mut guest, b"GET / HTTP/1.1\r\nHost: api.example\r\n\r\n");
-    let (answer, is_said) = client.read_all(&mut guest);
-    assert!(answer.ends_with("part") && !is_said, "{answer} {is_said}");
+    let (answer, is_complete) = client.read_all(&mut guest);
+    assert!(answer.ends_with("part") && !is_complete, "{answer} {is_complete}");
 }
 
 #[test]
-fn a_host_that_cannot_prove_its_name_is_not_reached() {
+fn a_host_without_a_valid_certificate_is_not_reached() {
     let (world, other) = (World::new(), World::new());
     let wrong_name = world.server("other.example", mirror);
     for (address, why) in
@@ -160,14 +160,14 @@ fn a_host_that_cannot_prove_its_name_is_not_reached() {
 }
 
 #[test]
-fn the_authority_vouches_for_opened_names_alone_and_one_that_is_not_trusted_is_told() {
-    let (world, stranger) = (World::new(), World::new());
+fn the_authority_signs_only_opened_names_and_distrust_is_reported() {
+    let (world, unrelated) = (World::new(), World::new());
     let (site, mut guest) = site(&world, OPENED, mirror);
-    let strange = std::fs::read_to_string(stranger.file()).unwrap();
+    let strange = std::fs::read_to_string(unrelated.file()).unwrap();
     assert!(Client::connect(&mut guest, "api.example", 443, &strange).is_err());
-    let told =
+    let refusal =
         guest.until(Duration::from_secs(20), |_| (!site.network.log().denials.is_empty()).then_some(()));
-    assert!(told.is_some(), "the refusal is reported");
+    assert!(refusal.is_some(), "the refusal is reported");
     assert!(site.denial().rule.contains("does not trust"), "{:?}", site.denial());
 
     // The old certificate is not valid for a name that was added later; the new one is valid for both.
@@ -189,7 +189,7 @@ fn npm(rule: &str) -> Policy {
 }
 
 #[test]
-fn a_group_is_read_only_until_it_may_be_written() {
+fn a_group_is_read_only_unless_writing_is_allowed() {
     let world = World::new();
     let names = Names::from([(("api.example", 443), world.server("api.example", mirror))]);
     let (site, mut guest) = Site::with_trust(npm("npm"), names, vec![], Trust::File(world.file()));

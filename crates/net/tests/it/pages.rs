@@ -67,7 +67,7 @@ fn get(host: &str, fields: &str) -> String {
 }
 
 #[test]
-fn a_page_comes_with_a_policy_and_without_what_lets_it_out() {
+fn a_page_has_a_policy_and_no_permissive_headers() {
     for (mode, open_pages, is_closed) in [
         (Mode::Restricted, false, true),
         (Mode::Offline, false, true),
@@ -87,7 +87,7 @@ fn a_page_comes_with_a_policy_and_without_what_lets_it_out() {
 }
 
 #[test]
-fn rebinding_foreign_pages_and_what_is_no_http_are_refused_and_noted() {
+fn rebinding_foreign_pages_and_invalid_http_are_refused_and_recorded() {
     for (bytes, status, why) in [
         (get("evil.example", "").into_bytes(), "421", "evil.example"),
         (
@@ -124,7 +124,7 @@ fn rebinding_foreign_pages_and_what_is_no_http_are_refused_and_noted() {
 }
 
 #[test]
-fn a_connection_that_is_kept_is_looked_at_with_each_request() {
+fn every_request_of_a_persistent_connection_is_checked() {
     let mut server = Server::new(policy(Mode::Restricted, &[], &[]));
     let host = format!("localhost:{}", server.address.port());
     let client = server.client(format!("{}{}", get(&host, ""), get("evil.example", "")));
@@ -135,7 +135,7 @@ fn a_connection_that_is_kept_is_looked_at_with_each_request() {
 }
 
 #[test]
-fn a_websocket_and_events_are_streams() {
+fn websockets_and_events_are_streamed() {
     let mut server = Server::new(policy(Mode::Restricted, &[], &[]));
     let host = format!("localhost:{}", server.address.port());
     let mut client = TcpStream::connect(server.address).unwrap();
@@ -156,7 +156,7 @@ fn a_websocket_and_events_are_streams() {
 }
 
 #[test]
-fn a_large_upload_comes_whole() {
+fn a_large_upload_is_complete() {
     let mut server = Server::new(policy(Mode::Restricted, &[], &[]));
     let body = vec![b'x'; 3 << 20];
     let head = format!(
@@ -182,7 +182,7 @@ fn a_large_upload_comes_whole() {
 }
 
 #[test]
-fn curl_gets_the_page_twice_over_one_connection() {
+fn curl_gets_two_pages_over_one_connection() {
     let mut server = Server::new(policy(Mode::Restricted, &[], &[]));
     let address = format!("http://127.0.0.1:{}/", server.address.port());
     rave_testing::or_skip!(duct::cmd("curl", ["--version"]).stdout_null().run());
@@ -193,13 +193,13 @@ fn curl_gets_the_page_twice_over_one_connection() {
         server.guest.write(server.handle, ANSWER.as_bytes());
     }
     let output = server.wait(curl).unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.matches("<p>hi").count() == 2, "{said}");
-    assert_eq!(said.matches("form-action 'self'").count(), 2, "{said}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && stdout.matches("<p>hi").count() == 2, "{stdout}");
+    assert_eq!(stdout.matches("form-action 'self'").count(), 2, "{stdout}");
 }
 
 #[test]
-fn a_client_that_reads_nothing_of_its_refusal_is_let_go() {
+fn a_client_that_does_not_read_its_refusal_is_disconnected() {
     let mut server = Server::new(policy(Mode::Restricted, &[], &[]));
     let mut client = TcpStream::connect(server.address).unwrap();
     client.write_all(b"nonsense").unwrap();

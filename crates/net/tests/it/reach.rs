@@ -24,7 +24,7 @@ fn hello(name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn an_allowed_port_is_reached_with_any_bytes_in_both_directions() {
+fn an_allowed_port_passes_any_bytes_both_ways() {
     let names = Names::from([(("db.example", 5432), echo())]);
     let (site, mut guest) =
         Site::new(policy(Mode::Restricted, &["db.example:5432/tcp,private"], &[]), names, vec![]);
@@ -56,7 +56,7 @@ fn an_allowed_port_is_reached_with_any_bytes_in_both_directions() {
 }
 
 #[test]
-fn a_tls_hello_must_be_for_the_allowed_name() {
+fn a_tls_client_hello_must_be_for_the_allowed_name() {
     let names = Names::from([(("api.example", 443), echo())]);
     let (site, mut guest) = Site::new(policy(Mode::Restricted, &["api.example,private"], &[]), names, vec![]);
     let address = guest.address("api.example");
@@ -86,7 +86,7 @@ fn a_tls_hello_must_be_for_the_allowed_name() {
 }
 
 #[test]
-fn each_http_request_must_be_for_the_allowed_name() {
+fn every_http_request_must_be_for_the_allowed_name() {
     let names = Names::from([(("web.example", 80), echo())]);
     let (site, mut guest) = Site::new(policy(Mode::Restricted, &["web.example,private"], &[]), names, vec![]);
     let address = guest.address("web.example");
@@ -110,7 +110,7 @@ fn each_http_request_must_be_for_the_allowed_name() {
 }
 
 #[test]
-fn a_denied_name_is_not_there_and_is_reached_once_it_is_allowed() {
+fn a_denied_name_does_not_exist_until_it_is_allowed() {
     let names = Names::from([(("a.example", 7), greeter("hello"))]);
     let (site, mut guest) = Site::new(policy(Mode::Restricted, &[], &[]), names, vec![]);
     for _ in 0..3 {
@@ -129,7 +129,7 @@ fn a_denied_name_is_not_there_and_is_reached_once_it_is_allowed() {
 }
 
 #[test]
-fn services_of_a_host_are_none_and_what_is_denied_is_the_host() {
+fn srv_queries_have_no_answer_and_a_denial_names_the_host() {
     const SRV: u8 = 33;
     let (site, mut guest) = Site::new(policy(Mode::Restricted, &["a.example"], &[]), Names::new(), vec![]);
     assert_eq!(guest.ask("_http._tcp.a.example", SRV), (0, None));
@@ -139,7 +139,7 @@ fn services_of_a_host_are_none_and_what_is_denied_is_the_host() {
 }
 
 #[test]
-fn a_rule_that_is_taken_back_ends_what_it_allowed() {
+fn a_removed_rule_ends_its_connections() {
     let names = Names::from([(("a.example", 7), echo())]);
     let allowed = policy(Mode::Restricted, &["a.example:7/tcp,private"], &[]);
     let (site, mut guest) = Site::new(allowed, names, vec![]);
@@ -162,7 +162,7 @@ fn a_rule_that_is_taken_back_ends_what_it_allowed() {
 }
 
 #[test]
-fn learning_tells_the_list_that_would_have_been_needed() {
+fn learning_reports_the_required_rules() {
     let names = Names::from([(("a.example", 443), "127.0.0.1:1".parse().unwrap())]);
     let (site, mut guest) = Site::new(policy(Mode::Learn, &["b.example:7/tcp,private"], &[]), names, vec![]);
     let address = guest.address("a.example");
@@ -174,7 +174,7 @@ fn learning_tells_the_list_that_would_have_been_needed() {
 }
 
 #[test]
-fn nobody_there_is_refused_as_on_any_network() {
+fn a_closed_remote_port_refuses_as_on_any_network() {
     let names = Names::from([(("a.example", 7), "127.0.0.1:1".parse().unwrap())]);
     let (site, mut guest) =
         Site::new(policy(Mode::Restricted, &["a.example:7/tcp,private"], &[]), names, vec![]);

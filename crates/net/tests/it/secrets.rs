@@ -72,7 +72,7 @@ impl Served {
 
 /// The secret is masked in the mirror's answer, so the server compares the request itself.
 #[test]
-fn the_host_gets_the_secret_and_the_guest_its_placeholder() {
+fn the_host_gets_the_secret_and_the_guest_only_its_placeholder() {
     static GOT: AtomicBool = AtomicBool::new(false);
     let serve = |stream: Stream| {
         let mut stream = BufReader::new(stream);
@@ -142,7 +142,7 @@ fn a_secret_is_masked_across_chunks_and_to_the_end_of_a_connection() {
 }
 
 #[test]
-fn a_password_is_put_in_and_hidden_as_it_was_sent() {
+fn a_password_is_inserted_and_masked_as_it_was_sent() {
     let mut served = served("authorization", real(), allowed(), mirror);
     // `me:` and the placeholder.
     let basic = "bWU6cmF2ZS1wbGFjZWhvbGRlci1vZi10aGlzLXNhbmRib3g=";
@@ -153,7 +153,7 @@ fn a_password_is_put_in_and_hidden_as_it_was_sent() {
 }
 
 #[test]
-fn every_other_credential_is_refused_and_recorded() {
+fn other_credentials_are_refused_and_recorded() {
     let mut served = served("x-api-key", real(), allowed(), mirror);
     let answer = served.ask(&format!("X-API-Key: {PLACEHOLDER}\r\n"));
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -188,7 +188,7 @@ fn every_other_credential_is_refused_and_recorded() {
 }
 
 #[test]
-fn without_tls_no_credential_gets_there() {
+fn credentials_are_sent_only_over_tls() {
     let mut served = served("x-api-key", real(), allowed(), mirror);
     let address = served.guest.address("api.example");
     for field in [format!("X-API-Key: {PLACEHOLDER}"), "Cookie: a=b".into()] {
@@ -202,7 +202,7 @@ fn without_tls_no_credential_gets_there() {
 }
 
 #[test]
-fn a_secret_that_cannot_be_read_is_told_and_its_host_stays_guarded() {
+fn an_unreadable_secret_is_reported_and_its_host_stays_guarded() {
     let source: Source = Arc::new(|| Err("the variable FORGE is not set".into()));
     let mut served = served("authorization", source, allowed(), mirror);
     let answer = served.ask(&format!("Authorization: Bearer {PLACEHOLDER}\r\n"));
@@ -213,7 +213,7 @@ fn a_secret_that_cannot_be_read_is_told_and_its_host_stays_guarded() {
 }
 
 #[test]
-fn a_secret_reaches_no_host_that_is_not_allowed_and_no_more_of_one_that_is() {
+fn a_secret_reaches_only_allowed_hosts() {
     let closed = served("authorization", real(), Policy::default(), mirror);
     assert_eq!(closed.site.network.authority(), None, "its name is not disclosed");
     let mut group = policy(Mode::Restricted, &["npm"], &[]);

@@ -155,13 +155,13 @@ impl Client {
 
     /// Reads to the end, and returns whether TLS signalled it.
     pub(crate) fn read_all(&mut self, guest: &mut Guest) -> (String, bool) {
-        let (mut all, mut is_said) = (Vec::new(), false);
+        let (mut all, mut is_complete) = (Vec::new(), false);
         self.until(guest, |tls, is_over| {
-            is_said |= take(tls, &mut all);
-            (is_said || is_over).then_some(())
+            is_complete |= take(tls, &mut all);
+            (is_complete || is_over).then_some(())
         })
         .unwrap();
-        (String::from_utf8_lossy(&all).into_owned(), is_said)
+        (String::from_utf8_lossy(&all).into_owned(), is_complete)
     }
 
     /// Moves bytes until `found` returns something; its second argument is whether the connection is over.

@@ -35,7 +35,7 @@ impl Notes {
 }
 
 #[test]
-fn connections_questions_and_refusals_are_told_with_rule_and_bytes() {
+fn connections_queries_and_refusals_are_recorded_with_rule_and_bytes() {
     let notes = Arc::new(Notes::default());
     let names = Names::from([(("a.example", 7), echo())]);
     let rules = policy(Mode::Restricted, &["a.example:7/tcp,private"], &[]);
@@ -62,7 +62,7 @@ fn connections_questions_and_refusals_are_told_with_rule_and_bytes() {
 }
 
 #[test]
-fn nothing_moves_while_it_is_not_recorded() {
+fn nothing_is_transferred_while_it_cannot_be_recorded() {
     let notes = Arc::new(Notes::default());
     let names = Names::from([(("a.example", 7), echo())]);
     let rules = policy(Mode::Restricted, &["a.example:7/tcp,private"], &[]);

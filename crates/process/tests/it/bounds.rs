@@ -11,7 +11,7 @@ use crate::helper::{cmd, note, start};
 const GROWTH: u64 = 4096;
 
 #[test]
-fn memory_does_not_grow_with_what_streams_through() {
+fn memory_does_not_grow_with_streamed_data() {
     let scratch = tempfile::tempdir().unwrap();
     let _helper = start("stream", scratch.path());
     let end = note(scratch.path(), "end");
@@ -21,7 +21,7 @@ fn memory_does_not_grow_with_what_streams_through() {
 }
 
 #[test]
-fn a_command_for_the_terminal_can_read_from_it() {
+fn an_interactive_command_can_read_from_the_terminal() {
     let scratch = tempfile::tempdir().unwrap();
     assert!(find_program("script").is_some(), "script(1) of bsdutils makes the terminal");
     let helper = cmd("ask the terminal", scratch.path());

@@ -26,7 +26,7 @@ fn a_timeout_stops_the_whole_group() {
 }
 
 #[test]
-fn a_timeout_kills_a_group_that_will_not_stop() {
+fn a_timeout_kills_a_group_that_ignores_sigterm() {
     let scratch = tempfile::tempdir().unwrap();
     let started = Instant::now();
     let cmd = family(DEAF_FAMILY, scratch.path()).timeout(Duration::from_millis(300));
@@ -46,7 +46,7 @@ fn a_timeout_kills_a_group_that_will_not_stop() {
 }
 
 #[test]
-fn terminate_asks_first_and_kills_after_the_grace() {
+fn terminate_sends_sigterm_and_kills_after_the_grace_period() {
     let scratch = tempfile::tempdir().unwrap();
     let script = format!("trap 'echo bye; exit 5' TERM; {FAMILY}");
     let mut child = family(&script, scratch.path()).spawn().unwrap();
@@ -77,7 +77,7 @@ fn a_dropped_child_is_killed_with_its_group() {
 }
 
 #[test]
-fn an_early_death_is_seen_with_its_last_words() {
+fn an_early_exit_is_reported_with_its_last_output() {
     let mut child =
         Cmd::new("sh").args(["-c", "seq 100; echo 'cannot open disk' >&2; exit 1"]).spawn().unwrap();
     let status = child.wait_timeout(LONG).unwrap().unwrap();
@@ -87,7 +87,7 @@ fn an_early_death_is_seen_with_its_last_words() {
 }
 
 #[test]
-fn a_log_holds_all_and_the_tail_is_of_this_run() {
+fn a_log_is_complete_and_the_tail_is_of_this_run() {
     let scratch = tempfile::tempdir().unwrap();
     let log = scratch.path().join("log");
     fs::write(&log, "from an earlier run\n").unwrap();
@@ -105,14 +105,14 @@ fn a_log_holds_all_and_the_tail_is_of_this_run() {
 }
 
 #[test]
-fn bytes_reach_a_child_too() {
+fn bytes_can_be_written_to_a_child() {
     let mut child = Cmd::new("wc").arg("-c").stdin_bytes(vec![0; 300_000]).spawn().unwrap();
     assert!(child.wait_timeout(LONG).unwrap().unwrap().success());
     assert_eq!(child.tail(), ["300000"]);
 }
 
 #[test]
-fn a_panicking_listener_leaves_nothing_behind() {
+fn a_panicking_listener_leaves_no_process() {
     let scratch = tempfile::tempdir().unwrap();
     let script = format!("({FAMILY}) & while ! [ -e \"$1/child\" ]; do sleep 0.01; done; echo ready; wait");
     let result = std::panic::catch_unwind(|| {

@@ -62,7 +62,7 @@ fn plays_a_role() {
     let folder = Path::new(&folder);
     match role.as_str() {
         "" => {}
-        "run" => tell_end(folder, &family(FAMILY, folder)),
+        "run" => record_results(folder, &family(FAMILY, folder)),
         "run interruptible" => interruptible(folder, FAMILY),
         "run deaf" => interruptible(folder, DEAF_FAMILY),
         "spawn survivor" => survivor(folder),
@@ -74,7 +74,7 @@ fn plays_a_role() {
             let _first = family(FAMILY, folder).spawn().unwrap();
             note(folder, "go on");
             fs::create_dir(folder.join("second")).unwrap();
-            tell_end(folder, &family(FAMILY, &folder.join("second")));
+            record_results(folder, &family(FAMILY, &folder.join("second")));
         }
         "stubborn" => {
             interrupt::install().unwrap();
@@ -106,11 +106,11 @@ fn plays_a_role() {
 
 fn interruptible(folder: &Path, script: &str) {
     interrupt::install().unwrap();
-    tell_end(folder, &family(script, folder));
+    record_results(folder, &family(script, folder));
 }
 
 /// Runs `cmd`, then another that must not start after an interrupt, and leaves both results.
-fn tell_end(folder: &Path, cmd: &Cmd) {
+fn record_results(folder: &Path, cmd: &Cmd) {
     let first = cmd.run(&mut |_| {});
     let second = Cmd::new("true").run(&mut |_| {});
     let name = |result: &Result<_, Error>| match result {

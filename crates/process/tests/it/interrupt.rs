@@ -9,7 +9,7 @@ use crate::helper::{cmd, note, pid, send, start};
 use crate::{runs, wait_for, wait_gone};
 
 #[test]
-fn the_first_signal_stops_the_group_and_what_would_follow() {
+fn the_first_signal_stops_the_group_and_later_commands() {
     for (signal, name) in
         [(Signal::INT, "SIGINT (Ctrl-C)"), (Signal::TERM, "SIGTERM"), (Signal::HUP, "SIGHUP")]
     {
@@ -26,7 +26,7 @@ fn the_first_signal_stops_the_group_and_what_would_follow() {
 }
 
 #[test]
-fn without_handlers_the_signal_ends_us_and_the_watchdog_ends_the_group() {
+fn without_handlers_a_signal_ends_the_tool_and_the_watchdog_ends_the_group() {
     let scratch = tempfile::tempdir().unwrap();
     let mut parent = start("run", scratch.path());
     let family = [pid(scratch.path(), "child"), pid(scratch.path(), "grandchild")];
@@ -37,7 +37,7 @@ fn without_handlers_the_signal_ends_us_and_the_watchdog_ends_the_group() {
 }
 
 #[test]
-fn a_second_signal_kills_what_will_not_stop() {
+fn a_second_signal_kills_a_group_that_ignores_the_first() {
     let scratch = tempfile::tempdir().unwrap();
     let parent = start("run deaf", scratch.path());
     let family = [pid(scratch.path(), "child"), pid(scratch.path(), "grandchild")];
@@ -55,7 +55,7 @@ fn a_second_signal_kills_what_will_not_stop() {
 }
 
 #[test]
-fn what_will_not_stop_is_killed_after_the_grace() {
+fn a_group_that_ignores_signals_is_killed_after_the_grace_period() {
     let scratch = tempfile::tempdir().unwrap();
     let parent = start("run deaf", scratch.path());
     let family = [pid(scratch.path(), "child"), pid(scratch.path(), "grandchild")];
@@ -67,7 +67,7 @@ fn what_will_not_stop_is_killed_after_the_grace() {
 }
 
 #[test]
-fn a_command_may_be_left_to_its_owner() {
+fn a_command_may_be_left_running_for_its_owner() {
     let scratch = tempfile::tempdir().unwrap();
     let parent = start("spawn survivor", scratch.path());
     let child = pid(scratch.path(), "child");
@@ -77,7 +77,7 @@ fn a_command_may_be_left_to_its_owner() {
 }
 
 #[test]
-fn the_third_signal_ends_a_process_that_does_not_look() {
+fn the_third_signal_ends_a_process_that_ignores_interrupts() {
     let scratch = tempfile::tempdir().unwrap();
     let mut parent = start("stubborn", scratch.path());
     note(scratch.path(), "ready");
@@ -89,7 +89,7 @@ fn the_third_signal_ends_a_process_that_does_not_look() {
 }
 
 #[test]
-fn a_signal_ignored_from_the_start_stays_ignored() {
+fn a_signal_ignored_at_start_stays_ignored() {
     let scratch = tempfile::tempdir().unwrap();
     let helper = cmd("run interruptible", scratch.path());
     // As nohup(1) does. The helper's variables are passed through the shell.

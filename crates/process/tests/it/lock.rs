@@ -31,19 +31,19 @@ fn a_released_lock_goes_to_the_waiter() {
     let _holder = start("hold a lock", scratch.path());
     note(scratch.path(), "held");
     let folder = scratch.path().to_owned();
-    let mut told = 0;
+    let mut reported = 0;
     FileLock::acquire(folder.join("lock"), &mut |_| {
-        told += 1;
+        reported += 1;
         fs::write(folder.join("let go"), "").unwrap();
     })
     .unwrap();
-    assert_eq!(told, 1);
+    assert_eq!(reported, 1);
     // Free again, with no holder to wait for.
     FileLock::acquire(folder.join("lock"), &mut |_| panic!("nothing holds the lock")).unwrap();
 }
 
 #[test]
-fn waiting_can_be_interrupted_and_leaves_the_record_alone() {
+fn waiting_can_be_interrupted_and_keeps_the_record() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("lock");
     let _lock = FileLock::acquire(&path, &mut |_| {}).unwrap();

@@ -26,7 +26,7 @@ fn family(folder: &Path) -> [u32; 2] {
 }
 
 #[test]
-fn sigkill_of_the_parent_takes_the_whole_group_along() {
+fn sigkill_of_the_parent_ends_the_whole_group() {
     let scratch = tempfile::tempdir().unwrap();
     let mut parent = start("run", scratch.path());
     let family = family(scratch.path());
@@ -40,7 +40,7 @@ fn sigkill_of_the_parent_takes_the_whole_group_along() {
 }
 
 #[test]
-fn the_watchdog_is_deaf_to_what_a_terminal_sends() {
+fn the_watchdog_ignores_terminal_signals() {
     let scratch = tempfile::tempdir().unwrap();
     let mut parent = start("run", scratch.path());
     let family = family(scratch.path());
@@ -53,7 +53,7 @@ fn the_watchdog_is_deaf_to_what_a_terminal_sends() {
 }
 
 #[test]
-fn a_killed_watchdog_is_replaced_and_knows_the_earlier_commands() {
+fn a_killed_watchdog_is_replaced_and_knows_earlier_commands() {
     let scratch = tempfile::tempdir().unwrap();
     let mut parent = start("two commands", scratch.path());
     let first = family(scratch.path());

@@ -26,7 +26,7 @@ fn lines_arrive_from_both_streams() {
 }
 
 #[test]
-fn output_captures_stdout_and_keeps_stderr_apart() {
+fn output_captures_stdout_separately_from_stderr() {
     let output = sh("echo data; echo talk >&2").output().unwrap();
     assert_eq!(output.stdout, b"data\n");
     assert_eq!(output.text(), "data");
@@ -34,7 +34,7 @@ fn output_captures_stdout_and_keeps_stderr_apart() {
 }
 
 #[test]
-fn too_much_output_is_an_error_and_not_a_cut() {
+fn too_much_output_is_an_error_and_not_truncated() {
     let limit = CAPTURE_LIMIT;
     let exact = Cmd::new("head").args(["-c", &limit.to_string(), "/dev/zero"]).output().unwrap();
     assert_eq!(exact.stdout.len(), limit);
@@ -43,7 +43,7 @@ fn too_much_output_is_an_error_and_not_a_cut() {
 }
 
 #[test]
-fn a_failure_tells_status_command_and_a_bounded_tail() {
+fn a_failure_has_status_command_and_a_bounded_tail() {
     let error = sh("seq 1 5000; echo 'the reason' >&2; exit 3").run(&mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::Failed { status: Status::Code(3), .. }));
     assert_eq!(error.tail().len(), TAIL_LINES);
@@ -56,7 +56,7 @@ fn a_failure_tells_status_command_and_a_bounded_tail() {
 }
 
 #[test]
-fn what_cannot_start_says_why() {
+fn a_command_that_cannot_start_has_a_reason() {
     let error = Cmd::new("no-such-program-here").output().unwrap_err();
     assert!(matches!(&error, Error::NotFound { program } if program == "no-such-program-here"));
     let error = sh("true").current_dir("/no/such/folder").output().unwrap_err();
@@ -65,7 +65,7 @@ fn what_cannot_start_says_why() {
 }
 
 #[test]
-fn arguments_and_folders_of_any_bytes_work() {
+fn arguments_and_folders_may_contain_any_bytes() {
     let scratch = tempfile::tempdir().unwrap();
     let mut name = b"two words \xff".to_vec();
     let folder = scratch.path().join(OsString::from_vec(name.clone()));
@@ -84,7 +84,7 @@ fn arguments_and_folders_of_any_bytes_work() {
 }
 
 #[test]
-fn secrets_are_masked_wherever_they_are_shown() {
+fn secrets_are_masked_in_all_output() {
     let scratch = tempfile::tempdir().unwrap();
     let log = scratch.path().join("log");
     let cmd = sh("echo pass=hunter2; echo hunter2 >&2; exit 1")
@@ -134,7 +134,7 @@ fn stdout_goes_into_a_file() {
 }
 
 #[test]
-fn a_command_can_be_fed_while_it_talks() {
+fn a_command_can_read_input_while_it_prints() {
     // More data in both directions than pipes hold: an unserved pipe would block the other.
     let mut count = 0;
     sh("while read -r line; do echo \"$line\"; echo \"$line\" >&2; done")
@@ -146,7 +146,7 @@ fn a_command_can_be_fed_while_it_talks() {
 }
 
 #[test]
-fn death_while_being_fed_is_the_childs_failure() {
+fn an_exit_while_reading_input_is_a_failure_of_the_child() {
     let error = sh("head -c 100 >/dev/null; echo 'no space left' >&2; exit 7")
         .run_with_input(
             |input| {
@@ -162,7 +162,7 @@ fn death_while_being_fed_is_the_childs_failure() {
 }
 
 #[test]
-fn a_child_that_needs_no_more_input_succeeds() {
+fn a_child_that_stops_reading_input_succeeds() {
     let mut fed = 0_u64;
     Cmd::new("head")
         .args(["-c", "10"])
@@ -181,7 +181,7 @@ fn a_child_that_needs_no_more_input_succeeds() {
 }
 
 #[test]
-fn a_feeder_that_fails_gives_its_own_error_and_no_result() {
+fn a_failed_input_source_gives_its_own_error() {
     let scratch = tempfile::tempdir().unwrap();
     let done = scratch.path().join("done");
     let error = sh("cat >/dev/null; touch \"$1\"")
@@ -197,7 +197,7 @@ fn a_feeder_that_fails_gives_its_own_error_and_no_result() {
 }
 
 #[test]
-fn a_command_is_over_when_its_leader_is() {
+fn a_command_ends_with_its_leader() {
     // `sleep` holds the pipes open; it is killed with its group instead of blocking us.
     let output = sh("sleep 1000 & echo $!").timeout(Duration::from_secs(60)).output().unwrap();
     let pid: u32 = output.text().parse().unwrap();

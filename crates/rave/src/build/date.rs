@@ -37,8 +37,11 @@ fn of_commit(root: &Utf8Path) -> anyhow::Result<u64> {
             .remedy("run this in a clone of the repository with git installed, set SOURCE_DATE_EPOCH, or set debian.date = \"lock\"")
     };
     let log = git(root).args(["log", "-1", "--format=%ct"]);
-    let said = log.output().map_err(|error| failed(error.to_string()))?.text();
-    Ok(said.trim().parse().map_err(|_| failed(format!("git printed no date, but {:?}", said.trim())))?)
+    let printed = log.output().map_err(|error| failed(error.to_string()))?.text();
+    Ok(printed
+        .trim()
+        .parse()
+        .map_err(|_| failed(format!("git printed no date, but {:?}", printed.trim())))?)
 }
 
 #[cfg(test)]
@@ -49,12 +52,12 @@ mod tests {
 
     const COMMITTED: u64 = 1_767_225_600;
 
-    fn run(folder: &Utf8Path, words: &[&str]) {
+    fn run(folder: &Utf8Path, arguments: &[&str]) {
         let names = [("GIT_AUTHOR_DATE", "@1 +0000"), ("GIT_COMMITTER_DATE", "@1767225600 +0100")];
         let command =
             Cmd::new("git").args(["-C", folder.as_str(), "-c", "user.name=n", "-c", "user.email=e"]);
         let command = names.iter().fold(command, |command, (name, value)| command.env(*name, *value));
-        command.args(words).output().unwrap();
+        command.args(arguments).output().unwrap();
     }
 
     /// A repository with two commits, in a folder that is removed when the first value is dropped.
@@ -70,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clone_a_shallow_one_and_a_worktree_have_the_date_of_their_commit() {
+    fn clones_shallow_clones_and_worktrees_have_their_commit_date() {
         let (_folder, repository) = repository();
         assert_eq!(of_commit(&repository).unwrap(), COMMITTED);
         run(&repository, &["clone", "-q", "--depth=1", &format!("file://{repository}"), "../shallow"]);
@@ -80,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_unpacked_inside_a_repository_has_no_commit_and_says_what_to_do() {
+    fn an_archive_unpacked_inside_a_repository_has_no_commit_date() {
         let (_folder, repository) = repository();
         let unpacked = repository.join("unpacked");
         std::fs::create_dir(&unpacked).unwrap();

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_the_guest_would_show_is_told() {
+    fn only_settings_visible_in_the_guest_are_reported() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
         let read = |name: &str| std::fs::read_to_string(format!("{root}/{name}")).unwrap();
         let (settings, profile) = (read("rave.toml"), read("profiles/simple.toml"));

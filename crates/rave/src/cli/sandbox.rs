@@ -441,7 +441,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_have_a_unit_or_are_seconds() {
+    fn times_have_a_unit_or_are_in_seconds() {
         for (text, seconds) in [("90", 90), ("90s", 90), ("5m", 300), ("2h", 7200)] {
             assert_eq!(parse_time(text), Ok(Duration::from_secs(seconds)));
         }

@@ -83,14 +83,14 @@ mod tests {
     }
 
     #[test]
-    fn bash_completes_cargo_xtask_and_leaves_the_rest_to_cargo() {
+    fn bash_completes_cargo_xtask_and_leaves_other_words_to_cargo() {
         assert_eq!(bash_offers("cargo xtask sm"), "smoke");
         assert_eq!(bash_offers("cargo xtask image --for"), "--format");
         assert_eq!(bash_offers("cargo bui"), "from-cargo-itself");
     }
 
     #[test]
-    fn every_shell_gets_the_commands() {
+    fn every_shell_completes_the_commands() {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::Elvish, Shell::PowerShell] {
             let for_xtask = script(shell, xtask());
             assert!(for_xtask.contains("smoke") && for_xtask.contains("cargo"), "{shell}");

@@ -32,7 +32,7 @@ pub fn run(args: &cli::Doctor, settings: &Settings, ui: &Ui) -> anyhow::Result<C
     // What cannot be repaired is reported after the table, which shows it too.
     let needed = needed(settings.base);
     let context = host::context(settings);
-    let resolved = host::speak(settings, ui, |dialog| rave_host::resolve(context, dialog, needed));
+    let resolved = host::with_dialog(settings, ui, |dialog| rave_host::resolve(context, dialog, needed));
     let (mut findings, unresolved) = match resolved {
         Ok(findings) => (findings, None),
         Err(error) => (rave_host::examine(context, needed), Some(error)),
@@ -113,7 +113,7 @@ impl From<cli::Accel> for Accelerator {
     }
 }
 
-fn word(state: State) -> &'static str {
+fn state_name(state: State) -> &'static str {
     match state {
         State::Ok => "ok",
         State::Warning => "warning",
@@ -147,7 +147,7 @@ fn cells(finding: &Finding) -> Vec<String> {
     let Finding { name, found, needed, why, state, .. } = finding;
     let how = how(finding);
     let why = if how.is_empty() { (*why).to_owned() } else { format!("{why}\n-> {how}") };
-    let texts = [word(*state), name, &parts, found, needed, &why];
+    let texts = [state_name(*state), name, &parts, found, needed, &why];
     texts.map(str::to_owned).to_vec()
 }
 
@@ -170,7 +170,7 @@ impl<'a> JsonRow<'a> {
         Self {
             name: &finding.name,
             parts: parts(finding),
-            state: word(finding.state),
+            state: state_name(finding.state),
             found: &finding.found,
             needed: &finding.needed,
             why: finding.why,

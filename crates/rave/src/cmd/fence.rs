@@ -13,7 +13,7 @@ use crate::cli::FenceProgram;
 use crate::command_error::CommandError;
 use crate::ui::Ui;
 
-pub use offer::{here, require, rows, tell};
+pub use offer::{here, report_missing, require, rows};
 
 /// Variables that a fenced program keeps: where programs and libraries are, and how times and texts are written. A
 /// user's own variables, such as a provider's key, are dropped.

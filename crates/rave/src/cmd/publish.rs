@@ -29,7 +29,7 @@ fn show(published: &Published, args: &cli::Publish, ui: &Ui) -> anyhow::Result<(
     let version = &published.manifest.version;
     let what = if published.is_new { "is published" } else { "was published before, and is unchanged" };
     ui.note(&format!("{version} {what}"));
-    let (word, named, talk) = match &published.latest {
+    let (result, named, message) = match &published.latest {
         Latest::Moved(None) => ("moved", None, format!("latest names {version}")),
         Latest::Moved(Some(before)) => {
             ("moved", Some(before), format!("latest names {version}, before it named {before}"))
@@ -46,11 +46,11 @@ fn show(published: &Published, args: &cli::Publish, ui: &Ui) -> anyhow::Result<(
             format!("latest does not name {version}, which is a pre-release; --make-latest lets it"),
         ),
     };
-    ui.note(&talk);
+    ui.note(&message);
     if args.json {
         let document = json!({
             "version": version.to_string(), "folder": published.folder, "new": published.is_new,
-            "latest": {"result": word, "before": named.map(ToString::to_string)}
+            "latest": {"result": result, "before": named.map(ToString::to_string)}
         });
         ui.data(&serde_json::to_string_pretty(&document)?);
     } else {

@@ -42,8 +42,8 @@ pub fn run(args: &cli::Release, settings: &Settings, ui: &Ui) -> anyhow::Result<
         plan::show(&plan, &profiles, args.unsigned, ui);
         return Ok(Code::Ok);
     }
-    preflight::tell(&rows, ui);
-    build::tell_base(settings, ui);
+    preflight::report(&rows, ui);
+    build::report_base(settings, ui);
     let workshop = RealWorkshop { args, profiles: &profiles, plan: &plan, ui };
     let finished = if args.unsigned {
         cut::part(&plan, &workshop, &ui.sink())?
@@ -51,6 +51,6 @@ pub fn run(args: &cli::Release, settings: &Settings, ui: &Ui) -> anyhow::Result<
         let key = passphrase::open(args, ui)?;
         cut::cut(&plan, &workshop, &key, &ui.sink())?
     };
-    outcome::tell(&finished, &plan, settings, ui);
+    outcome::report(&finished, &plan, settings, ui);
     Ok(Code::Ok)
 }

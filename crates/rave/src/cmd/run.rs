@@ -45,7 +45,7 @@ const POWER_OFF: Duration = Duration::from_secs(100);
 const POWER_OFF_EARLY: Duration = Duration::from_secs(10);
 
 /// How often a running machine is polled.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The exit code of ssh(1) if ssh itself failed.
 const SSH_FAILED: i32 = 255;
@@ -54,7 +54,7 @@ const SSH_FAILED: i32 = 255;
 pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let policies = services::policies(&args.ports)?;
     reach::check(&args.reach)?;
-    build::tell_base(settings, ui);
+    build::report_base(settings, ui);
     host::ensure(settings, ui, Needs::Run)?;
     let qemu = Qemu::find(Arch::X86_64)?;
     // Checked before a build that may take minutes.
@@ -236,10 +236,10 @@ impl Session<'_> {
         let detached = instance.detach()?;
         let (pid, login) = (detached.pid, services::ssh_line(ssh));
         self.ui.note(&format!("it keeps running as process {pid}; power it off with: {login} sudo poweroff"));
-        let again = background::again(&detached.machine.files.run_dir);
+        let restore = background::restore_command(&detached.machine.files.run_dir);
         self.ui.note(&format!(
             "its network is process {network} and ends with it; if that is killed, the guest reaches nothing and its ports are \
-             closed until: {again}"
+             closed until: {restore}"
         ));
         Ok(Code::Ok)
     }
@@ -248,7 +248,7 @@ impl Session<'_> {
     fn watch(&self, mut instance: Instance) -> anyhow::Result<Code> {
         let mut denials = reach::Denials::default();
         loop {
-            denials.tell(&instance.network_log(), self.ui);
+            denials.report(&instance.network_log(), self.ui);
             match instance.ended()? {
                 Some(Status::Code(0)) => {
                     self.ui.note("the guest powered itself off");
@@ -262,7 +262,7 @@ impl Session<'_> {
                 }
                 None => {}
             }
-            if interrupt::pause(LOOK).is_err() {
+            if interrupt::pause(POLL_INTERVAL).is_err() {
                 self.ui.note("powering the guest off");
                 self.end(instance);
                 return Ok(Code::Interrupted);
@@ -395,7 +395,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_processor_without_avx_is_told_where_the_guest_gets_it() {
+    fn missing_avx_is_reported_with_a_remedy() {
         let (with, without) = ("flags : fpu avx\n", "flags : fpu sse4_2\n");
         assert_eq!(without_avx(Accelerator::Kvm, with), None);
         assert_eq!(without_avx(Accelerator::Tcg, without), None);

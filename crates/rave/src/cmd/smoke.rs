@@ -75,7 +75,7 @@ pub fn check(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<
     let at_once = side_by_side(args, settings, rows.len())?;
     let files = Files::new(args, settings)?;
     let formats = rows::formats(&rows);
-    build::tell_base(settings, ui);
+    build::report_base(settings, ui);
     host::ensure_all(settings, ui, &host::needs_of_smoke(settings)?)?;
     build::ensure_formats(settings, ui, &formats)?;
     let manifest = build::build(settings, &build::to_boot(&formats, &args.building), ui)?.manifest;
@@ -98,7 +98,7 @@ pub fn check(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<
     let artifacts = artifacts(&settings.out_dir, &manifest, &formats)?;
     let (started, clock) = (SystemTime::now(), Instant::now());
     let made: Vec<ArtifactChecks> = if args.only.is_empty() && !args.isolation {
-        artifacts.iter().map(|(artifact, _)| artifact_checks::look(artifact, settings, ui)).collect()
+        artifacts.iter().map(|(artifact, _)| artifact_checks::verify_files(artifact, settings, ui)).collect()
     } else {
         Vec::new()
     };

@@ -133,7 +133,7 @@ impl From<&rave_workspace::Error> for CommandError {
             Error::NoWorkspace
             | Error::OtherFolder { .. }
             | Error::BadSource { .. }
-            | Error::NotThere { .. }
+            | Error::NotFound { .. }
             | Error::BadRule { .. }
             | Error::HasHistory
             | Error::NoRepository { .. }
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_of_several_lines_is_a_headline_facts_and_a_remedy() {
+    fn an_error_has_a_headline_facts_and_a_remedy() {
         let error = rave_vm::Error::FirmwareMissing { looked_for: vec!["/usr/share/OVMF/x.fd".into()] };
         let error = CommandError::of(&error).expect("a known error");
         assert_eq!((error.code, error.what.as_str()), (Code::HostNotReady, "no UEFI firmware was found"));
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_error_is_nobodys() {
+    fn unknown_errors_are_not_converted() {
         assert!(CommandError::of(&std::io::Error::other("what")).is_none());
     }
 }

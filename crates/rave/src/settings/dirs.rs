@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_variable_wins_then_xdg_then_home() {
+    fn raves_variable_precedes_xdg_and_home() {
         let all = [("RAVE_CACHE", "/own"), ("XDG_CACHE_HOME", "/xdg"), ("HOME", "/home/a b")];
         assert_eq!(dir(Platform::Xdg, Kind::Cache, &all), "/own");
         assert_eq!(dir(Platform::Xdg, Kind::Cache, &all[1..]), "/xdg/rave");
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_not_text_is_an_error() {
+    fn a_non_utf8_path_is_an_error() {
         use std::os::unix::ffi::OsStrExt;
         let path = Path::new(std::ffi::OsStr::from_bytes(b"/tmp/\xff"));
         assert!(utf8(path).unwrap_err().what.contains("not valid UTF-8"));

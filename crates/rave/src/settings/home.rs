@@ -120,21 +120,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_variable_wins_over_where_the_program_was_installed_from() {
+    fn the_variable_overrides_the_installation_folder() {
         assert_eq!(choose(Some("/a".into()), Some("/b")), Choice::Variable("/a".into()));
         assert_eq!(choose(None, Some("/b")), Choice::Installed("/b"));
         assert_eq!(choose(None, None), Choice::Nearest);
     }
 
     #[test]
-    fn a_home_that_is_gone_is_named_with_what_to_do() {
+    fn a_missing_home_is_named_with_a_remedy() {
         let error = still_there("/no/such/home".into()).unwrap_err();
         assert_eq!(error.what, "the home of this program is gone: /no/such/home");
         assert!(error.remedy.contains("RAVE_HOME"), "{error:?}");
     }
 
     #[test]
-    fn a_home_with_other_facts_does_not_fit() {
+    fn a_home_with_other_facts_is_incompatible() {
         let folder = tempfile::tempdir().unwrap();
         let home = Utf8Path::from_path(folder.path()).unwrap();
         for (file, text) in CONTRACT {

@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_value_stays_and_a_terminal_sees_text_alone() {
+    fn json_is_unchanged_and_escaped_on_a_terminal() {
         let value = serde_json::json!({ "a": "\u{1b}]0;x\u{7}\u{9b}31m\u{202e}\u{7f}é\n" });
         let text = escaped(&serde_json::to_string_pretty(&value).unwrap());
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);

@@ -28,14 +28,14 @@ const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 pub struct Ui {
     program: Program,
     color: ColorChoice,
-    talk: Talk,
+    verbosity: Verbosity,
     progress: Progress,
     yes: bool,
 }
 
 /// How much is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Talk {
+enum Verbosity {
     /// Warnings and errors.
     Quiet,
     /// Stages and notes too.
@@ -61,21 +61,21 @@ impl Ui {
             clap::ColorChoice::Never => ColorChoice::Never,
             clap::ColorChoice::Auto => ColorChoice::Auto,
         };
-        let talk = match (global.quiet, global.verbose) {
-            (true, _) => Talk::Quiet,
-            (_, true) => Talk::Verbose,
-            _ => Talk::Normal,
+        let verbosity = match (global.quiet, global.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
         };
         let can_redraw = io::stderr().is_terminal()
             && env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
-        let progress = if can_redraw && talk == Talk::Normal {
+        let progress = if can_redraw && verbosity == Verbosity::Normal {
             Progress::Bars(bars::Bars::default())
         } else {
             Progress::Plain(plain::Stages::default())
         };
         let yes =
             global.yes || env::var_os("RAVE_YES").is_some_and(|value| !value.is_empty() && value != "0");
-        Self { program, color, talk, progress, yes }
+        Self { program, color, verbosity, progress, yes }
     }
 
     /// Data for stdout; a missing final newline is added. A closed pipe (`| head`) is not an error.
@@ -111,7 +111,7 @@ impl Ui {
 
     /// A message; silent with `--quiet`.
     pub fn note(&self, text: &str) {
-        if self.talk > Talk::Quiet {
+        if self.verbosity > Verbosity::Quiet {
             self.line(text);
         }
     }
@@ -162,7 +162,7 @@ impl Ui {
     }
 
     /// Whether `--yes` was given, or `RAVE_YES`.
-    pub fn says_yes(&self) -> bool {
+    pub fn assumes_yes(&self) -> bool {
         self.yes
     }
 
@@ -193,7 +193,7 @@ impl Ui {
         match event {
             Event::Note { text } => return self.note(text),
             Event::Warning { text } => return self.warn(text),
-            Event::StageOutput { stage, line } if self.talk == Talk::Verbose => {
+            Event::StageOutput { stage, line } if self.verbosity == Verbosity::Verbose => {
                 return self.line(&format!("  {stage} | {line}"));
             }
             _ => {}
@@ -210,7 +210,7 @@ impl Ui {
     fn line(&self, line: &str) {
         self.undisturbed(|| {
             let mut err = AutoStream::new(io::stderr().lock(), self.color);
-            let _ = writeln!(err, "{}", self.program.words(line)); // nothing can be done about a closed stderr
+            let _ = writeln!(err, "{}", self.program.rename_commands(line)); // nothing can be done about a closed stderr
         });
     }
 

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pager_is_the_users_and_cat_or_nothing_is_none() {
+    fn the_users_pager_is_used_and_cat_or_empty_means_none() {
         let of = |set: &[(&str, &str)]| {
             let find = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
             chosen(|name| find(name).map(str::to_owned))

@@ -40,7 +40,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_stage_is_two_lines_whatever_it_reports_between() {
+    fn a_stage_prints_two_lines_whatever_it_reports() {
         let stages = Stages::default();
         let stage = "root filesystem";
         let events = [

@@ -67,13 +67,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_text_is_broken_between_words() {
+    fn long_text_is_wrapped_between_words() {
         assert_eq!(wrap("one two three", 7), "one two\nthree");
         assert_eq!(wrap("/a/very/long x", 4), "/a/v\nery/\nlong\nx");
     }
 
     #[test]
-    fn a_table_is_made_to_fit_by_its_widest_cells() {
+    fn a_table_shrinks_its_widest_cells_to_fit() {
         let rows = [vec!["git".to_owned(), "one two three four".to_owned(), "/a/long/path".to_owned()]];
         let text = fit(&["name", "why", "found"], &rows, 28);
         assert_eq!(text, "NAME  WHY         FOUND\ngit   one two     /a/long/pa\n      three four  th\n");
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_line_up_and_lines_end_clean() {
+    fn columns_are_aligned_without_trailing_spaces() {
         let rows = [vec!["git".into(), "2.39".into()], vec!["mmdebstrap".into(), "a\nb".into()]];
         assert_eq!(
             render(&["program", "found"], &rows),

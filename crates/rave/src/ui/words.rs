@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_amounts_read_well() {
+    fn times_and_amounts_are_formatted_for_people() {
         assert_eq!(elapsed(Duration::from_millis(41_020)), "41.0 s");
         assert_eq!(elapsed(Duration::from_secs(125)), "2 min 05 s");
         assert_eq!(amount(12, Some(191), Unit::Packages), "12 of 191 packages");
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reused_stage_says_so() {
+    fn a_reused_stage_is_reported_as_reused() {
         assert_eq!(finished("disk", Duration::ZERO, StageOutcome::Reused, None), "disk: reused");
         let line = finished("disk", Duration::from_secs(4), StageOutcome::Built, Some("4.0 MiB"));
         assert_eq!(line, "disk: done in 4.0 s, 4.0 MiB");

@@ -22,7 +22,7 @@ fn changed() -> (State, tempfile::TempDir) {
 const REMOVED: &str = "\x1b[31m-one";
 
 #[test]
-fn a_terminal_has_colours_and_a_pager_and_a_pipe_has_neither() {
+fn colours_and_pager_are_only_for_a_terminal() {
     let (state, _scratch) = changed();
     if state.shell(&[], "command -v script && command -v less").code != Some(0) {
         rave_testing::skip!("script(1) or less(1) is not installed");
@@ -56,7 +56,7 @@ fn a_terminal_has_colours_and_a_pager_and_a_pipe_has_neither() {
 }
 
 #[test]
-fn a_tool_gets_two_folders_that_it_can_only_read_and_git_chooses_none() {
+fn a_diff_tool_gets_two_read_only_folders_and_git_selects_none() {
     let (state, _scratch) = changed();
     let source = state.path().join("project");
     for arguments in [
@@ -72,8 +72,8 @@ fn a_tool_gets_two_folders_that_it_can_only_read_and_git_chooses_none() {
     let line = format!("SEEN=$RAVE_STATE/seen $RAVE diff --tool 'sh {tool}' demo");
     let done = state.shell(&[], &line);
     assert_eq!(done.expect(0).stdout, "one\ntwo\x1b[2J\n500\n500\n400\n");
-    done.said(".envrc is left out");
+    done.expect_output(".envrc is left out");
     let folder = fs::read_to_string(state.path().join("seen")).unwrap();
     assert!(!std::path::Path::new(folder.trim()).exists(), "the folders go with the tool");
-    state.shell(&[], "$RAVE diff --tool no-such-tool demo").expect(3).said("no-such-tool failed");
+    state.shell(&[], "$RAVE diff --tool no-such-tool demo").expect(3).expect_output("no-such-tool failed");
 }

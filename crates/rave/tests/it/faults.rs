@@ -26,7 +26,7 @@ fn started(state: &State, name: &str) -> serde_json::Value {
 }
 
 #[test]
-fn whoever_is_killed_ps_says_what_is_and_the_next_command_goes_on() {
+fn after_any_kill_ps_reports_the_real_state_and_the_next_command_works() {
     let state = State::new();
     state.make("demo", &SSH);
     let row = started(&state, "demo");
@@ -58,7 +58,7 @@ fn whoever_is_killed_ps_says_what_is_and_the_next_command_goes_on() {
 }
 
 /// A command that needs the supervisor starts a new one, and keeps waiting for the guest.
-fn started_again(state: &State) -> serde_json::Value {
+fn restart(state: &State) -> serde_json::Value {
     let start = state.start(&["start", "demo"]);
     wait_until("a supervisor attends it", || state.state_of("demo") == "starting");
     start.kill();
@@ -66,7 +66,7 @@ fn started_again(state: &State) -> serde_json::Value {
 }
 
 #[test]
-fn a_kill_at_any_moment_of_a_start_leaves_nothing_that_ps_does_not_show() {
+fn a_kill_during_start_leaves_nothing_that_ps_does_not_list() {
     let state = State::new();
     state.make("demo", &SSH);
     for moment in [0, 30, 60, 120, 250, 500, 1000] {
@@ -83,7 +83,7 @@ fn a_kill_at_any_moment_of_a_start_leaves_nothing_that_ps_does_not_show() {
         wait_until("ps shows what runs, and nothing else runs", || {
             state.row("demo")["qemu"].is_null() == state.processes().is_empty()
         });
-        let other = started_again(&state);
+        let other = restart(&state);
         assert_eq!(other["state"], "starting", "at {moment} ms");
         kill("KILL", pid(&other["qemu"]));
         state.nothing_runs();
@@ -92,7 +92,7 @@ fn a_kill_at_any_moment_of_a_start_leaves_nothing_that_ps_does_not_show() {
 }
 
 #[test]
-fn after_the_host_was_restarted_a_sandbox_has_crashed_and_starts() {
+fn a_host_restart_leaves_a_crashed_sandbox_that_can_start() {
     let state = State::new();
     let place = state.make("demo", &SSH);
     let row = started(&state, "demo");
@@ -112,14 +112,14 @@ fn after_the_host_was_restarted_a_sandbox_has_crashed_and_starts() {
     let row = state.row("demo");
     assert_eq!((&row["state"], &row["qemu"], &row["status"]), (&"crashed".into(), &().into(), &().into()));
     assert_eq!(row["forwards"].as_array().unwrap().len(), 0);
-    state.run(&["exec", "demo", "--", "true"]).expect(2).said("is not running");
+    state.run(&["exec", "demo", "--", "true"]).expect(2).expect_output("is not running");
     started(&state, "demo");
     state.run(&["rm", "--force", "demo"]).expect(0);
     state.nothing_runs();
 }
 
 #[test]
-fn a_log_out_takes_no_sandbox_along() {
+fn a_logout_ends_no_sandbox() {
     let state = State::new();
     state.make("demo", &SSH);
     let start = state.start(&["start", "demo"]);
@@ -140,7 +140,7 @@ fn a_log_out_takes_no_sandbox_along() {
 }
 
 #[test]
-fn thirty_at_once_start_in_turn_and_each_get_ports_of_their_own() {
+fn thirty_sandboxes_start_in_turn_with_distinct_ports() {
     let state = State::new();
     let names: Vec<String> = (0..30).map(|number| format!("s{number}")).collect();
     for name in &names {
@@ -174,7 +174,7 @@ fn thirty_at_once_start_in_turn_and_each_get_ports_of_their_own() {
 }
 
 #[test]
-fn a_port_that_is_taken_meanwhile_is_another_one_or_an_error_with_its_owner() {
+fn a_port_taken_meanwhile_is_replaced_or_an_error_with_its_owner() {
     let state = State::new();
     state.make("any", &SSH);
     let port = port_of(&started(&state, "any"));
@@ -192,7 +192,9 @@ fn a_port_that_is_taken_meanwhile_is_another_one_or_an_error_with_its_owner() {
 
     state.make("fixed", &[("ssh", 22, Some(port))]);
     let refused = state.run(&["start", "fixed"]);
-    refused.expect(3).said(&format!("port {port} for ssh is taken by process {}", std::process::id()));
+    refused
+        .expect(3)
+        .expect_output(&format!("port {port} for ssh is taken by process {}", std::process::id()));
     assert_eq!(state.state_of("fixed"), "stopped");
     drop(taker);
     assert_eq!(port_of(&started(&state, "fixed")), port);
@@ -201,12 +203,12 @@ fn a_port_that_is_taken_meanwhile_is_another_one_or_an_error_with_its_owner() {
 }
 
 #[test]
-fn names_that_are_paths_or_too_long_and_folders_of_others_are_refused() {
+fn invalid_names_and_folders_of_other_users_are_refused() {
     let state = State::new();
     let long = "a".repeat(64);
     for name in ["../demo", "/tmp", "a/b", ".", "Demo", &long] {
         for command in ["start", "stop", "rm"] {
-            state.run(&[command, name]).expect(2).said("is not a name for a sandbox");
+            state.run(&[command, name]).expect(2).expect_output("is not a name for a sandbox");
         }
     }
     let place = state.make("demo", &SSH);
@@ -214,14 +216,14 @@ fn names_that_are_paths_or_too_long_and_folders_of_others_are_refused() {
         rave_testing::skip!("only root can give a folder away");
     }
     for command in ["start", "rm"] {
-        state.run(&[command, "demo"]).expect(3).said("belongs to another user, number 65534");
+        state.run(&[command, "demo"]).expect(3).expect_output("belongs to another user, number 65534");
     }
     chown(state.path().join("sandboxes"), Some(65_534), None).unwrap();
-    state.run(&["ps"]).expect(3).said("belongs to another user");
+    state.run(&["ps"]).expect(3).expect_output("belongs to another user");
 }
 
 #[test]
-fn a_name_that_no_sandbox_has_is_said_once_with_what_to_do() {
+fn an_unknown_sandbox_is_reported_once_with_a_remedy() {
     let state = State::new();
     for command in [
         &["exec", "demo", "--", "true"][..],
@@ -234,13 +236,13 @@ fn a_name_that_no_sandbox_has_is_said_once_with_what_to_do() {
         &["inspect", "demo"],
     ] {
         let done = state.run(command);
-        done.expect(2).said("sandbox demo").said("ps --all");
+        done.expect(2).expect_output("sandbox demo").expect_output("ps --all");
         assert!(!done.stderr.contains("warning:"), "{}", done.stderr);
     }
 }
 
 #[test]
-fn what_an_older_version_left_is_listed_and_can_be_removed() {
+fn sandboxes_of_an_older_version_are_listed_and_removable() {
     let state = State::new();
     let place = state.make("demo", &SSH);
     let file = place.folder().join("record.json");
@@ -248,8 +250,8 @@ fn what_an_older_version_left_is_listed_and_can_be_removed() {
     fs::write(&file, record.replace("\"schema\": 1", "\"schema\": 0")).unwrap();
     let listed = state.run(&["ps", "--all"]);
     assert!(listed.expect(0).stdout.contains("unreadable"), "{}", listed.stdout);
-    state.run(&["start", "demo"]).expect(3).said("its schema is Some(0)");
-    state.run(&["rm", "demo"]).expect(3).said("rm --force");
+    state.run(&["start", "demo"]).expect(3).expect_output("its schema is Some(0)");
+    state.run(&["rm", "demo"]).expect(3).expect_output("rm --force");
     state.run(&["rm", "--force", "demo"]).expect(0);
     assert!(state.rows().is_empty());
 }
@@ -269,7 +271,7 @@ pub(crate) fn in_room(state: &State, script: &str) -> Result<crate::sandbox::Don
 }
 
 #[test]
-fn a_full_disk_is_told_and_what_was_there_stays() {
+fn a_full_disk_is_reported_and_existing_data_is_kept() {
     let state = State::new();
     state.make("demo", &SSH);
     let script = r#"
@@ -288,12 +290,12 @@ fn a_full_disk_is_told_and_what_was_there_stays() {
         test -z "$("$RAVE" ps --all --json | grep name)"
     "#;
     let done = rave_testing::or_skip!(in_room(&state, script));
-    done.expect(0).said("No space left on device");
+    done.expect(0).expect_output("No space left on device");
     state.nothing_runs();
 }
 
 #[test]
-fn a_state_folder_that_is_read_only_can_be_looked_at() {
+fn a_read_only_state_folder_can_be_inspected() {
     let state = State::new();
     state.make("demo", &SSH);
     let script = r#"
@@ -305,12 +307,12 @@ fn a_state_folder_that_is_read_only_can_be_looked_at() {
         done
     "#;
     let done = rave_testing::or_skip!(in_room(&state, script));
-    done.expect(0).said("Read-only file system");
+    done.expect(0).expect_output("Read-only file system");
     state.nothing_runs();
 }
 
 #[test]
-fn an_apply_on_a_full_disk_leaves_each_file_whole_and_the_next_one_goes_on() {
+fn an_apply_on_a_full_disk_leaves_complete_files_and_can_be_repeated() {
     let state = State::new();
     let place = state.make("demo", &SSH);
     let scratch = tempfile::tempdir().unwrap();
@@ -337,11 +339,11 @@ fn an_apply_on_a_full_disk_leaves_each_file_whole_and_the_next_one_goes_on() {
         test "$(wc -l < "$project/b")" = 40000 && grep -qx 'of the guest' "$project/a"
     "#;
     let done = rave_testing::or_skip!(in_room(&state, script));
-    done.expect(0).said("No space left on device");
+    done.expect(0).expect_output("No space left on device");
 }
 
 #[test]
-fn a_sandbox_with_work_in_it_is_removed_only_by_force() {
+fn a_sandbox_with_unapplied_work_is_removed_only_by_force() {
     let state = State::new();
     let place = state.make("demo", &SSH);
     let scratch = tempfile::tempdir().unwrap();
@@ -364,11 +366,11 @@ fn a_sandbox_with_work_in_it_is_removed_only_by_force() {
 }
 
 #[test]
-fn a_sandbox_that_is_not_there_keeps_no_other_from_being_removed() {
+fn an_unknown_sandbox_does_not_stop_the_removal_of_others() {
     let state = State::new();
     for name in ["a", "b"] {
         state.make(name, &SSH);
     }
-    state.run(&["rm", "gone", "a", "lost", "b"]).expect(2).said("gone").said("lost");
+    state.run(&["rm", "gone", "a", "lost", "b"]).expect(2).expect_output("gone").expect_output("lost");
     assert!(state.rows().is_empty());
 }

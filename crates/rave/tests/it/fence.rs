@@ -30,9 +30,9 @@ fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {
 }
 
 /// The fence, if this host supports it completely.
-fn whole() -> Result<Fencer, String> {
-    let said = cmd!(env!("CARGO_BIN_EXE_rave"), "fence", "--probe").read().expect("an answer");
-    let offer: Offer = serde_json::from_str(&said).expect("JSON");
+fn full_fence() -> Result<Fencer, String> {
+    let output = cmd!(env!("CARGO_BIN_EXE_rave"), "fence", "--probe").read().expect("an answer");
+    let offer: Offer = serde_json::from_str(&output).expect("JSON");
     if let Some((part, why)) = offer.missing().next() {
         return Err(format!("{}: {why}", part.name()));
     }
@@ -125,8 +125,8 @@ fn attempts_of_qemu(qemu: &mut Running, folder: &Utf8Path) -> BTreeMap<&'static 
 }
 
 #[test]
-fn a_qemu_that_was_taken_over_has_its_own_disk_and_nothing_else() {
-    let fencer = or_skip!(whole());
+fn a_compromised_qemu_can_access_only_its_own_disk() {
+    let fencer = or_skip!(full_fence());
     let ((_control, open), (_scratch, closed)) = (scratch(), scratch());
     let control = attempts_of_qemu(&mut Running::start(&open, None), &open);
     assert!(control.values().all(|worked| *worked), "without a fence: {control:?}");
@@ -171,11 +171,11 @@ attempt("namespace", syscall(272, 0x10000000) == 0);
 "#;
 
 #[test]
-fn a_fenced_program_does_nothing_to_other_processes_and_sandboxes() {
+fn a_fenced_program_cannot_affect_other_processes_and_sandboxes() {
     let Some(perl) = find_program("perl").filter(|_| cfg!(target_arch = "x86_64")) else {
         skip!("perl is missing, or system calls have other numbers");
     };
-    let fencer = or_skip!(whole());
+    let fencer = or_skip!(full_fence());
     let (_scratch, other) = scratch();
     for file in ["record.json", "log"] {
         fs::write(other.join(file), "{}").expect("written");
@@ -188,8 +188,8 @@ fn a_fenced_program_does_nothing_to_other_processes_and_sandboxes() {
     let port = tcp.local_addr().expect("an address").port().to_string();
     let victim = Victim(cmd!("sleep", "600").env("SECRET", "key").unchecked().start().expect("a process"));
     let pid = victim.0.pids()[0].to_string();
-    let words = ["-e", ATTEMPTS, &pid, other.as_str(), &port, socket.as_str(), named.as_str()];
-    let control = results(&cmd(perl.as_str(), words).read().expect("it ran"));
+    let args = ["-e", ATTEMPTS, &pid, other.as_str(), &port, socket.as_str(), named.as_str()];
+    let control = results(&cmd(perl.as_str(), args).read().expect("it ran"));
     // A host may forbid tracing even a user's own processes (Yama), and user namespaces.
     let is_certain = |name: &str| !matches!(name, "trace" | "namespace");
     assert!(control.iter().all(|(name, worked)| *worked || !is_certain(name)), "without: {control:?}");
@@ -203,21 +203,21 @@ fn a_fenced_program_does_nothing_to_other_processes_and_sandboxes() {
     let file = folder.join("rules.json");
     fs::write(&file, serde_json::to_vec(&rules).expect("JSON")).expect("written");
     let fence = ["fence", file.as_str(), "--", perl.as_str()];
-    let behind = cmd(env!("CARGO_BIN_EXE_rave"), fence.into_iter().chain(words)).env("SECRET", "key").read();
+    let behind = cmd(env!("CARGO_BIN_EXE_rave"), fence.into_iter().chain(args)).env("SECRET", "key").read();
     let tried = results(&behind.expect("it ran"));
     assert!(victim.0.try_wait().expect("a state").is_none(), "the other process is still running");
     assert_eq!(tried.len(), control.len(), "{tried:?}");
     assert!(tried.values().all(|worked| !worked), "behind the fence: {tried:?}");
 }
 
-fn results(said: &str) -> BTreeMap<String, bool> {
-    let lines = said.lines().filter_map(|line| line.rsplit_once(' '));
+fn results(output: &str) -> BTreeMap<String, bool> {
+    let lines = output.lines().filter_map(|line| line.rsplit_once(' '));
     lines.map(|(name, worked)| (name.to_owned(), worked == "1")).collect()
 }
 
 #[test]
-fn a_fenced_program_has_no_variable_of_its_user_and_no_right_of_root() {
-    let fencer = or_skip!(whole());
+fn a_fenced_program_has_no_user_variables_and_no_root_rights() {
+    let fencer = or_skip!(full_fence());
     let (_scratch, folder) = scratch();
     let rules = Rules {
         execute: ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache"].map(Utf8PathBuf::from).to_vec(),
@@ -226,7 +226,7 @@ fn a_fenced_program_has_no_variable_of_its_user_and_no_right_of_root() {
     };
     let file = folder.join("rules.json");
     fs::write(&file, serde_json::to_vec(&rules).expect("JSON")).expect("written");
-    let said = cmd!(
+    let output = cmd!(
         env!("CARGO_BIN_EXE_rave"),
         "fence",
         &file,
@@ -238,11 +238,11 @@ fn a_fenced_program_has_no_variable_of_its_user_and_no_right_of_root() {
     .env("ANTHROPIC_API_KEY", "the-real-key")
     .read()
     .expect("it ran");
-    assert!(said.contains("PATH=") && !said.contains("the-real-key"), "{said}");
+    assert!(output.contains("PATH=") && !output.contains("the-real-key"), "{output}");
     let line =
-        |name: &str| said.lines().find_map(|line| line.strip_prefix(name)).expect(name).trim().to_owned();
+        |name: &str| output.lines().find_map(|line| line.strip_prefix(name)).expect(name).trim().to_owned();
     // Root keeps only CAP_DAC_OVERRIDE, capabilities(7).
     let rights = u64::from_str_radix(&line("CapEff:"), 16).expect("a number");
-    assert_eq!(rights & !0b10, 0, "{said}");
+    assert_eq!(rights & !0b10, 0, "{output}");
     assert_eq!((line("NoNewPrivs:").as_str(), line("Seccomp:").as_str()), ("1", "2"));
 }

@@ -14,13 +14,13 @@ use rave_spec::Format;
 use crate::home::{copied_home, rave, rave_on_path};
 
 /// A folder with a qcow2 whose backing file is outside of it, and a correct manifest of the qcow2.
-fn image_of_a_stranger(place: &Utf8Path) -> (Utf8PathBuf, Manifest) {
+fn foreign_image(place: &Utf8Path) -> (Utf8PathBuf, Manifest) {
     let (secret, out) = (place.join("secret"), place.join("out"));
     fs::write(&secret, vec![b's'; 1 << 20]).expect("written");
     fs::create_dir(&out).expect("a folder");
     let image = out.join("leak.qcow2");
-    let words = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b", secret.as_str(), image.as_str(), "1M"];
-    Cmd::new("qemu-img").args(words).output().expect("an image");
+    let args = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b", secret.as_str(), image.as_str(), "1M"];
+    Cmd::new("qemu-img").args(args).output().expect("an image");
     let file = ArtifactFile {
         name: "leak.qcow2".into(),
         size: fs::metadata(&image).expect("the image").len(),
@@ -57,16 +57,16 @@ fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {
 }
 
 #[test]
-fn neither_run_nor_smoke_boots_an_image_that_names_a_file_of_the_host() {
+fn run_and_smoke_refuse_an_image_that_names_a_host_file() {
     let ((_scratch, place), home) = (scratch(), copied_home());
-    let (out, manifest) = image_of_a_stranger(&place);
+    let (out, manifest) = foreign_image(&place);
     let refusal = "it needs another file, which was not opened: its backing file";
 
     let arguments = ["run", "--headless", "--no-build", "--format", "qemu", "--out", out.as_str()];
-    let said = rave(place.as_std_path(), Some(home.path()), &arguments);
-    assert!(said.stderr.contains(refusal), "{}", said.stderr);
-    assert!(said.code.is_some_and(|code| code != 0), "{:?}", said.code);
-    assert!(!said.stderr.contains("serial console"), "it was booted: {}", said.stderr);
+    let output = rave(place.as_std_path(), Some(home.path()), &arguments);
+    assert!(output.stderr.contains(refusal), "{}", output.stderr);
+    assert!(output.code.is_some_and(|code| code != 0), "{:?}", output.code);
+    assert!(!output.stderr.contains("serial console"), "it was booted: {}", output.stderr);
     assert!(!place.join("state/run").exists(), "a machine was made");
 
     let error = smoke::artifacts(&out, &manifest, &[Format::Qemu]).expect_err("refused").to_string();
@@ -74,7 +74,7 @@ fn neither_run_nor_smoke_boots_an_image_that_names_a_file_of_the_host() {
 }
 
 #[test]
-fn what_the_host_cannot_unpack_is_refused_with_the_command() {
+fn an_unsupported_archive_is_refused_with_the_command() {
     let ((_scratch, place), home) = (scratch(), copied_home());
     let (programs, image) = (place.join("programs"), place.join("d.raw.lz4"));
     fs::create_dir(&programs).expect("a folder");
@@ -84,11 +84,12 @@ fn what_the_host_cannot_unpack_is_refused_with_the_command() {
     // The start of a frame (LZ4 frame format 1.6, "General Structure").
     fs::write(&image, [0x04, 0x22, 0x4d, 0x18, 0x64, 0x40, 0xa7, 0, 0, 0, 0]).expect("written");
     let arguments = ["convert", image.as_str(), "--format", "raw", "--out", "made"];
-    let said = rave_on_path(place.as_std_path(), Some(home.path()), Some(programs.as_std_path()), &arguments);
+    let output =
+        rave_on_path(place.as_std_path(), Some(home.path()), Some(programs.as_std_path()), &arguments);
     let refusal = format!(
         "it is compressed by lz4, which this host does not have: install it, or unpack the file elsewhere with `lz4 -d {image}`"
     );
-    assert!(said.stderr.contains(&refusal), "{}", said.stderr);
-    assert!(said.code.is_some_and(|code| code != 0), "{:?}", said.code);
+    assert!(output.stderr.contains(&refusal), "{}", output.stderr);
+    assert!(output.code.is_some_and(|code| code != 0), "{:?}", output.code);
     assert!(!place.join("made/d.img").exists());
 }

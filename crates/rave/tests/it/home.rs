@@ -9,14 +9,14 @@ fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the checkout exists")
 }
 
-pub(crate) struct Said {
+pub(crate) struct CommandOutput {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
 /// Runs the program in `folder`; `home` is `RAVE_HOME`.
-pub(crate) fn rave(folder: &Path, home: Option<&Path>, arguments: &[&str]) -> Said {
+pub(crate) fn rave(folder: &Path, home: Option<&Path>, arguments: &[&str]) -> CommandOutput {
     rave_on_path(folder, home, None, arguments)
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn rave_on_path(
     home: Option<&Path>,
     programs: Option<&Path>,
     arguments: &[&str],
-) -> Said {
+) -> CommandOutput {
     command(Path::new(env!("CARGO_BIN_EXE_rave")), folder, home, programs, arguments)
 }
 
@@ -36,7 +36,7 @@ fn command(
     home: Option<&Path>,
     programs: Option<&Path>,
     arguments: &[&str],
-) -> Said {
+) -> CommandOutput {
     let command = cmd(program, arguments)
         .dir(folder)
         .stdin_null()
@@ -56,7 +56,7 @@ fn command(
     };
     let output = command.run().expect("the program starts");
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
-    Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    CommandOutput { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
 /// A copy of the home's files that the program reads, in a separate folder.
@@ -77,52 +77,60 @@ pub(crate) fn copied_home() -> tempfile::TempDir {
 }
 
 #[test]
-fn rave_home_wins_from_any_folder() {
+fn rave_home_applies_in_any_folder() {
     let (elsewhere, home) = (tempfile::tempdir().expect("a folder"), copied_home());
     let text = fs::read_to_string(home.path().join("rave.toml")).expect("text");
     fs::write(home.path().join("rave.toml"), text.replace("cpus = 2", "cpus = 3")).expect("written");
-    let said = rave(elsewhere.path(), Some(home.path()), &["config", "--json"]);
-    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
-    assert!(said.stdout.contains("\"value\": 3"), "{}", said.stdout);
+    let printed = rave(elsewhere.path(), Some(home.path()), &["config", "--json"]);
+    assert_eq!((printed.code, printed.stderr.as_str()), (Some(0), ""));
+    assert!(printed.stdout.contains("\"value\": 3"), "{}", printed.stdout);
 }
 
 #[test]
-fn without_a_home_the_nearest_checkout_is_it_and_none_is_wrong_usage() {
+fn the_nearest_checkout_is_the_default_home_and_none_is_a_usage_error() {
     let home = copied_home();
     // Cargo's target folder may be outside the checkout, so a copy of the program stands for one that was built in it.
     let program = home.path().join("rave");
     fs::copy(env!("CARGO_BIN_EXE_rave"), &program).expect("a copy");
     let own = command(&program, &home.path().join("profiles"), None, None, &["config"]);
     assert_eq!((own.code, own.stderr.as_str()), (Some(0), ""));
-    let said = rave(home.path(), None, &["config"]);
-    assert_eq!(said.code, Some(2));
-    assert!(said.stderr.contains("is not the checkout that this program was built in"), "{}", said.stderr);
+    let printed = rave(home.path(), None, &["config"]);
+    assert_eq!(printed.code, Some(2));
+    assert!(
+        printed.stderr.contains("is not the checkout that this program was built in"),
+        "{}",
+        printed.stderr
+    );
     let elsewhere = tempfile::tempdir().expect("a folder");
-    let said = rave(elsewhere.path(), None, &["config"]);
-    assert_eq!(said.code, Some(2));
-    assert!(said.stderr.starts_with("error: no rave.toml in "), "{}", said.stderr);
+    let printed = rave(elsewhere.path(), None, &["config"]);
+    assert_eq!(printed.code, Some(2));
+    assert!(printed.stderr.starts_with("error: no rave.toml in "), "{}", printed.stderr);
 }
 
 #[test]
-fn a_home_that_does_not_fit_or_is_none_is_refused_by_name() {
+fn incompatible_and_invalid_homes_are_refused_by_name() {
     let (elsewhere, home) = (tempfile::tempdir().expect("a folder"), copied_home());
     fs::write(home.path().join("nix/facts.json"), "{}").expect("written");
-    let said = rave(elsewhere.path(), Some(home.path()), &["config"]);
-    assert_eq!(said.code, Some(2));
-    assert!(said.stderr.contains("does not fit its home"), "{}", said.stderr);
-    assert!(said.stderr.contains("remedy: run `cargo xtask install` in "), "{}", said.stderr);
-    let said = rave(elsewhere.path(), Some(elsewhere.path()), &["config"]);
-    assert_eq!(said.code, Some(2));
-    assert!(said.stderr.starts_with("error: RAVE_HOME: no rave.toml in "), "{}", said.stderr);
+    let printed = rave(elsewhere.path(), Some(home.path()), &["config"]);
+    assert_eq!(printed.code, Some(2));
+    assert!(printed.stderr.contains("does not fit its home"), "{}", printed.stderr);
+    assert!(printed.stderr.contains("remedy: run `cargo xtask install` in "), "{}", printed.stderr);
+    let printed = rave(elsewhere.path(), Some(elsewhere.path()), &["config"]);
+    assert_eq!(printed.code, Some(2));
+    assert!(printed.stderr.starts_with("error: RAVE_HOME: no rave.toml in "), "{}", printed.stderr);
 }
 
 #[test]
 fn help_and_messages_name_the_program_that_was_called() {
     let elsewhere = tempfile::tempdir().expect("a folder");
-    let said = rave(elsewhere.path(), None, &["--help"]);
-    assert_eq!(said.code, Some(0));
-    assert!(said.stdout.contains("rave smoke --yes") && !said.stdout.contains("xtask"), "{}", said.stdout);
+    let printed = rave(elsewhere.path(), None, &["--help"]);
+    assert_eq!(printed.code, Some(0));
+    assert!(
+        printed.stdout.contains("rave smoke --yes") && !printed.stdout.contains("xtask"),
+        "{}",
+        printed.stdout
+    );
     let home = copied_home();
-    let said = rave(home.path(), Some(home.path()), &["smoke", "--only", "nothing", "--base", "debian"]);
-    assert!(said.stderr.contains("`rave smoke --list`"), "{}", said.stderr);
+    let printed = rave(home.path(), Some(home.path()), &["smoke", "--only", "nothing", "--base", "debian"]);
+    assert!(printed.stderr.contains("`rave smoke --list`"), "{}", printed.stderr);
 }

@@ -20,9 +20,9 @@ const MOMENTS: [u64; 14] = [0, 4, 8, 12, 16, 20, 25, 30, 35, 40, 50, 60, 80, 120
 /// Adds a layer on top of the existing ones, as a start does.
 fn begin(place: &Place) {
     let layers = place.layers();
-    let beneath = layers.beneath().unwrap().or_else(|| place.disk().base()).unwrap();
-    let words = ["create", "-q", "-f", "qcow2", "-u", "-F", "qcow2", "-b", beneath.file_name().unwrap()];
-    cmd("qemu-img", words.into_iter().chain([layers.active().unwrap().as_str(), "64M"])).run().unwrap();
+    let beneath = layers.backing_layer().unwrap().or_else(|| place.disk().base()).unwrap();
+    let arguments = ["create", "-q", "-f", "qcow2", "-u", "-F", "qcow2", "-b", beneath.file_name().unwrap()];
+    cmd("qemu-img", arguments.into_iter().chain([layers.active().unwrap().as_str(), "64M"])).run().unwrap();
 }
 
 /// What is restored together: the active layer, the identity, the merge base.
@@ -62,7 +62,7 @@ fn kept() -> Kept {
 }
 
 #[test]
-fn a_restore_that_is_killed_is_none_or_whole() {
+fn a_killed_restore_is_complete_or_absent() {
     let Kept { state, place, one, two } = kept();
     let mut restored = 0;
     for moment in MOMENTS {
@@ -72,7 +72,7 @@ fn a_restore_that_is_killed_is_none_or_whole() {
         thread::sleep(Duration::from_millis(moment));
         restore.kill();
         // Any command that takes the sandbox's lock.
-        state.run(&["snapshot", "demo", "--remove", "none"]).expect(2).said("has no snapshot none");
+        state.run(&["snapshot", "demo", "--remove", "none"]).expect(2).expect_output("has no snapshot none");
         let now = what(&place);
         assert!(now == one || now == two, "at {moment} ms: {now:?}");
         restored += usize::from(now == one);
@@ -87,7 +87,7 @@ fn a_restore_that_is_killed_is_none_or_whole() {
 }
 
 #[test]
-fn a_snapshot_that_is_killed_is_none_or_whole() {
+fn a_killed_snapshot_is_complete_or_absent() {
     let Kept { state, place, .. } = kept();
     for moment in MOMENTS {
         begin(&place);
@@ -106,7 +106,7 @@ fn a_snapshot_that_is_killed_is_none_or_whole() {
 }
 
 #[test]
-fn a_full_disk_takes_neither_a_snapshot_nor_a_restore_and_loses_nothing() {
+fn a_full_disk_fails_snapshot_and_restore_without_loss() {
     let Kept { state, .. } = kept();
     let script = r#"
         sandbox="$RAVE_STATE/sandboxes/demo"
@@ -122,12 +122,12 @@ fn a_full_disk_takes_neither_a_snapshot_nor_a_restore_and_loses_nothing() {
         test "$(cat "$sandbox/identity.json")" = one
     "#;
     let done = rave_testing::or_skip!(in_room(&state, script));
-    done.expect(0).said("No space left on device").said("not enough disk space");
+    done.expect(0).expect_output("No space left on device").expect_output("not enough disk space");
     state.nothing_runs();
 }
 
 #[test]
-fn forks_whose_machines_end_are_said_and_leave_nothing() {
+fn forks_whose_machines_exit_are_reported_and_removed() {
     let state = State::new();
     let place = state.make("demo", &SSH);
     begin(&place);
@@ -145,7 +145,10 @@ fn forks_whose_machines_end_are_said_and_leave_nothing() {
         }
         fork.join().unwrap()
     });
-    fork.expect(3).said("the fork left was not made").said("right: ").said("no fork was made");
+    fork.expect(3)
+        .expect_output("the fork left was not made")
+        .expect_output("right: ")
+        .expect_output("no fork was made");
     let names: Vec<String> = state.rows().iter().map(|row| row["name"].to_string()).collect();
     assert_eq!(names, ["\"demo\""]);
     state.nothing_runs();

@@ -24,7 +24,7 @@ pub(crate) struct Place {
     folder: tempfile::TempDir,
 }
 
-pub(crate) struct Said {
+pub(crate) struct CommandOutput {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -42,25 +42,29 @@ impl Place {
         Utf8Path::from_path(self.folder.path()).unwrap().join(name)
     }
 
-    pub(crate) fn rave(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn rave(&self, arguments: &[&str]) -> CommandOutput {
         self.run(&cmd(env!("CARGO_BIN_EXE_rave"), arguments))
     }
 
-    pub(crate) fn run(&self, command: &duct::Expression) -> Said {
+    pub(crate) fn run(&self, command: &duct::Expression) -> CommandOutput {
         let command =
             command.dir(self.folder.path()).stdin_null().stdout_capture().stderr_capture().unchecked();
         let output = command.env("RAVE_STATE", self.path("state")).env_remove("RAVE_HOME").run().unwrap();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+        CommandOutput {
+            code: output.status.code(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
     }
 
     pub(crate) fn keygen(&self, name: &str) {
-        let said = self.rave(&["release", "keygen", "--out", name, "--passphrase-file", "passphrase"]);
-        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        let printed = self.rave(&["release", "keygen", "--out", name, "--passphrase-file", "passphrase"]);
+        assert_eq!(printed.code, Some(0), "{}", printed.stderr);
         assert!(
-            said.stdout.starts_with("rave-releases namespaces=\"rave-release\" ssh-ed25519 AAAA"),
+            printed.stdout.starts_with("rave-releases namespaces=\"rave-release\" ssh-ed25519 AAAA"),
             "{}",
-            said.stdout
+            printed.stdout
         );
     }
 
@@ -164,7 +168,7 @@ impl Workshop for Place {
         Ok(Built { manifest, out_dir })
     }
 
-    fn build_again(&self, _: &ProfilePlan) -> Result<(), Error> {
+    fn rebuild(&self, _: &ProfilePlan) -> Result<(), Error> {
         Ok(())
     }
 
@@ -216,32 +220,37 @@ fn a_key_is_private_and_its_passphrase_comes_from_a_file_or_a_descriptor() {
     assert_eq!(again.code, Some(2), "{}", again.stderr);
     assert!(again.stderr.contains("key already exists"), "{}", again.stderr);
     let script = r#""$0" release keygen --out other --passphrase-fd 7 7<passphrase"#;
-    let said = place.run(&cmd("sh", ["-c", script, env!("CARGO_BIN_EXE_rave")]));
-    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let printed = place.run(&cmd("sh", ["-c", script, env!("CARGO_BIN_EXE_rave")]));
+    assert_eq!(printed.code, Some(0), "{}", printed.stderr);
     // No terminal, no file, no descriptor.
-    let said = place
+    let printed = place
         .run(&cmd("setsid", ["--wait", env!("CARGO_BIN_EXE_rave"), "release", "keygen", "--out", "third"]));
-    assert_eq!(said.code, Some(2), "{}", said.stderr);
-    assert!(said.stderr.contains("no passphrase") && said.stderr.contains("\nremedy: "), "{}", said.stderr);
+    assert_eq!(printed.code, Some(2), "{}", printed.stderr);
+    assert!(
+        printed.stderr.contains("no passphrase") && printed.stderr.contains("\nremedy: "),
+        "{}",
+        printed.stderr
+    );
     assert!(!place.path("third").exists());
 }
 
 #[test]
-fn a_release_is_trusted_by_a_given_or_a_pinned_key_and_by_nothing_else() {
+fn only_a_given_or_pinned_key_makes_a_release_trusted() {
     let place = Place::new();
     place.keygen("key");
     let release = place.release("key");
-    let said = place.rave(&["verify", "release"]);
-    assert_eq!(said.code, Some(1), "{}", said.stdout);
+    let printed = place.rave(&["verify", "release"]);
+    assert_eq!(printed.code, Some(1), "{}", printed.stdout);
     let first = "error: this release does not verify: SHA256SUMS.sig: signature unchecked";
-    assert!(said.stderr.contains(first), "{}", said.stderr);
-    let said = place.rave(&["verify", "release", "--key", "key.allowed_signers", "--expect", "1.2.0"]);
-    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(printed.stderr.contains(first), "{}", printed.stderr);
+    let printed = place.rave(&["verify", "release", "--key", "key.allowed_signers", "--expect", "1.2.0"]);
+    assert_eq!(printed.code, Some(0), "{}", printed.stderr);
     assert!(
-        said.stdout
+        printed
+            .stdout
             .contains("ok: RAVE 1.2.0, base debian, commit 0123456789, signed by rave-releases SHA256:")
     );
-    assert!(said.stdout.contains("rave-1.2.0-headless-x86_64.qcow2"), "{}", said.stdout);
+    assert!(printed.stdout.contains("rave-1.2.0-headless-x86_64.qcow2"), "{}", printed.stdout);
 
     assert_eq!(place.rave(&["verify", "--trust", "key.allowed_signers"]).code, Some(0));
     assert_eq!(place.rave(&["verify", "release"]).code, Some(0));
@@ -254,21 +263,21 @@ fn a_release_is_trusted_by_a_given_or_a_pinned_key_and_by_nothing_else() {
     assert_eq!(found["holds"], true);
     assert_eq!(found["version"], "1.2.0");
     fs::write(release.join("rave-1.2.0-headless-x86_64.qcow2"), "A disk").unwrap();
-    let said = place.rave(&["verify", "release", "--json"]);
-    assert_eq!(said.code, Some(1), "{}", said.stderr);
-    let found: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    let printed = place.rave(&["verify", "release", "--json"]);
+    assert_eq!(printed.code, Some(1), "{}", printed.stderr);
+    let found: serde_json::Value = serde_json::from_str(&printed.stdout).unwrap();
     assert_eq!(found["holds"], false);
     assert_eq!(found["problems"][0]["about"], "rave-1.2.0-headless-x86_64.qcow2");
     // What cannot be read is not verified: exit code 1 as well.
     for arguments in [&["verify", "nowhere"][..], &["verify", "release", "--key", "passphrase"]] {
-        let said = place.rave(arguments);
-        assert_eq!(said.code, Some(1), "{}", said.stderr);
-        assert!(said.stderr.contains("error: "), "{}", said.stderr);
+        let printed = place.rave(arguments);
+        assert_eq!(printed.code, Some(1), "{}", printed.stderr);
+        assert!(printed.stderr.contains("error: "), "{}", printed.stderr);
     }
 }
 
 #[test]
-fn a_key_is_rotated_and_revoked_and_receivers_follow() {
+fn keys_can_be_rotated_and_revoked() {
     let place = Place::new();
     place.keygen("key");
     place.keygen("next");
@@ -286,24 +295,24 @@ fn a_key_is_rotated_and_revoked_and_receivers_follow() {
     place.release("next");
     // Only the first key is trusted.
     let verify = ["verify", "release", "--key", "key.allowed_signers"];
-    let said = place.rave(&verify);
-    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let printed = place.rave(&verify);
+    assert_eq!(printed.code, Some(0), "{}", printed.stderr);
 
     let revoke =
         ["release", "revoke", "--key", "next", "--revoked", "key.pub", "--serial", "2", "--reason", "lost"];
-    let said = place.rave(&[&revoke[..], &with].concat());
-    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let printed = place.rave(&[&revoke[..], &with].concat());
+    assert_eq!(printed.code, Some(0), "{}", printed.stderr);
     // The thief of a key omits the statements.
     fs::rename(place.path("keys.jsonl"), place.path("published.jsonl")).unwrap();
     fs::remove_dir_all(place.path("release")).unwrap();
     place.release("key");
-    let said = place.rave(&verify);
-    assert_eq!(said.code, Some(0), "{}", said.stderr);
-    let said = place.rave(&[&verify[..], &["--statements", "published.jsonl"]].concat());
-    assert!(said.code == Some(1) && said.stderr.contains("was revoked: lost"), "{}", said.stderr);
+    let printed = place.rave(&verify);
+    assert_eq!(printed.code, Some(0), "{}", printed.stderr);
+    let printed = place.rave(&[&verify[..], &["--statements", "published.jsonl"]].concat());
+    assert!(printed.code == Some(1) && printed.stderr.contains("was revoked: lost"), "{}", printed.stderr);
     // The revocation is remembered.
-    let said = place.rave(&verify);
-    assert!(said.code == Some(1) && said.stderr.contains("was revoked: lost"), "{}", said.stderr);
+    let printed = place.rave(&verify);
+    assert!(printed.code == Some(1) && printed.stderr.contains("was revoked: lost"), "{}", printed.stderr);
 }
 
 #[test]

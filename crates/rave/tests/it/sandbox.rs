@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use duct::{Expression, Handle, cmd};
-use rave_sandbox::{Expiry, Place, PortWish, Record, SCHEMA, Store};
+use rave_sandbox::{Expiry, Place, PortChoice, Record, SCHEMA, Store};
 use rave_spec::Format;
 use rave_vm::keys::KeyPair;
 use serde_json::Value;
@@ -38,7 +38,7 @@ impl Done {
     }
 
     #[track_caller]
-    pub(crate) fn said(&self, text: &str) -> &Self {
+    pub(crate) fn expect_output(&self, text: &str) -> &Self {
         assert!(self.stderr.contains(text), "{text:?} is not in {}", self.stderr);
         self
     }
@@ -68,7 +68,7 @@ impl State {
         }
         place.disk().hold(&image, &"0".repeat(64)).unwrap();
         KeyPair::generate(place.folder(), "test").unwrap();
-        let wish = |(service, guest, host): &(&str, u16, Option<u16>)| PortWish {
+        let choice = |(service, guest, host): &(&str, u16, Option<u16>)| PortChoice {
             service: (*service).to_owned(),
             guest: *guest,
             host: *host,
@@ -84,7 +84,7 @@ impl State {
             memory_mib: 64,
             cpus: 1,
             disk_mib: 64,
-            ports: ports.iter().map(wish).collect(),
+            ports: ports.iter().map(choice).collect(),
             expiry: Expiry::default(),
             require_fence: false,
             parent: None,
@@ -109,8 +109,8 @@ impl State {
 
     /// Runs a shell script in which `$RAVE` is the program, with these arguments.
     pub(crate) fn shell(&self, before: &[&str], script: &str) -> Done {
-        let words = [before, &["sh", "-c", script]].concat();
-        Self::finish(&self.command(words[0], &words[1..]))
+        let args = [before, &["sh", "-c", script]].concat();
+        Self::finish(&self.command(args[0], &args[1..]))
     }
 
     /// Starts the program in a separate process group, as a shell does.
@@ -242,9 +242,9 @@ impl rave_workspace::Guest for Here {
         input: Option<Box<dyn Read + Send>>,
         output: &mut (dyn std::io::Write + Send),
     ) -> Result<(), String> {
-        let words: Vec<&str> = command.iter().map(String::as_str).collect();
-        let ["rave-guest", "tree", task @ ..] = words.as_slice() else {
-            return Err(format!("{words:?} is not a task"));
+        let args: Vec<&str> = command.iter().map(String::as_str).collect();
+        let ["rave-guest", "tree", task @ ..] = args.as_slice() else {
+            return Err(format!("{args:?} is not a task"));
         };
         let task = rave_guest::tree::serve::Task::of_arguments(task).ok_or("an unknown task")?;
         task.run(input.unwrap_or_else(|| Box::new(std::io::empty())), output)

@@ -14,7 +14,7 @@ const REAL: &str = "the-users-real-secret";
 const SECRET: &str = "[[secret]]\nname = \"forge\"\nhost = \"git.example\"\nvalue.environment = \"FORGE_REAL\"\ngit = \"me\"\n";
 
 /// A sandbox that may reach the secret's host.
-fn made(state: &State) -> Place {
+fn created(state: &State) -> Place {
     let place = state.make("demo", &SSH);
     let policy = Policy { allow: vec!["git.example".parse().unwrap()], ..Policy::default() };
     network::write(&place, &policy).unwrap();
@@ -44,9 +44,9 @@ fn has(bytes: &[u8], text: &str) -> bool {
 }
 
 #[test]
-fn a_secret_stays_with_the_supervisor_and_a_workspace_names_none() {
+fn secrets_stay_in_the_supervisor_and_a_workspace_cannot_name_any() {
     let state = State::new();
-    let place = made(&state);
+    let place = created(&state);
     configure(&state, SECRET);
     // If it were read, the supervisor would not start: it is not a valid list of secrets.
     let hostile = state.path().join("hostile");
@@ -85,16 +85,16 @@ fn a_secret_stays_with_the_supervisor_and_a_workspace_names_none() {
 }
 
 #[test]
-fn what_is_no_list_of_secrets_is_told_and_nothing_starts() {
+fn an_invalid_secrets_file_is_reported_and_nothing_starts() {
     let state = State::new();
-    made(&state);
+    created(&state);
     configure(
         &state,
         "[[secret]]\nname = \"forge\"\nhost = \"git.example\"\nvalue = \"the secret itself\"\n",
     );
     let done = state.run(&["start", "demo"]);
     assert_ne!(done.code, Some(0));
-    done.said("secrets.toml");
+    done.expect_output("secrets.toml");
     assert!(!done.stderr.contains("itself"), "{}", done.stderr);
     assert_eq!(state.state_of("demo"), "stopped");
 }

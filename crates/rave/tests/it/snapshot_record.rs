@@ -8,9 +8,9 @@ use crate::sandbox::{State, wait_until};
 /// A sandbox that has run, with a disk as left by a start.
 fn stopped(state: &State) {
     let active = state.make("demo", &[]).layers().active().unwrap();
-    let words =
+    let arguments =
         ["create", "-q", "-f", "qcow2", "-u", "-b", "base.qcow2", "-F", "qcow2", active.as_str(), "64M"];
-    cmd("qemu-img", words).run().unwrap();
+    cmd("qemu-img", arguments).run().unwrap();
 }
 
 /// The events of one kind in the record of `demo`, each with its text in this field.
@@ -26,7 +26,7 @@ fn recorded(state: &State, kind: &str, field: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_record_has_what_was_done_with_snapshots() {
+fn snapshots_are_recorded() {
     let state = State::new();
     stopped(&state);
     state.run(&["snapshot", "demo", "one"]).expect(0);
@@ -36,7 +36,7 @@ fn the_record_has_what_was_done_with_snapshots() {
 }
 
 #[test]
-fn the_record_has_the_forks_that_were_made_of_it() {
+fn forks_are_recorded_in_the_parents_record() {
     let state = State::new();
     stopped(&state);
     let fork = state.start(&["fork", "demo", "twin"]);

@@ -65,11 +65,7 @@ impl<W: Workshop> Building<'_, '_, W> {
             },
         )?;
         if plan.second_build {
-            self.ledger.stage(
-                &format!("second build {name}"),
-                |()| true,
-                || workshop.build_again(profile),
-            )?;
+            self.ledger.stage(&format!("second build {name}"), |()| true, || workshop.rebuild(profile))?;
         }
         let report: Report = self.ledger.stage(
             &format!("smoke {name}"),
@@ -89,7 +85,7 @@ impl<W: Workshop> Building<'_, '_, W> {
         let searched: Searched = self.ledger.stage(
             &format!("{} {name}", leak::STAGE),
             |_| true,
-            || leaks::look(&built, &workshop.builder(profile, &built), sink),
+            || leaks::search(&built, &workshop.builder(profile, &built), sink),
         )?;
         let release: ProfileRelease = self.ledger.stage(
             &format!("pack {name}"),

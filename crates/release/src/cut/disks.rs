@@ -39,7 +39,7 @@ impl ReleasedDisk {
         let Some(file) = files.first() else {
             return Err(Error::damaged(folder, format!("{} has no artifact in it", profile.profile)));
         };
-        let whole = whole(folder, file, scratch)?;
+        let whole = joined_file(folder, file, scratch)?;
         if Digest::of_file(&whole).at("read", &whole)? != file.sha256 {
             return Err(Error::damaged(&whole, "it is not the file that its manifest describes"));
         }
@@ -62,7 +62,7 @@ impl ReleasedDisk {
 }
 
 /// The file, joined in `scratch` if only its parts exist.
-fn whole(folder: &Utf8Path, file: &ReleaseFile, scratch: &Utf8Path) -> Result<Utf8PathBuf, Error> {
+fn joined_file(folder: &Utf8Path, file: &ReleaseFile, scratch: &Utf8Path) -> Result<Utf8PathBuf, Error> {
     let path = folder.join(file.name.as_str());
     if file.parts.is_empty() || path.is_file() {
         return Ok(path);

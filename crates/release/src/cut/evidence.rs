@@ -48,7 +48,9 @@ fn predicate(run: &Run, report: &Report) -> Value {
     let checks: Vec<Value> = run
         .rows
         .iter()
-        .map(|check| json!({"name": check.name, "group": check.group, "result": word(&check.outcome)}))
+        .map(
+            |check| json!({"name": check.name, "group": check.group, "result": outcome_name(&check.outcome)}),
+        )
         .collect();
     let ready = match &run.boot {
         Boot::Ready(times) => Some(times.ready),
@@ -62,7 +64,7 @@ fn predicate(run: &Run, report: &Report) -> Value {
     })
 }
 
-fn word(outcome: &Outcome) -> &'static str {
+fn outcome_name(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Passed => "passed",
         Outcome::Failed(_) => "failed",

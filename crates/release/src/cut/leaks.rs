@@ -36,7 +36,7 @@ pub(super) fn look_at_report(profile: &str, text: &[u8], names: &BuilderNames) -
 }
 
 /// Searches every built file; a finding is an error.
-pub(super) fn look(built: &Built, names: &BuilderNames, sink: Sink<'_>) -> Result<Searched, Error> {
+pub(super) fn search(built: &Built, names: &BuilderNames, sink: Sink<'_>) -> Result<Searched, Error> {
     let files = built.manifest.artifacts.iter().flat_map(|artifact| &artifact.files);
     let mut artifacts: Vec<Utf8PathBuf> = Vec::new();
     for file in files {

@@ -104,7 +104,7 @@ impl Plan {
     }
 
     /// Whether a finished release is the result of this plan.
-    pub(super) fn made(&self, manifest: &Manifest) -> bool {
+    pub(super) fn matches(&self, manifest: &Manifest) -> bool {
         let wanted = self.profiles.iter().map(|one| (&one.profile, &one.arch, one.formats.clone()));
         let made = manifest.profiles.iter().map(|one| {
             let formats = one.artifacts.iter().map(|artifact| artifact.format).collect();

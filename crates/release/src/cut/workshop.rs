@@ -19,7 +19,7 @@ pub trait Workshop {
     fn build(&self, profile: &ProfilePlan) -> Result<Built, Self::Error>;
 
     /// Builds them a second time in another place, and fails if a byte differs.
-    fn build_again(&self, profile: &ProfilePlan) -> Result<(), Self::Error>;
+    fn rebuild(&self, profile: &ProfilePlan) -> Result<(), Self::Error>;
 
     /// Boots each artifact and checks it.
     fn smoke(&self, profile: &ProfilePlan) -> Result<Report, Self::Error>;

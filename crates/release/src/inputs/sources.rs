@@ -27,8 +27,8 @@ pub fn sources(inputs: &[Input]) -> Result<String, Error> {
 
 fn source(input: &Input, stanza: &str) -> (String, String) {
     let line = stanza.lines().find_map(|line| line.strip_prefix("Source:"));
-    let said = line.map_or(input.name.as_str(), str::trim);
-    let (name, version) = said.split_once(' ').unwrap_or((said, ""));
+    let source = line.map_or(input.name.as_str(), str::trim);
+    let (name, version) = source.split_once(' ').unwrap_or((source, ""));
     let version = version.trim().trim_start_matches('(').trim_end_matches(')');
     let version = if version.is_empty() { &input.version } else { version };
     (name.to_owned(), version.to_owned())
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_has_the_packages_name_and_version_unless_the_archive_says_otherwise() {
+    fn a_source_defaults_to_the_packages_name_and_version() {
         let input = Input {
             kind: Kind::Stanza,
             name: "libssl3t64".into(),

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reviewed_list_can_be_read_and_every_line_has_a_reason() {
+    fn the_reviewed_list_is_valid_and_every_line_has_a_reason() {
         let list = Allowed::reviewed();
         assert!(list.entries.iter().all(|(entry, _)| entry.reason.len() > 10));
         for wrong in [
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_not_needed_is_told() {
+    fn an_unused_line_is_reported() {
         let text = "# why\ntoken usr/share/doc/*/a*.txt: an example\nprivate-key usr/lib/b: another one\n";
         let mut list = Allowed::parse(text).unwrap();
         assert!(list.allows(Rule::Token, "usr/share/doc/x/y/a1.txt"));

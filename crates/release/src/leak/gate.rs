@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::allowed::Allowed;
 use super::finding::{Finding, Place, Rule};
 use super::names::BuilderNames;
-use super::packed::{self, HEAD, LONGEST, Look};
+use super::packed::{self, HEAD, LONGEST, Visitor};
 use super::paths;
 use super::scanner::{Match, Scanner};
 use crate::error::{Error, IoContext as _};
@@ -121,7 +121,7 @@ impl Search {
         let name = path.file_name().unwrap_or_default().to_owned();
         let opened = inside::open(path)?;
         let mut known = Known::new();
-        for (file, place) in &opened.beside {
+        for (file, place) in &opened.siblings {
             let mut content = File::open(place).at("open", place)?;
             let size = content.metadata().at("read", place)?.len();
             let entry = Visited::File { size, content: &mut content };
@@ -227,7 +227,7 @@ struct Seen<'a> {
     artifact: &'a str,
 }
 
-impl Look for Seen<'_> {
+impl Visitor for Seen<'_> {
     fn bytes(&mut self, path: &str, content: &mut dyn Read) -> io::Result<()> {
         let Self { scanner, known, broken, here, .. } = self;
         scanner.scan(content, &mut |found| {
@@ -261,9 +261,9 @@ impl Look for Seen<'_> {
 }
 
 /// Unpacks a file with low limits and without searching, for a test and a fuzz target.
-pub(crate) fn look_into(bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn unpack_only(bytes: &[u8]) -> io::Result<()> {
     struct Count(u64);
-    impl Look for Count {
+    impl Visitor for Count {
         fn bytes(&mut self, _: &str, content: &mut dyn Read) -> io::Result<()> {
             self.0 += io::copy(content, &mut io::sink())?;
             Ok(())

@@ -97,7 +97,7 @@ impl BuilderNames {
 }
 
 /// Whether a match is delimited: a path at its start, a name at both ends.
-pub(super) fn stands_alone(rule: Rule, before: Option<u8>, after: Option<u8>) -> bool {
+pub(super) fn is_delimited(rule: Rule, before: Option<u8>, after: Option<u8>) -> bool {
     let joins = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
     match rule {
         Rule::BuildPath => !joins(after),
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn common_names_are_not_searched_and_that_is_said() {
+    fn common_names_are_skipped_and_reported() {
         let names = BuilderNames {
             user: "root".into(),
             host: "quokka-17".into(),

@@ -58,7 +58,7 @@ impl Packing {
 }
 
 /// Visitor of a file's content.
-pub(super) trait Look {
+pub(super) trait Visitor {
     /// Bytes that are neither an archive nor compressed: a whole file, or its unpacked content.
     fn bytes(&mut self, path: &str, content: &mut dyn Read) -> io::Result<()>;
 
@@ -73,12 +73,17 @@ pub(super) trait Look {
 }
 
 /// Visits a file and everything packed in it, at most `limit` unpacked bytes.
-pub(super) fn file(path: &str, content: &mut dyn Read, limit: u64, look: &mut dyn Look) -> io::Result<()> {
-    Unpacker { look, left: limit }.file(path, content, 0)
+pub(super) fn file(
+    path: &str,
+    content: &mut dyn Read,
+    limit: u64,
+    visitor: &mut dyn Visitor,
+) -> io::Result<()> {
+    Unpacker { visitor, left: limit }.file(path, content, 0)
 }
 
 struct Unpacker<'a> {
-    look: &'a mut dyn Look,
+    visitor: &'a mut dyn Visitor,
     /// Bytes that may still be unpacked from the outermost file.
     left: u64,
 }
@@ -91,11 +96,11 @@ impl Unpacker<'_> {
         let is_archive = cpio::begins(&head);
         let mut content = head.as_slice().chain(content);
         if packing.is_none() && !is_archive {
-            return self.look.bytes(path, &mut content);
+            return self.visitor.bytes(path, &mut content);
         }
         if layer >= MOST_LAYERS {
-            self.look.unread(path, "it is packed too often");
-            return self.look.bytes(path, &mut content);
+            self.visitor.unread(path, "it is packed too often");
+            return self.visitor.bytes(path, &mut content);
         }
         let Some(packing) = packing else { return self.archive(path, content, layer) };
         let mut kept = tempfile::spooled_tempfile_in(IN_MEMORY, tempdir::place());
@@ -107,13 +112,13 @@ impl Unpacker<'_> {
         self.left = unpacked.left.min(self.left);
         interrupt::check().map_err(io::Error::other)?;
         if let Some(why) = unpacked.why.take() {
-            self.look.unread(path, &why);
+            self.visitor.unread(path, &why);
         }
         drop(unpacked);
         done?;
         // The raw bytes are visited too: something may follow the part that can be unpacked.
         kept.rewind()?;
-        self.look.packed(path, &mut kept)
+        self.visitor.packed(path, &mut kept)
     }
 
     /// Concatenated archives and what follows them, as in an initrd (kernel documentation, "initramfs buffer format").
@@ -127,15 +132,15 @@ impl Unpacker<'_> {
                 let shown = format!("{path}!/{}", String::from_utf8_lossy(name));
                 let mut head = Vec::new();
                 Read::take(&mut *content, HEAD).read_to_end(&mut head)?;
-                self.look.member(&shown, name, &head)?;
+                self.visitor.member(&shown, name, &head)?;
                 self.file(&shown, &mut head.as_slice().chain(content), layer + 1)
             });
             if let Err(error) = done {
                 if error.kind() != io::ErrorKind::InvalidData {
                     return Err(error);
                 }
-                self.look.unread(path, &error.to_string());
-                return self.look.bytes(path, &mut content);
+                self.visitor.unread(path, &error.to_string());
+                return self.visitor.bytes(path, &mut content);
             }
             head = cpio::behind_zeros(&mut content)?;
             if head.is_empty() {

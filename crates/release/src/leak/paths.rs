@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_judged_by_path_and_empty_ones_are_none() {
+    fn files_are_matched_by_path_and_empty_ones_ignored() {
         for (path, content, expected) in [
             ("etc/machine-id", "0123456789abcdef0123456789abcdef\n", Some(Rule::MachineId)),
             ("etc/machine-id", "uninitialized\n", None),

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_secret_is_known() {
+    fn every_kind_of_secret_is_detected() {
         for kind in SECRETS {
             let upper = letters(60).to_uppercase();
             let text = match kind.tail {
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_known_in_every_dress() {
+    fn a_key_is_detected_in_every_encoding() {
         let body = letters(64);
         for text in [
             format!("-----BEGIN OPENSSH PRIVATE KEY-----\r\n{body}"),

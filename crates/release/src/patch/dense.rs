@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stretch_comes_back_and_holes_take_a_bit() {
+    fn a_stretch_round_trips_and_a_hole_takes_one_bit() {
         let mut disk = vec![0_u8; 20 * BLOCK_BYTES];
         disk[0] = 1;
         disk[9 * BLOCK_BYTES + 5] = 2;
@@ -116,14 +116,14 @@ mod tests {
         read(disk.as_slice(), 0, disk.len() as u64, &mut dense).unwrap();
         assert_eq!(dense.len(), 3 + 3 * BLOCK_BYTES);
         assert_eq!(dense[..3], [0b1, 0b10, 0b1000]);
-        let mut again = Vec::new();
+        let mut decoded = Vec::new();
         blocks(&dense, disk.len() as u64, &mut |at, block| {
-            assert_eq!(at, again.len() as u64);
-            again.extend_from_slice(block.unwrap_or(&ZEROS));
+            assert_eq!(at, decoded.len() as u64);
+            decoded.extend_from_slice(block.unwrap_or(&ZEROS));
             Ok(())
         })
         .unwrap();
-        assert_eq!(again, disk);
+        assert_eq!(decoded, disk);
         // A bit beyond the end, a missing block, empty input.
         let refused = |dense: &[u8]| blocks(dense, disk.len() as u64, &mut |_, _| Ok(())).is_err();
         let mut behind = dense.clone();

@@ -16,7 +16,7 @@ use crate::error::{Error, IoContext as _};
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Made {
+pub struct WrittenPatch {
     /// Bytes.
     pub size: u64,
     /// SHA-256.
@@ -24,8 +24,8 @@ pub struct Made {
 }
 
 /// Writes the patch from the older to the newer disk. The same disks give the same bytes with the same version of zstd.
-pub fn make(header: &Header, (base, target): (&File, &File), to: &Utf8Path) -> Result<Made, Error> {
-    let mut made = Made { size: 0, sha256: Digest::of_bytes(b"") };
+pub fn make(header: &Header, (base, target): (&File, &File), to: &Utf8Path) -> Result<WrittenPatch, Error> {
+    let mut made = WrittenPatch { size: 0, sha256: Digest::of_bytes(b"") };
     let mut hasher = Hasher::default();
     let done = Replace::new(to).write_with(|file| {
         let mut put = |bytes: &[u8]| {
@@ -44,11 +44,11 @@ pub fn make(header: &Header, (base, target): (&File, &File), to: &Utf8Path) -> R
             dense::read(target, start, length, &mut own)?;
             frame.clear();
             // The older disk has the same chunk at this position: the record is empty.
-            let is_there = start + length <= header.base.size && {
+            let is_unchanged = start + length <= header.base.size && {
                 dense::read(base, start, length, &mut prefix)?;
                 prefix == own
             };
-            if !is_there {
+            if !is_unchanged {
                 let (from, count) = header.prefix(number);
                 dense::read(base, from, count, &mut prefix)?;
                 compress(&own, &prefix, &mut frame)?;

@@ -73,8 +73,8 @@ pub fn restore(
     let is_raw_wanted = request.formats.contains(&Format::Raw);
     let names = conversions.iter().map(|one| &one.name).chain(is_raw_wanted.then_some(&header.name));
     let targets: Vec<Utf8PathBuf> = names.map(|name| request.out.join(name.as_str())).collect();
-    if let Some(there) = targets.iter().find(|target| target.symlink_metadata().is_ok()) {
-        return Err(Error::Occupied { path: there.clone(), detail: "it is not replaced".into() });
+    if let Some(existing) = targets.iter().find(|target| target.symlink_metadata().is_ok()) {
+        return Err(Error::Occupied { path: existing.clone(), detail: "it is not replaced".into() });
     }
     fs::create_dir_all(request.out).at("create", request.out)?;
     let base = inside::open(request.base)?;

@@ -43,8 +43,8 @@ pub(super) fn copy(
             file => file.at("open", &at)?,
         };
         let size = file.metadata().at("read", &at)?.len();
-        let there = fs::symlink_metadata(to.join(path.as_str()));
-        if !there.is_ok_and(|there| there.is_file() && there.len() == size) {
+        let published = fs::symlink_metadata(to.join(path.as_str()));
+        if !published.is_ok_and(|published| published.is_file() && published.len() == size) {
             missing.push((path, size));
         }
     }

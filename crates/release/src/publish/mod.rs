@@ -145,7 +145,7 @@ struct Claim {
 impl Claim {
     fn read(path: &Utf8Path) -> Result<Self, Error> {
         let folder = Folder::open(path).at("open", path)?;
-        let read = |name: &str, limit| folder.read(&known(name), limit).at("read", path.join(name));
+        let read = |name: &str, limit| folder.read(&file_name(name), limit).at("read", path.join(name));
         let sums = read(sums::FILE, sums::LIMIT)?;
         Ok(Self { sums, signature: read(sums::SIGNATURE, sshsig::LIMIT)? })
     }
@@ -154,7 +154,7 @@ impl Claim {
     fn files(&self) -> Result<Vec<RelativePath>, Error> {
         let text = String::from_utf8_lossy(&self.sums);
         let sums = Sums::parse(&text).map_err(|why| Error::damaged(sums::FILE, why))?;
-        Ok(sums.0.into_keys().chain([sums::FILE, sums::SIGNATURE].map(known)).collect())
+        Ok(sums.0.into_keys().chain([sums::FILE, sums::SIGNATURE].map(file_name)).collect())
     }
 
     fn digest(&self) -> Digest {
@@ -173,6 +173,6 @@ impl Claim {
     }
 }
 
-fn known(name: &str) -> RelativePath {
+fn file_name(name: &str) -> RelativePath {
     name.parse().expect("a name of ours")
 }

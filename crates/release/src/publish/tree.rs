@@ -42,19 +42,19 @@ impl Tree {
         fs::create_dir_all(path).at("create", path)?;
         let [inner, outer] = [path, folder].map(|path| path.canonicalize_utf8().at("find", path));
         if inner?.starts_with(outer?) {
-            return Err(in_the_way(path, "it is inside the release's own folder"));
+            return Err(not_a_tree(path, "it is inside the release's own folder"));
         }
         match fs::create_dir(&work) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_folder(&work)? => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(in_the_way(&work, "it is not a folder"));
+                return Err(not_a_tree(&work, "it is not a folder"));
             }
             made => made.at("create", &work)?,
         }
         let lock = work.join(LOCK);
         // A link of that name would be followed, and a pipe would block.
         if fs::symlink_metadata(&lock).is_ok_and(|found| !found.is_file()) {
-            return Err(in_the_way(&lock, "it is not a regular file"));
+            return Err(not_a_tree(&lock, "it is not a regular file"));
         }
         let wait = &mut |holder: &Holder| {
             let text = format!("waiting for process {}, which publishes into the same tree", holder.pid);
@@ -73,7 +73,7 @@ impl Tree {
         let path = self.path(version);
         match fs::symlink_metadata(&path) {
             Ok(found) if found.is_dir() => Ok(Place::Taken),
-            Ok(_) => Err(in_the_way(&path, "it is not a folder")),
+            Ok(_) => Err(not_a_tree(&path, "it is not a folder")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Place::Free),
             Err(error) => Err(Error::io("look at", &path, error)),
         }
@@ -87,12 +87,12 @@ impl Tree {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             // EINVAL of readlink(2): it is not a link.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                return Err(in_the_way(&path, "it is not a symbolic link"));
+                return Err(not_a_tree(&path, "it is not a symbolic link"));
             }
             Err(error) => return Err(Error::io("read", &path, error)),
         };
         let version = target.as_str().parse().ok();
-        version.map(Some).ok_or_else(|| in_the_way(&path, "it does not lead to a version of this tree"))
+        version.map(Some).ok_or_else(|| not_a_tree(&path, "it does not lead to a version of this tree"))
     }
 
     /// The folder of an incomplete release. That of an earlier run with the same content is reused, others are removed.
@@ -152,7 +152,7 @@ impl Tree {
     }
 }
 
-fn in_the_way(path: &Utf8Path, detail: &'static str) -> Error {
+fn not_a_tree(path: &Utf8Path, detail: &'static str) -> Error {
     Error::NotATree { path: path.to_owned(), detail }
 }
 

@@ -111,7 +111,7 @@ mod tests {
     use crate::sbom::{cyclonedx, samples, spdx};
 
     #[test]
-    fn both_standards_say_the_same() {
+    fn both_standards_have_the_same_content() {
         let inventory = samples::inventory();
         let [a, b] = [cyclonedx::render(&inventory), spdx::render(&inventory)];
         let [a, b] = [a, b].map(|text| packages(text.as_bytes()).unwrap());
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_went_and_changed_is_found() {
+    fn added_removed_and_changed_packages_are_found() {
         let of = |list: &[(&str, &str)]| {
             let mut packages = Packages::new();
             for (name, version) in list {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_bill_is_refused() {
+    fn invalid_sboms_are_refused() {
         for text in ["{}", "[]", "x", r#"{"bomFormat":"CycloneDX","components":[{"purl":"x"}]}"#] {
             assert!(packages(text.as_bytes()).is_err(), "{text}");
         }

@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_crates_of_the_program_are_found_and_those_of_its_tests_are_not() {
+    fn only_crates_of_the_program_are_found_and_no_dev_dependencies() {
         let crates = Crates {
             lock: include_str!("../../../../Cargo.lock"),
             program: include_str!("../../../guest/Cargo.toml"),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn an_integrity_string_is_a_digest() {
+    fn an_integrity_string_is_parsed_as_a_digest() {
         let found = hash("sha1-AAECAwQFBgcICQoLDA0ODxAREhM=").unwrap();
         let expected = "000102030405060708090a0b0c0d0e0f10111213";
         assert_eq!((found.algorithm, found.value.as_str()), (Algorithm::Sha1, expected));

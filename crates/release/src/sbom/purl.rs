@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_a_meaning_in_a_url_is_encoded() {
+    fn reserved_url_characters_are_encoded() {
         assert_eq!(
             deb("libstdc++6", "1:14.2.0-19~x", "amd64", "trixie"),
             "pkg:deb/debian/libstdc%2B%2B6@1%3A14.2.0-19~x?arch=amd64&distro=trixie"

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use rave_image::digest::{Digest, Hasher};
 
 use super::roles::{Expected, PATCH_LIMIT, Size, expected};
-use super::{Check, FileRow, Found, Role, known, read_error};
+use super::{Check, FileRow, Found, Role, file_name, read_error};
 use crate::manifest::{Manifest, ReleaseFile};
 use crate::parts::CHUNK;
 use crate::relative_path::RelativePath;
@@ -24,17 +24,17 @@ impl Check<'_> {
         let mut replaced = BTreeSet::new();
         for file in &joined {
             list.insert(file.name.clone(), file.sha256);
-            let is_gone = |name: &&RelativePath| !found.contains_key(*name);
-            replaced.extend(file.parts.iter().map(|part| &part.name).filter(is_gone).cloned());
+            let is_missing = |name: &&RelativePath| !found.contains_key(*name);
+            replaced.extend(file.parts.iter().map(|part| &part.name).filter(is_missing).cloned());
         }
-        let own = [known(sums::FILE), known(sums::SIGNATURE)];
+        let own = [file_name(sums::FILE), file_name(sums::SIGNATURE)];
         for path in found.keys().filter(|path| !list.contains_key(path) && !own.contains(path)) {
             self.problems.add(path.as_str(), "it is not in SHA256SUMS");
         }
         let sizes = list.keys().filter_map(|path| found.get(path));
         let total = sizes.fold(0_u64, |sum, size| sum.saturating_add(*size));
         let mut done = 0;
-        let mut wholes = Wholes::new(manifest);
+        let mut joined_files = JoinedFiles::new(manifest);
         let mut rows = Vec::new();
         for (path, digest) in &list {
             if replaced.contains(path) {
@@ -43,7 +43,7 @@ impl Check<'_> {
             let wanted = expected(path, manifest);
             let size = found.get(path).copied();
             let result =
-                self.file(path, size, *digest, &wanted, manifest.is_some(), &mut wholes, &mut |read| {
+                self.file(path, size, *digest, &wanted, manifest.is_some(), &mut joined_files, &mut |read| {
                     done += read;
                     self.progress(done, total);
                 });
@@ -53,7 +53,7 @@ impl Check<'_> {
             let holds = !self.problems.has(path.as_str());
             rows.push(FileRow { path: path.to_string(), role: wanted.role, size, holds });
         }
-        for file in wholes.wrong() {
+        for file in joined_files.wrong() {
             // A wrong part has its own line.
             if !file.parts.iter().any(|part| self.problems.has(part.name.as_str())) {
                 self.problems.add(file.name.as_str(), "its parts do not join to the SHA-256 in the manifest");
@@ -72,7 +72,7 @@ impl Check<'_> {
         digest: Digest,
         expected: &Expected,
         is_described: bool,
-        wholes: &mut Wholes<'_>,
+        joined_files: &mut JoinedFiles<'_>,
         read: &mut dyn FnMut(u64),
     ) -> Result<(), String> {
         let size = size.ok_or("it is missing")?;
@@ -108,7 +108,7 @@ impl Check<'_> {
                 break;
             }
             hasher.update(&chunk[..count]);
-            wholes.update(path, &chunk[..count]);
+            joined_files.update(path, &chunk[..count]);
             read(count as u64);
         }
         if hasher.finish() == digest {
@@ -141,7 +141,7 @@ impl Check<'_> {
         let Some(manifest) = manifest else { return };
         let cut = manifest.files().filter(|file| !file.parts.is_empty());
         let wanted = Sums(cut.map(|file| (file.name.clone(), file.sha256)).collect());
-        let path = known(sums::JOINED);
+        let path = file_name(sums::JOINED);
         if !sums.0.contains_key(&path) {
             if !wanted.0.is_empty() {
                 self.problems
@@ -166,11 +166,11 @@ fn joined<'m>(found: &Found, sums: &Sums, manifest: Option<&'m Manifest>) -> Vec
 }
 
 /// The digests of whole files, computed from their parts in order.
-struct Wholes<'m> {
+struct JoinedFiles<'m> {
     files: Vec<(&'m ReleaseFile, Hasher, u64)>,
 }
 
-impl<'m> Wholes<'m> {
+impl<'m> JoinedFiles<'m> {
     /// Parts are read in the order of their names, which is their order: [`Manifest::parse`] refuses every other.
     fn new(manifest: Option<&'m Manifest>) -> Self {
         let cut = manifest.into_iter().flat_map(Manifest::files).filter(|file| !file.parts.is_empty());

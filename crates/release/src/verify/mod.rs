@@ -169,7 +169,7 @@ struct Check<'a> {
 /// Regular files by path, with their sizes.
 type Found = BTreeMap<RelativePath, u64>;
 
-fn known(name: &str) -> RelativePath {
+fn file_name(name: &str) -> RelativePath {
     name.parse().expect("a name of ours")
 }
 
@@ -188,7 +188,7 @@ impl Check<'_> {
     /// The listed digests, and who signed the list.
     fn claim(&mut self, trusted: &mut Trusted, store: &mut TrustStore) -> (Option<Sums>, Option<Checked>) {
         self.learn(trusted, store);
-        let text = match self.folder.read(&known(sums::FILE), sums::LIMIT) {
+        let text = match self.folder.read(&file_name(sums::FILE), sums::LIMIT) {
             Ok(text) => text,
             Err(error) => {
                 self.problems.add(sums::FILE, read_error(&error));
@@ -240,7 +240,7 @@ impl Check<'_> {
         for why in wrong {
             self.problems.add("the given statements", why);
         }
-        let path = known(key_statement::FILE);
+        let path = file_name(key_statement::FILE);
         match self.folder.read(&path, key_statement::LIMIT) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => self.problems.add(path.as_str(), read_error(&error)),
@@ -264,8 +264,10 @@ impl Check<'_> {
                     .into(),
             );
         }
-        let bytes =
-            self.folder.read(&known(sums::SIGNATURE), sshsig::LIMIT).map_err(|error| read_error(&error))?;
+        let bytes = self
+            .folder
+            .read(&file_name(sums::SIGNATURE), sshsig::LIMIT)
+            .map_err(|error| read_error(&error))?;
         let signature = Signature::parse(&bytes)?;
         let signer = trusted.signer(&signature.claimed, self.now(store))?;
         if !signature.is_by(&signer.key, sums) {
@@ -292,7 +294,7 @@ impl Check<'_> {
     }
 
     fn manifest(&mut self, sums: &Sums) -> Option<Manifest> {
-        let path = known(names::MANIFEST);
+        let path = file_name(names::MANIFEST);
         if !sums.0.contains_key(&path) {
             self.problems.add(path.as_str(), "it is not in SHA256SUMS");
             return None;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rave_image::digest::Digest;
 
-use super::{Check, Checked, known, name_of, read_error};
+use super::{Check, Checked, file_name, name_of, read_error};
 use crate::dsse::{self, Envelope};
 use crate::manifest::Manifest;
 use crate::names;
@@ -25,7 +25,7 @@ impl Check<'_> {
         trusted: &Trusted,
         store: &mut TrustStore,
     ) {
-        let path = known(names::PROVENANCE);
+        let path = file_name(names::PROVENANCE);
         let fail = |check: &mut Self, why: String| check.problems.add(path.as_str(), why);
         if !sums.0.contains_key(&path) {
             return fail(self, "it is not in SHA256SUMS".into());

@@ -27,13 +27,13 @@ fn small() -> Result<Fixture, String> {
 }
 
 /// The problems of a changed release.
-fn said(fixture: &Fixture, release: &Utf8Path, change: impl FnOnce(&Utf8Path)) -> Vec<String> {
+fn problems_of(fixture: &Fixture, release: &Utf8Path, change: impl FnOnce(&Utf8Path)) -> Vec<String> {
     let place = fixture.path("changed");
     copy(release, &place);
     change(&place);
-    let said = fixture.verify(&place).problems.iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert!(!said.is_empty(), "it was not refused");
-    said
+    let list = fixture.verify(&place).problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert!(!list.is_empty(), "it was not refused");
+    list
 }
 
 /// Updates the list of a changed folder and signs it, which only the releaser could do.
@@ -60,7 +60,7 @@ fn flip(path: &Utf8Path, place: u64) {
 }
 
 #[test]
-fn a_byte_flipped_anywhere_is_found_in_the_file_that_has_it() {
+fn a_flipped_byte_is_found_in_its_file() {
     let fixture = or_skip!(small());
     let release = fixture.release();
     let place = fixture.path("changed");
@@ -83,7 +83,7 @@ fn a_byte_flipped_anywhere_is_found_in_the_file_that_has_it() {
 }
 
 #[test]
-fn files_that_are_swapped_removed_added_renamed_or_of_another_kind_are_named() {
+fn swapped_removed_added_renamed_and_special_files_are_named() {
     let fixture = or_skip!(small());
     let release = fixture.release();
     let other = or_skip!(small());
@@ -91,7 +91,7 @@ fn files_that_are_swapped_removed_added_renamed_or_of_another_kind_are_named() {
     plan.version = "1.3.0".parse().unwrap();
     // Signed by the same key: another release of the same releaser.
     rave_release::cut::cut(&plan, &other, &fixture.key, &|_| ()).unwrap();
-    let of = |change: &dyn Fn(&Utf8Path)| said(&fixture, &release, change);
+    let of = |change: &dyn Fn(&Utf8Path)| problems_of(&fixture, &release, change);
 
     let found = of(&|place| drop(fs::copy(plan.out.join("manifest.json"), place.join("manifest.json"))));
     assert_eq!(found[0], "manifest.json: its SHA-256 is not the one in SHA256SUMS");
@@ -136,11 +136,11 @@ fn files_that_are_swapped_removed_added_renamed_or_of_another_kind_are_named() {
 }
 
 #[test]
-fn what_the_list_or_the_manifest_may_not_say_is_refused_though_it_is_signed() {
+fn invalid_lists_and_manifests_are_refused_even_if_signed() {
     let fixture = or_skip!(small());
     let release = fixture.release();
     let signed = |change: &dyn Fn(&Utf8Path)| {
-        said(&fixture, &release, |place| {
+        problems_of(&fixture, &release, |place| {
             change(place);
             resign(&fixture, place);
         })
@@ -169,7 +169,7 @@ fn what_the_list_or_the_manifest_may_not_say_is_refused_though_it_is_signed() {
         (format!("{}  /etc/passwd\n", "0".repeat(64)), "it is absolute"),
         (format!("{}  manifest.json\n", "0".repeat(64)), "is listed twice"),
     ] {
-        let found = said(&fixture, &release, |place| {
+        let found = problems_of(&fixture, &release, |place| {
             let path = place.join("SHA256SUMS");
             let text = fs::read_to_string(&path).unwrap() + &line;
             fs::write(&path, &text).unwrap();
@@ -186,14 +186,14 @@ fn what_the_list_or_the_manifest_may_not_say_is_refused_though_it_is_signed() {
 }
 
 #[test]
-fn statements_that_are_of_something_else_are_refused_though_they_are_signed() {
+fn statements_about_something_else_are_refused_even_if_signed() {
     let fixture = or_skip!(small());
     let release = fixture.release();
     let mut plan = fixture.plan("another commit");
     plan.commit = "f".repeat(40);
     fixture.cut(&plan).unwrap();
     let signed = |change: &dyn Fn(&Utf8Path)| {
-        let found = said(&fixture, &release, |place| {
+        let found = problems_of(&fixture, &release, |place| {
             change(place);
             resign(&fixture, place);
         });
@@ -224,7 +224,7 @@ fn statements_that_are_of_something_else_are_refused_though_they_are_signed() {
 }
 
 #[test]
-fn who_signed_it_must_be_trusted_and_still_be() {
+fn the_signer_must_be_trusted_at_the_time() {
     let fixture = or_skip!(small());
     let release = fixture.release();
     let state = fixture.path("state");
@@ -273,7 +273,7 @@ fn who_signed_it_must_be_trusted_and_still_be() {
     // A truncated signature.
     let text = fs::read_to_string(release.join("SHA256SUMS.sig")).unwrap();
     for length in [0, 1, 40, text.len() / 2, text.len() - 30] {
-        let found = said(&fixture, &release, |place| {
+        let found = problems_of(&fixture, &release, |place| {
             fs::write(place.join("SHA256SUMS.sig"), &text[..length]).unwrap();
         });
         assert!(found[0].starts_with("SHA256SUMS.sig: it is not an OpenSSH signature"), "{found:?}");
@@ -281,7 +281,7 @@ fn who_signed_it_must_be_trusted_and_still_be() {
 }
 
 #[test]
-fn an_older_release_as_a_whole_is_refused_where_a_version_is_named() {
+fn a_rollback_is_refused_if_a_version_is_named() {
     let fixture = or_skip!(small());
     let release = fixture.release();
     let cause = |expect: Option<&str>, oldest: Option<&str>| {
@@ -329,7 +329,7 @@ fn sizes_without_bounds_cost_no_time() {
     let release = fixture.release();
     let quick = |change: &dyn Fn(&Utf8Path), expected: &str| {
         let started = Instant::now();
-        let found = said(&fixture, &release, change);
+        let found = problems_of(&fixture, &release, change);
         assert!(found.iter().any(|line| line.contains(expected)), "{found:?}");
         assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     };

@@ -10,7 +10,7 @@ use rave_testing::or_skip;
 use crate::fixture::{Fixture, files};
 
 #[test]
-fn the_manifest_keeps_to_its_schema_which_takes_nothing_else() {
+fn the_manifest_matches_its_strict_schema() {
     let fixture = or_skip!(Fixture::new());
     let mut plan = fixture.plan("release");
     plan.part_limit = 100 << 10;
@@ -36,7 +36,7 @@ fn the_manifest_keeps_to_its_schema_which_takes_nothing_else() {
 }
 
 #[test]
-fn two_releases_of_a_commit_have_the_same_manifest_and_bills() {
+fn releases_of_one_commit_have_equal_manifests_and_sboms() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu, Format::Raw]));
     let plans = ["one", "two"].map(|name| fixture.plan(name));
     for plan in &plans {
@@ -57,7 +57,7 @@ fn two_releases_of_a_commit_have_the_same_manifest_and_bills() {
 }
 
 #[test]
-fn nothing_of_the_host_is_written() {
+fn no_host_details_are_written() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Vmware]));
     let folder = fixture.release();
     let place = fixture.path("");
@@ -77,7 +77,7 @@ fn nothing_of_the_host_is_written() {
 }
 
 #[test]
-fn notes_tell_what_changed_what_was_not_done_and_how_to_verify() {
+fn notes_have_changes_omissions_and_how_to_verify() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     let first = fixture.release();
     let mut plan = fixture.plan("second");

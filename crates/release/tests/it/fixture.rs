@@ -366,7 +366,7 @@ impl Workshop for Fixture {
         Ok(self.built.clone())
     }
 
-    fn build_again(&self, _: &ProfilePlan) -> Result<(), Error> {
+    fn rebuild(&self, _: &ProfilePlan) -> Result<(), Error> {
         self.called("build again");
         Ok(())
     }

@@ -42,7 +42,7 @@ fn join(fixture: &Fixture, folders: &[&Utf8Path]) -> Result<Finished, Error> {
 }
 
 #[test]
-fn a_release_of_parts_is_the_one_that_a_single_host_cuts() {
+fn a_release_from_parts_equals_one_cut_on_a_single_host() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     let part = part(&fixture);
     let found = files(&part);
@@ -66,9 +66,9 @@ fn a_release_of_parts_is_the_one_that_a_single_host_cuts() {
     }
     // Neither is done twice.
     assert_eq!(join(&fixture, &[&part]).unwrap().stages, []);
-    let again = Plan { part_limit: 20_000, ..fixture.plan("part") };
-    assert_eq!(cut::part(&again, &fixture, &|_| ()).unwrap().stages, []);
-    let error = cut::part(&Plan { commit: "abc".into(), ..again }, &fixture, &|_| ()).unwrap_err();
+    let next = Plan { part_limit: 20_000, ..fixture.plan("part") };
+    assert_eq!(cut::part(&next, &fixture, &|_| ()).unwrap().stages, []);
+    let error = cut::part(&Plan { commit: "abc".into(), ..next }, &fixture, &|_| ()).unwrap_err();
     assert!(error.to_string().contains("a part of another release"), "{error}");
 }
 
@@ -82,8 +82,8 @@ impl Workshop for OtherHost<'_> {
         self.0.build(profile)
     }
 
-    fn build_again(&self, profile: &ProfilePlan) -> Result<(), Error> {
-        self.0.build_again(profile)
+    fn rebuild(&self, profile: &ProfilePlan) -> Result<(), Error> {
+        self.0.rebuild(profile)
     }
 
     fn smoke(&self, profile: &ProfilePlan) -> Result<Report, Error> {
@@ -132,7 +132,7 @@ fn other_part(fixture: &Fixture, name: &str, content: &'static str) -> Utf8PathB
 }
 
 #[test]
-fn the_inputs_of_parts_become_one_archive_and_one_list_of_sources() {
+fn inputs_of_parts_are_merged_into_one_archive_and_source_list() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     let (first, second) = (part(&fixture), other_part(&fixture, "second", "another package"));
     let joined = join(&fixture, &[&first, &second]).unwrap();
@@ -165,7 +165,7 @@ fn the_inputs_of_parts_become_one_archive_and_one_list_of_sources() {
 }
 
 #[test]
-fn an_input_that_two_parts_have_differently_is_refused_and_a_part_without_inputs_leaves_none() {
+fn conflicting_inputs_of_parts_are_refused_and_missing_inputs_leave_no_archive() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     let first = other_part(&fixture, "first", "a package");
     let mut plan = fixture.plan("second");
@@ -183,13 +183,13 @@ fn an_input_that_two_parts_have_differently_is_refused_and_a_part_without_inputs
     assert!(!found.iter().any(|name| name.contains("inputs") || name == "sources.tsv"), "{found:?}");
     assert_eq!(fixture.verify(&fixture.path("release")).problems, []);
     // Nor does it count as finished if it should have them.
-    let again = Plan { inputs: true, ..bare };
-    let error = cut::part(&again, &fixture, &|_| ()).unwrap_err().to_string();
+    let next = Plan { inputs: true, ..bare };
+    let error = cut::part(&next, &fixture, &|_| ()).unwrap_err().to_string();
     assert!(error.contains("a part of another release"), "{error}");
 }
 
 #[test]
-fn parts_of_another_commit_or_of_one_profile_twice_are_refused() {
+fn parts_of_another_commit_and_duplicate_profiles_are_refused() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     let part = part(&fixture);
     let error = join(&fixture, &[&part, &part]).unwrap_err().to_string();
@@ -203,7 +203,7 @@ fn parts_of_another_commit_or_of_one_profile_twice_are_refused() {
 }
 
 #[test]
-fn a_part_that_was_changed_on_its_way_is_refused_by_the_name_of_the_file() {
+fn a_part_changed_in_transit_is_refused_by_file_name() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     let plan = Plan { part_limit: parts::LIMIT, ..fixture.plan("part") };
     cut::part(&plan, &fixture, &|_| ()).unwrap();

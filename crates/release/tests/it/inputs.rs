@@ -30,7 +30,7 @@ fn refusal(bytes: &[u8]) -> String {
 }
 
 /// The same members after a manipulation.
-fn again(bytes: &[u8], change: impl Fn(&mut Members)) -> Vec<u8> {
+fn rewritten(bytes: &[u8], change: impl Fn(&mut Members)) -> Vec<u8> {
     let mut archive = tar::Archive::new(bytes);
     let mut members: Members = archive
         .entries()
@@ -53,7 +53,7 @@ fn again(bytes: &[u8], change: impl Fn(&mut Members)) -> Vec<u8> {
 }
 
 #[test]
-fn the_same_inputs_make_the_same_bytes_which_tar_can_list() {
+fn equal_inputs_produce_equal_archives_that_tar_can_list() {
     let folder = tempfile::tempdir().unwrap();
     let folder = Utf8Path::from_path(folder.path()).unwrap();
     let first = archive(folder, "a.tar");
@@ -74,7 +74,7 @@ fn the_same_inputs_make_the_same_bytes_which_tar_can_list() {
 }
 
 #[test]
-fn a_byte_that_is_another_is_found_wherever_it_counts() {
+fn a_changed_byte_is_found_wherever_it_matters() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = archive(Utf8Path::from_path(folder.path()).unwrap(), "a.tar");
     let members: Vec<(u64, u64)> = tar::Archive::new(bytes.as_slice())
@@ -95,10 +95,10 @@ fn a_byte_that_is_another_is_found_wherever_it_counts() {
 }
 
 #[test]
-fn members_that_are_swapped_missing_added_or_lead_elsewhere_are_named() {
+fn swapped_missing_added_and_outside_members_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = archive(Utf8Path::from_path(folder.path()).unwrap(), "a.tar");
-    let of = |change: &dyn Fn(&mut Members)| refusal(&again(&bytes, change));
+    let of = |change: &dyn Fn(&mut Members)| refusal(&rewritten(&bytes, change));
 
     let swapped = of(&|members| members.swap(2, 3));
     assert_eq!(swapped, "\"debs/0a.stanza\" is where debs/0a.deb should be");
@@ -138,7 +138,7 @@ fn members_that_are_swapped_missing_added_or_lead_elsewhere_are_named() {
 }
 
 #[test]
-fn an_input_that_is_not_what_its_lock_says_is_not_packed() {
+fn an_input_that_differs_from_its_lock_is_not_packed() {
     let folder = tempfile::tempdir().unwrap();
     let inputs = inputs(Utf8Path::from_path(folder.path()).unwrap());
     fs::write(&inputs[1].file, "another one").unwrap();
@@ -147,7 +147,7 @@ fn an_input_that_is_not_what_its_lock_says_is_not_packed() {
 }
 
 #[test]
-fn a_release_has_the_archive_and_the_list_of_sources_and_both_are_verified() {
+fn a_release_has_a_verified_archive_and_source_list() {
     let fixture = or_skip!(Fixture::of_formats(&[rave_spec::Format::Qemu]));
     let release = fixture.release();
     let name = names::inputs(&"1.2.0".parse().unwrap()).unwrap();

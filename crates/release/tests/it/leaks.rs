@@ -50,9 +50,9 @@ fn place() -> Place_ {
     Place_ { _guard: guard, path, names }
 }
 
-fn run(words: &[&str]) -> Result<(), String> {
-    let done = Cmd::new(words[0]).args(words[1..].iter().copied()).output();
-    done.map(drop).map_err(|error| format!("{} failed: {error}", words[0]))
+fn run(arguments: &[&str]) -> Result<(), String> {
+    let done = Cmd::new(arguments[0]).args(arguments[1..].iter().copied()).output();
+    done.map(drop).map_err(|error| format!("{} failed: {error}", arguments[0]))
 }
 
 impl Place_ {
@@ -103,7 +103,7 @@ fn in_files(report: &Report) -> Vec<(Rule, &str)> {
 }
 
 #[test]
-fn every_rule_finds_what_was_planted_and_is_silent_on_a_clean_image() {
+fn every_rule_finds_planted_secrets_and_none_in_a_clean_image() {
     let place = place();
     let clean = or_skip!(place.ext4("clean.img", None));
     let report = place.gate(&[clean]);
@@ -127,14 +127,14 @@ fn every_rule_finds_what_was_planted_and_is_silent_on_a_clean_image() {
         let disk = place.ext4("planted.img", Some((file, &text))).unwrap();
         let report = place.gate(&[disk]);
         assert_eq!(in_files(&report), [(rule, file)], "{rule}");
-        let said = report.findings[0].to_string();
-        assert_eq!(said, format!("{rule} in planted.img: /{file}"));
-        assert!(!said.contains(text.trim()), "{said}");
+        let message = report.findings[0].to_string();
+        assert_eq!(message, format!("{rule} in planted.img: /{file}"));
+        assert!(!message.contains(text.trim()), "{message}");
     }
 }
 
 #[test]
-fn what_was_deleted_or_lies_beside_the_file_systems_is_found_by_its_byte() {
+fn deleted_data_and_data_outside_file_systems_is_found_by_offset() {
     let place = place();
     let disk = or_skip!(place.ext4("deleted.img", Some(("opt/secret", &format!("{}\n{}", key(), token())))));
     or_skip!(run(&["debugfs", "-w", "-R", "rm opt/secret", disk.as_str()]));
@@ -160,7 +160,7 @@ fn what_was_deleted_or_lies_beside_the_file_systems_is_found_by_its_byte() {
 }
 
 #[test]
-fn it_looks_through_every_container_and_not_twice_at_the_same_disk() {
+fn every_container_is_scanned_and_no_disk_twice() {
     let place = place();
     let disk = or_skip!(place.ext4("disk.img", Some(("opt/key", &key()))));
     let of = |name: &str| place.path.join(name);
@@ -168,8 +168,8 @@ fn it_looks_through_every_container_and_not_twice_at_the_same_disk() {
     for (format, options, name) in
         [("qcow2", "compression_type=zstd", "a.qcow2"), ("vmdk", "subformat=streamOptimized", "b.vmdk")]
     {
-        let words = ["qemu-img", "convert", "-f", "raw", "-O", format, "-o", options, disk.as_str()];
-        or_skip!(run(&[&words[..], &[of(name).as_str()]].concat()));
+        let arguments = ["qemu-img", "convert", "-f", "raw", "-O", format, "-o", options, disk.as_str()];
+        or_skip!(run(&[&arguments[..], &[of(name).as_str()]].concat()));
         artifacts.push(of(name));
     }
     or_skip!(run(&["zstd", "-q", "-o", of("c.img.zst").as_str(), disk.as_str()]));
@@ -198,7 +198,7 @@ fn it_looks_through_every_container_and_not_twice_at_the_same_disk() {
 }
 
 #[test]
-fn fat_and_squashfs_are_looked_into() {
+fn fat_and_squashfs_are_scanned() {
     let place = place();
     let disk = place.path.join("esp.img");
     File::create(&disk).unwrap().set_len(4 << 20).unwrap();
@@ -260,7 +260,7 @@ impl Place_ {
 }
 
 #[test]
-fn what_is_compressed_is_looked_into() {
+fn compressed_files_are_scanned() {
     let place = place();
     let text = format!("{}{}\n{}", "padding ".repeat(5000), key(), token());
     for (command, path) in [
@@ -291,7 +291,7 @@ fn what_is_compressed_is_looked_into() {
 }
 
 #[test]
-fn an_initrd_is_looked_into_by_path_and_by_content() {
+fn an_initrd_is_scanned_by_path_and_by_content() {
     let place = place();
     let path = "boot/initrd.img";
     let module = or_skip!(piped(&place, "xz", token().as_bytes()));
@@ -331,7 +331,7 @@ fn an_initrd_is_looked_into_by_path_and_by_content() {
 }
 
 #[test]
-fn a_file_that_unpacks_to_more_than_anything_is_told_and_takes_no_memory() {
+fn a_decompression_bomb_is_reported_and_takes_no_memory() {
     let place = place();
     let bomb = or_skip!(piped(&place, "(head -c 2100M /dev/zero | zstd -q -c -)", b""));
     assert!(bomb.len() < 1 << 20);
@@ -341,7 +341,7 @@ fn a_file_that_unpacks_to_more_than_anything_is_told_and_takes_no_memory() {
 }
 
 #[test]
-fn the_disk_of_an_appliance_is_looked_into_and_its_descriptor_too() {
+fn an_appliances_disk_and_descriptor_are_scanned() {
     let place = place();
     let disk = or_skip!(place.ext4("disk.img", Some(("opt/key", &key()))));
     let appliance = |name: &str| Appliance {
@@ -385,7 +385,7 @@ fn the_disk_of_an_appliance_is_looked_into_and_its_descriptor_too() {
 }
 
 #[test]
-fn an_image_in_which_no_file_can_be_found_does_not_pass() {
+fn an_image_without_readable_files_does_not_pass() {
     let place = place();
     let disk = or_skip!(place.ext4("disk.img", None));
     let file = File::options().write(true).open(&disk).unwrap();
@@ -397,7 +397,7 @@ fn an_image_in_which_no_file_can_be_found_does_not_pass() {
 }
 
 #[test]
-fn a_line_that_allows_what_is_not_there_is_told() {
+fn an_allowance_without_a_match_is_reported() {
     let place = place();
     let disk = or_skip!(place.ext4("disk.img", Some(("opt/key", &key()))));
     let list = "private-key opt/key: an example of the test\ntoken opt/gone: it was there once\n";
@@ -409,7 +409,7 @@ fn a_line_that_allows_what_is_not_there_is_told() {
 
 /// Run manually on a built disk: `RAVE_LEAK_IMAGE=disk.raw cargo nextest run -p rave-release a_built_image`.
 #[test]
-fn a_built_image_has_nothing_in_it_that_is_not_allowed() {
+fn a_built_image_has_only_allowed_findings() {
     let Ok(image) = std::env::var("RAVE_LEAK_IMAGE") else {
         rave_testing::skip!("RAVE_LEAK_IMAGE names no image");
     };

@@ -9,7 +9,7 @@ use rave_release::dsse::{Envelope, IN_TOTO};
 use rave_release::fuzzing::PARSERS;
 use rave_release::inputs::{entries, write};
 use rave_release::key::SigningKey;
-use rave_release::key_statement::{KeyStatement, Said};
+use rave_release::key_statement::{KeyChange, KeyStatement};
 use rave_release::sbom::{Algorithm, Component, Hash, Inventory, cyclonedx, purl};
 use rave_release::statement::{SLSA, Statement, Subject};
 use rave_release::{manifest, signers, sshsig};
@@ -27,8 +27,8 @@ fn samples() -> Vec<Vec<u8>> {
     let predicate = serde_json::json!({"runDetails": {"metadata": {"finishedOn": "2026-11-28T12:00:00Z"}}});
     let statement = Statement::new(SLSA, vec![Subject::new("a", digest)], predicate).to_bytes();
     let envelope = Envelope::sign(IN_TOTO, statement.clone(), &[&key]).unwrap().to_json();
-    let said = Said::Rotate { successor: other.public().clone(), principal: "b".into() };
-    let rotation = KeyStatement { key: key.public().clone(), serial: 1, said };
+    let change = KeyChange::Rotate { successor: other.public().clone(), principal: "b".into() };
+    let rotation = KeyStatement { key: key.public().clone(), serial: 1, change };
     let rotation = rotation.sign(&[&key, &other]).unwrap().to_json() + "\n";
     let component = Component {
         purl: purl::npm("@scope/tool", "1"),
@@ -106,7 +106,7 @@ fn archive() -> Vec<u8> {
 }
 
 #[test]
-fn each_sample_is_taken() {
+fn each_sample_is_accepted() {
     let samples = samples();
     assert_eq!(samples.len(), PARSERS.len());
     assert!(Envelope::parse(&samples[0]).is_ok());
@@ -133,7 +133,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
     #[test]
-    fn mutated_samples_are_read_or_refused_at_once(
+    fn mutated_samples_are_parsed_or_refused_quickly(
         which in 0..PARSERS.len(),
         changes in proptest::collection::vec((any::<Index>(), piece(), 0_usize..12), 1..5),
         cut in proptest::option::weighted(0.2, any::<Index>())
@@ -153,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..1500)) {
+    fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..1500)) {
         for (_, parse) in PARSERS {
             parse(&bytes);
         }

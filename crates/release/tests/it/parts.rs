@@ -11,7 +11,7 @@ use crate::fixture::{Fixture, files};
 const DISK: &str = "rave-1.2.0-headless-x86_64.qcow2";
 
 #[test]
-fn parts_hold_as_parts_as_the_whole_and_as_both() {
+fn parts_verify_as_parts_as_a_whole_and_as_both() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     let mut plan = fixture.plan("cut");
     plan.part_limit = 100 << 10;

@@ -58,7 +58,7 @@ fn digest(path: &Utf8Path) -> Digest {
 }
 
 #[test]
-fn a_patch_makes_the_newer_artifacts_of_any_older_one_and_the_notes_have_its_size() {
+fn a_patch_updates_any_older_artifact_and_the_notes_have_its_size() {
     let fixture = or_skip!(fixture());
     let (old, new) = or_skip!(releases(&fixture));
     let verdict = fixture.verify(&new);
@@ -66,8 +66,8 @@ fn a_patch_makes_the_newer_artifacts_of_any_older_one_and_the_notes_have_its_siz
     let row = verdict.files.iter().find(|row| row.path == PATCH).unwrap();
     assert_eq!(row.role.to_string(), "patch from an earlier release");
 
-    let said = manifest(&new);
-    let file = |ending: &str| said.files().find(|file| file.name.as_str().ends_with(ending)).unwrap();
+    let released = manifest(&new);
+    let file = |ending: &str| released.files().find(|file| file.name.as_str().ends_with(ending)).unwrap();
     let raw = file(".img.zst").unpacked.unwrap();
     let size = fs::metadata(new.join(PATCH)).unwrap().len();
     assert!(size < file(".img.zst").size / 4, "{size} of {}", file(".img.zst").size);
@@ -101,7 +101,7 @@ fn a_patch_makes_the_newer_artifacts_of_any_older_one_and_the_notes_have_its_siz
 }
 
 #[test]
-fn what_a_patch_does_not_give_is_refused_before_anything_is_written() {
+fn unpatched_files_are_refused_before_anything_is_written() {
     let fixture = or_skip!(fixture());
     let (old, new) = or_skip!(releases(&fixture));
     let base = old.join("rave-1.2.0-headless-x86_64.img.zst");
@@ -123,7 +123,7 @@ fn what_a_patch_does_not_give_is_refused_before_anything_is_written() {
 
     // A changed byte in the patch or its signature; a file that is not a patch; no trusted signer.
     let damaged = fixture.path("damaged");
-    for (name, told) in [
+    for (name, why) in [
         (PATCH, "its SHA-256 is not the one in SHA256SUMS"),
         ("SHA256SUMS", "it is not a signature of "),
         ("SHA256SUMS.sig", "SHA256SUMS.sig: "),
@@ -133,17 +133,17 @@ fn what_a_patch_does_not_give_is_refused_before_anything_is_written() {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         fs::write(damaged.join(name), bytes).unwrap();
-        let said = refused(&damaged.join(PATCH), &base, &[Format::Raw]);
-        assert!(said.contains(told), "{name}: {said}");
+        let message = refused(&damaged.join(PATCH), &base, &[Format::Raw]);
+        assert!(message.contains(why), "{name}: {message}");
     }
-    let said = refused(&new.join("RELEASE_NOTES.md"), &base, &[Format::Raw]);
-    assert!(said.ends_with("it is not a patch"), "{said}");
+    let message = refused(&new.join("RELEASE_NOTES.md"), &base, &[Format::Raw]);
+    assert!(message.ends_with("it is not a patch"), "{message}");
     let mut store = TrustStore::open(&fixture.path("nobody")).unwrap();
-    let mut nobody = Trusted::new(Vec::new(), &store);
+    let mut no_signers = Trusted::new(Vec::new(), &store);
     let (patch, out) = (new.join(PATCH), fixture.path("out"));
     let request =
         Restore { patch: &patch, base: &base, formats: &[Format::Raw], out: &out, now: NOW, statements: &[] };
-    let error = patch::restore(&request, &mut nobody, &mut store, &|_| ()).unwrap_err().to_string();
+    let error = patch::restore(&request, &mut no_signers, &mut store, &|_| ()).unwrap_err().to_string();
     assert!(error.contains("signature unchecked"), "{error}");
 }
 
@@ -192,29 +192,29 @@ impl Bare {
                 fs::remove_file(&self.out).unwrap();
                 None
             }
-            Err(said) => {
+            Err(message) => {
                 let folder = self.out.parent().unwrap();
                 let left = folder
                     .read_dir_utf8()
                     .unwrap()
                     .filter(|entry| entry.as_ref().unwrap().file_name().contains("bare.img"));
-                assert_eq!(left.count(), 0, "{said}");
-                Some(said)
+                assert_eq!(left.count(), 0, "{message}");
+                Some(message)
             }
         }
     }
 }
 
 #[test]
-fn a_patch_that_is_cut_changed_or_lies_makes_nothing() {
+fn truncated_changed_and_false_patches_produce_nothing() {
     let fixture = or_skip!(fixture());
     let (_, new) = or_skip!(releases(&fixture));
     let bare = Bare::of(&fixture, &new);
     assert_eq!(bare.apply(&bare.bytes), None);
     let length = bare.bytes.len();
     for cut in [0, 7, 11, 50, bare.records(), bare.records() + 4, length / 2, length - 1] {
-        let said = bare.apply(&bare.bytes[..cut]).unwrap();
-        assert!(said.contains("it is truncated") || said.contains("not a patch"), "{cut}: {said}");
+        let message = bare.apply(&bare.bytes[..cut]).unwrap();
+        assert!(message.contains("it is truncated") || message.contains("not a patch"), "{cut}: {message}");
     }
     // A few bits, such as a larger window, do not change what a frame unpacks to: then the disk is the declared one.
     let (mut refused, mut changed) = (0, 0);
@@ -251,8 +251,8 @@ fn a_patch_that_is_cut_changed_or_lies_makes_nothing() {
         ("/name", "a/b".into()),
         ("/schema", 2.into()),
     ] {
-        let said = of(pointer, value.clone());
-        assert!(!said.is_empty(), "{pointer} {value}");
+        let message = of(pointer, value.clone());
+        assert!(!message.is_empty(), "{pointer} {value}");
     }
     let record = bare.records();
     for count in [u64::MAX, 1 << 40, 1] {
@@ -267,20 +267,20 @@ fn a_patch_that_is_cut_changed_or_lies_makes_nothing() {
 }
 
 #[test]
-fn the_same_releases_make_the_same_patch() {
+fn equal_releases_produce_equal_patches() {
     let fixture = or_skip!(fixture());
     let (_, new) = or_skip!(releases(&fixture));
     let bare = Bare::of(&fixture, &new);
-    let again = fixture.path("again.patch");
+    let second = fixture.path("again.patch");
     let target = fixture.path("newer/source/rave-debian-headless.raw");
     let open = |path: &Utf8Path| File::open(path).unwrap();
-    let made = patch::make(&bare.header(), (&open(&bare.base), &open(&target)), &again).unwrap();
-    assert_eq!(fs::read(&again).unwrap(), bare.bytes);
+    let made = patch::make(&bare.header(), (&open(&bare.base), &open(&target)), &second).unwrap();
+    assert_eq!(fs::read(&second).unwrap(), bare.bytes);
     assert_eq!((made.size, made.sha256), (bare.bytes.len() as u64, Digest::of_bytes(&bare.bytes)));
     // From a disk to itself: only the header and an empty record.
     let header = bare.with(|header| header["target"] = header["base"].clone());
     let header = patch::read_header(&mut header.as_slice()).unwrap();
-    let none = patch::make(&header, (&open(&bare.base), &open(&bare.base)), &again).unwrap();
+    let none = patch::make(&header, (&open(&bare.base), &open(&bare.base)), &second).unwrap();
     assert!(none.size < 2000, "{none:?}");
     assert_eq!(bare.header().target.size, fs::metadata(&target).unwrap().len());
 }
@@ -290,7 +290,7 @@ const KILLED: &str = "RAVE_TEST_PATCH";
 
 /// Not a test by itself: the test below starts and kills it.
 #[test]
-fn child_that_is_killed() {
+fn killed_child() {
     if let Ok(place) = std::env::var(KILLED) {
         restore_until_killed(Utf8Path::new(&place));
     }
@@ -311,13 +311,13 @@ fn restore_until_killed(place: &Utf8Path) {
 }
 
 #[test]
-fn a_kill_leaves_nothing_under_the_final_name_and_the_next_run_sweeps() {
+fn a_kill_leaves_no_final_file_and_the_next_run_sweeps() {
     let fixture = or_skip!(fixture());
     let (old, new) = or_skip!(releases(&fixture));
     let (reader, writer) = std::io::pipe().unwrap();
     let (input, held) = std::io::pipe().unwrap();
     let program = std::env::current_exe().unwrap();
-    let child = duct::cmd!(program, "--exact", "patches::child_that_is_killed", "--nocapture")
+    let child = duct::cmd!(program, "--exact", "patches::killed_child", "--nocapture")
         .env(KILLED, fixture.path("").as_str())
         .stdin_file(input)
         .stdout_null()
@@ -339,16 +339,16 @@ fn a_kill_leaves_nothing_under_the_final_name_and_the_next_run_sweeps() {
 }
 
 #[test]
-fn a_full_disk_is_told_and_nothing_is_left_on_it() {
+fn a_full_disk_is_reported_and_leaves_no_files() {
     let fixture = or_skip!(fixture());
     or_skip!(releases(&fixture));
-    let said = or_skip!(small_disk::run(&fixture, "small", "patches::child_on_a_small_disk"));
-    assert!(said.contains("nothing is left"), "{said}");
+    let message = or_skip!(small_disk::run(&fixture, "small", "patches::small_disk_child"));
+    assert!(message.contains("nothing is left"), "{message}");
 }
 
 /// Not a test by itself: the test above runs it on a small file system.
 #[test]
-fn child_on_a_small_disk() {
+fn small_disk_child() {
     small_disk::in_child(|place| {
         let fixture = Fixture::at(place);
         let patch = fixture.path("newer/release").join(PATCH);

@@ -58,7 +58,7 @@ fn contents(folder: &Utf8Path) -> Vec<(String, Digest)> {
 }
 
 #[test]
-fn a_release_is_published_whole_and_a_second_time_changes_nothing() {
+fn a_release_is_published_completely_and_repeating_changes_nothing() {
     let fixture = or_skip!(Fixture::new());
     let release = fixture.release();
     let published = publish(&fixture, &release).unwrap();
@@ -68,8 +68,8 @@ fn a_release_is_published_whole_and_a_second_time_changes_nothing() {
     assert_eq!(contents(&published.folder), contents(&release));
     assert_eq!(fixture.verify(&fixture.path("tree/latest")).problems, []);
     let before = contents(&fixture.path("tree"));
-    let again = publish(&fixture, &release).unwrap();
-    assert_eq!((again.is_new, again.latest), (false, Latest::Already));
+    let second = publish(&fixture, &release).unwrap();
+    assert_eq!((second.is_new, second.latest), (false, Latest::Already));
     assert_eq!(contents(&fixture.path("tree")), before);
     // The tree may be the folder that the release was cut into.
     let own = publish(&fixture, &published.folder).unwrap();
@@ -77,7 +77,7 @@ fn a_release_is_published_whole_and_a_second_time_changes_nothing() {
 }
 
 #[test]
-fn a_version_never_gets_another_content() {
+fn a_version_never_changes_its_content() {
     let fixture = or_skip!(small());
     publish(&fixture, &fixture.release()).unwrap();
     let before = contents(&fixture.path("tree"));
@@ -86,8 +86,8 @@ fn a_version_never_gets_another_content() {
     fixture.cut(&plan).unwrap();
     let error = publish(&fixture, &plan.out).unwrap_err();
     let digest = |folder: &Utf8Path| Digest::of_file(&folder.join("SHA256SUMS")).unwrap();
-    let (there, offered) = (digest(&fixture.path("tree/1.2.0")), digest(&plan.out));
-    let expected = format!("its SHA256SUMS is {there}, that of the release is {offered}");
+    let (in_tree, offered) = (digest(&fixture.path("tree/1.2.0")), digest(&plan.out));
+    let expected = format!("its SHA256SUMS is {in_tree}, that of the release is {offered}");
     assert!(error.to_string().ends_with(&expected), "{error}");
     assert!(error.remedy().unwrap().contains("a new version"));
     assert_eq!(contents(&fixture.path("tree")), before);
@@ -112,7 +112,7 @@ fn a_version_never_gets_another_content() {
 }
 
 #[test]
-fn what_does_not_verify_is_not_published() {
+fn releases_that_do_not_verify_are_not_published() {
     let fixture = or_skip!(small());
     let release = fixture.release();
     let refused = |folder: &Utf8Path, signers: Vec<Signer>, why: &str| {
@@ -146,7 +146,7 @@ fn fifo(path: &Utf8Path) {
 }
 
 #[test]
-fn an_older_version_or_a_pre_release_moves_the_link_only_where_it_is_asked_for() {
+fn older_versions_and_pre_releases_move_the_link_only_on_request() {
     let fixture = or_skip!(small());
     let [old, new, next] = ["1.2.0", "1.10.0", "1.11.0-rc.1"].map(|version| release_of(&fixture, version));
     let version = |text: &str| text.parse::<semver::Version>().unwrap();
@@ -167,7 +167,7 @@ fn an_older_version_or_a_pre_release_moves_the_link_only_where_it_is_asked_for()
 }
 
 #[test]
-fn what_is_in_the_way_is_refused_and_neither_followed_nor_waited_for() {
+fn obstacles_are_refused_and_neither_followed_nor_waited_for() {
     let fixture = or_skip!(small());
     let release = fixture.release();
     let elsewhere = fixture.path("elsewhere");
@@ -214,7 +214,7 @@ fn what_is_in_the_way_is_refused_and_neither_followed_nor_waited_for() {
 }
 
 #[test]
-fn a_release_in_parts_is_published_as_it_was_cut() {
+fn a_release_in_parts_is_published_unchanged() {
     let fixture = or_skip!(small());
     let mut plan = fixture.plan("release");
     plan.part_limit = 20_000;

@@ -26,7 +26,7 @@ const STOPS: [&str; 7] =
 
 /// Not a test by itself: the test below starts and kills it.
 #[test]
-fn child_that_is_killed() {
+fn killed_child() {
     if let Ok(stop) = std::env::var(STOP) {
         child(&stop);
     }
@@ -55,7 +55,7 @@ fn child(stop: &str) {
 }
 
 #[test]
-fn a_kill_anywhere_leaves_the_release_whole_or_not_there_and_the_next_run_ends_it() {
+fn a_kill_leaves_the_release_complete_or_absent_and_the_next_run_finishes_it() {
     let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu]));
     let release = fixture.release();
     let (place, link) = (fixture.path("tree/1.2.0"), fixture.path("tree/latest"));
@@ -92,7 +92,7 @@ fn a_kill_anywhere_leaves_the_release_whole_or_not_there_and_the_next_run_ends_i
 fn kill(fixture: &Fixture, stop: &str) {
     let (reader, writer) = std::io::pipe().unwrap();
     let (input, held) = std::io::pipe().unwrap();
-    let test = "publish_interrupted::child_that_is_killed";
+    let test = "publish_interrupted::killed_child";
     let child = duct::cmd!(std::env::current_exe().unwrap(), "--exact", test, "--nocapture")
         .env(STOP, stop)
         .env("RAVE_TEST_FIXTURE", fixture.path("").as_str())
@@ -110,7 +110,7 @@ fn kill(fixture: &Fixture, stop: &str) {
 }
 
 #[test]
-fn what_a_killed_run_left_of_another_content_is_not_used() {
+fn leftovers_with_other_content_are_not_used() {
     let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu]));
     fixture.release();
     kill(&fixture, "verify 2");
@@ -138,17 +138,17 @@ fn what_a_killed_run_left_of_another_content_is_not_used() {
 }
 
 #[test]
-fn a_full_disk_leaves_the_tree_as_it_was() {
+fn a_full_disk_leaves_the_tree_unchanged() {
     let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu]));
     fixture.release();
-    let test = "publish_interrupted::child_on_a_small_disk";
-    let said = or_skip!(small_disk::run(&fixture, "tree", test));
-    assert!(said.contains("published after the disk was full"), "{said}");
+    let test = "publish_interrupted::small_disk_child";
+    let message = or_skip!(small_disk::run(&fixture, "tree", test));
+    assert!(message.contains("published after the disk was full"), "{message}");
 }
 
 /// Not a test by itself: the test above runs it on a small file system.
 #[test]
-fn child_on_a_small_disk() {
+fn small_disk_child() {
     small_disk::in_child(on_a_small_disk);
 }
 
@@ -168,8 +168,8 @@ fn on_a_small_disk(place: &Utf8Path) {
     refused(publish(&|_| ()).unwrap_err());
     let resize = |size: &str| {
         // With a source, so that mount(8) adds no newer options, which fail in a user namespace.
-        let words = ["-o", &format!("remount,size={size}"), "none", tree.as_str()].map(str::to_owned);
-        duct::cmd("mount", words).run().unwrap();
+        let arguments = ["-o", &format!("remount,size={size}"), "none", tree.as_str()].map(str::to_owned);
+        duct::cmd("mount", arguments).run().unwrap();
     };
     resize("64m");
     let fill = |event: Event<'_>| {

@@ -11,7 +11,7 @@ const PYTHON: &str = "RAVE_RELEASE_READERS";
 
 #[test]
 #[ignore = "needs packages of PyPI: cargo xtask test release installs them"]
-fn statements_and_bills_are_read_by_others() {
+fn third_party_tools_read_statements_and_sboms() {
     let python = or_skip!(std::env::var(PYTHON).map_err(|_| format!("{PYTHON} is not set")));
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     let folder = fixture.release();
@@ -22,8 +22,8 @@ fn statements_and_bills_are_read_by_others() {
         .args([script, folder.as_str(), &rave_release::key::fingerprint(key), &public.collect::<String>()])
         .output()
         .unwrap();
-    let said = output.text();
+    let message = output.text();
     for line in ["statements: 2", "CycloneDX components: ", "SPDX packages: "] {
-        assert!(said.contains(line), "no {line:?} in {said}");
+        assert!(message.contains(line), "no {line:?} in {message}");
     }
 }

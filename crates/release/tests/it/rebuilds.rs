@@ -17,7 +17,7 @@ fn manifest(release: &Utf8Path) -> Manifest {
 }
 
 /// Rebuilds a release from its own manifest.
-fn again(fixture: &Fixture, release: &Utf8Path, name: &str) -> (Utf8PathBuf, Manifest) {
+fn rebuilt(fixture: &Fixture, release: &Utf8Path, name: &str) -> (Utf8PathBuf, Manifest) {
     let folder = fixture.path(name);
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
@@ -31,7 +31,7 @@ fn again(fixture: &Fixture, release: &Utf8Path, name: &str) -> (Utf8PathBuf, Man
 }
 
 #[test]
-fn what_is_built_again_from_its_manifest_is_equal_also_where_it_is_cut_into_parts() {
+fn rebuilds_from_a_manifest_are_equal_even_if_split() {
     let fixture = or_skip!(Fixture::new());
     let mut plan = fixture.plan("release");
     for limit in [u64::MAX, 100_000] {
@@ -39,23 +39,23 @@ fn what_is_built_again_from_its_manifest_is_equal_also_where_it_is_cut_into_part
         fixture.cut(&plan).unwrap();
         let ours = manifest(&plan.out);
         assert_eq!(ours.files().any(|file| !file.parts.is_empty()), limit == 100_000);
-        let (folder, theirs) = again(&fixture, &plan.out, "again");
+        let (folder, theirs) = rebuilt(&fixture, &plan.out, "again");
         assert_eq!(rebuild::differences((&plan.out, &ours), (&folder, &theirs)).unwrap(), []);
         fs::remove_dir_all(&plan.out).unwrap();
     }
 }
 
 #[test]
-fn the_first_byte_and_the_file_in_the_image_that_differ_are_told() {
+fn the_first_differing_byte_and_file_are_reported() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Raw]));
     let release = fixture.release();
     let ours = manifest(&release);
-    let (folder, theirs) = again(&fixture, &release, "again");
+    let (folder, theirs) = rebuilt(&fixture, &release, "again");
     let name = "rave-1.2.0-headless-x86_64.img.zst";
     // One file of the guest differs.
     let disk = fixture.path("disk");
-    let run = |words: &[&str]| {
-        Cmd::new(words[0]).args(words[1..].iter().copied()).output().unwrap();
+    let run = |arguments: &[&str]| {
+        Cmd::new(arguments[0]).args(arguments[1..].iter().copied()).output().unwrap();
     };
     run(&["zstd", "-d", "-q", "-o", disk.as_str(), folder.join(name).as_str()]);
     fs::write(fixture.path("text"), "elsewhere\n").unwrap();
@@ -83,7 +83,7 @@ fn the_first_byte_and_the_file_in_the_image_that_differ_are_told() {
     assert_eq!(found.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), [name, "manifest.json"]);
 
     // A bill with a different last byte.
-    let (folder, theirs) = again(&fixture, &release, "again");
+    let (folder, theirs) = rebuilt(&fixture, &release, "again");
     let bill = ours.bills().next().unwrap();
     let path = folder.join(bill.name.as_str());
     fs::write(&path, fs::read_to_string(&path).unwrap() + " ").unwrap();

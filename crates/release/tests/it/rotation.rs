@@ -30,18 +30,18 @@ impl Keys {
     }
 
     fn rotate(&self, serial: u64) -> KeyStatement {
-        let said = Said::Rotate { successor: self.new.public().clone(), principal: "new".into() };
-        KeyStatement { key: self.old.public().clone(), serial, said }
+        let change = KeyChange::Rotate { successor: self.new.public().clone(), principal: "new".into() };
+        KeyStatement { key: self.old.public().clone(), serial, change }
     }
 
     fn revoke(&self, serial: u64, signing: &SigningKey) -> Envelope {
-        let said = Said::Revoke { reason: "it was\nstolen".into() };
-        KeyStatement { key: self.old.public().clone(), serial, said }.sign(&[signing]).unwrap()
+        let change = KeyChange::Revoke { reason: "it was\nstolen".into() };
+        KeyStatement { key: self.old.public().clone(), serial, change }.sign(&[signing]).unwrap()
     }
 }
 
 #[test]
-fn a_successor_is_trusted_once_both_keys_signed_so() {
+fn a_successor_is_trusted_after_both_keys_signed_it() {
     let keys = Keys::new();
     let mut store = keys.store();
     let mut trusted = keys.trusted(&store);
@@ -62,7 +62,7 @@ fn a_successor_is_trusted_once_both_keys_signed_so() {
 }
 
 #[test]
-fn a_revocation_stays_and_its_successor_may_sign_it() {
+fn a_revocation_is_permanent_and_a_successor_may_sign_it() {
     let keys = Keys::new();
     let mut store = keys.store();
     let mut trusted = keys.trusted(&store);
@@ -84,7 +84,7 @@ fn a_revocation_stays_and_its_successor_may_sign_it() {
     assert!(trusted.signer(keys.old.public(), 0).is_err());
     // Neither does a thief's statement with a later number, nor one with a number that was already seen.
     let thief = SigningKey::in_memory("thief").unwrap();
-    let said = Said::Rotate { successor: thief.public().clone(), principal: "thief".into() };
+    let change = KeyChange::Rotate { successor: thief.public().clone(), principal: "thief".into() };
     for (serial, why) in [(3, "can have no successor"), (2, "was seen already"), (1, "was seen already")] {
         let statement = KeyStatement { key: keys.old.public().clone(), serial, said: said.clone() };
         let wrong = trusted.learn(&[statement.sign(&[&keys.old, &thief]).unwrap()], 0, &mut store);
@@ -145,8 +145,8 @@ fn a_thief_who_used_up_the_numbers_does_not_prevent_the_revocation() {
 fn a_statement_about_a_key_of_strangers_changes_nothing() {
     let keys = Keys::new();
     let mut store = keys.store();
-    let stranger = SigningKey::in_memory("stranger").unwrap();
-    let mut trusted = Trusted::new(vec![Signer::new("stranger", stranger.public().clone())], &store);
+    let other = SigningKey::in_memory("stranger").unwrap();
+    let mut trusted = Trusted::new(vec![Signer::new("stranger", other.public().clone())], &store);
     let envelope = keys.rotate(1).sign(&[&keys.old, &keys.new]).unwrap();
     assert_eq!(trusted.learn(&[envelope], 0, &mut store), [""; 0]);
     assert!(trusted.signer(keys.new.public(), 0).is_err());

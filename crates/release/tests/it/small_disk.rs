@@ -13,21 +13,22 @@ pub(crate) fn run(fixture: &Fixture, folder: &str, test: &str) -> Result<String,
     let script = r#"mkdir -p "$1/$2" && mount -t tmpfs -o size=128k tmpfs "$1/$2" && shift 2 && "$@""#;
     let program = std::env::current_exe().unwrap();
     let place = fixture.path("");
-    let words = ["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", place.as_str(), folder];
-    let words = words.map(std::ffi::OsString::from).into_iter();
-    let words = words.chain([program.into(), "--exact".into(), test.into(), "--nocapture".into()]);
-    let output = duct::cmd("unshare", words)
+    let arguments =
+        ["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", place.as_str(), folder];
+    let arguments = arguments.map(std::ffi::OsString::from).into_iter();
+    let arguments = arguments.chain([program.into(), "--exact".into(), test.into(), "--nocapture".into()]);
+    let output = duct::cmd("unshare", arguments)
         .env(PLACE, place.as_str())
         .stderr_to_stdout()
         .stdout_capture()
         .unchecked()
         .run()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    if said.contains("unshare failed") || said.contains("permission denied") {
+    let message = String::from_utf8_lossy(&output.stdout).into_owned();
+    if message.contains("unshare failed") || message.contains("permission denied") {
         return Err("this host allows no mount in a namespace");
     }
-    Ok(said)
+    Ok(message)
 }
 
 /// Calls `second` in the child; does nothing in a run of all tests.

@@ -39,7 +39,7 @@ const STAGES: [&str; 13] = [
 
 /// Not a test by itself: the test below starts and kills it.
 #[test]
-fn child_that_is_killed() {
+fn killed_child() {
     if let Ok(stage) = std::env::var(STOP) {
         child(&stage);
     }
@@ -63,26 +63,22 @@ fn child(stage: &str) {
 }
 
 #[test]
-fn a_kill_in_any_stage_leaves_nothing_that_looks_finished_and_the_next_run_goes_on() {
+fn a_kill_in_any_stage_leaves_nothing_final_and_the_next_run_resumes() {
     let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu]));
     let plan = fixture.plan("release");
     for (number, stage) in STAGES.iter().enumerate() {
         let (reader, writer) = std::io::pipe().unwrap();
         let (input, held) = std::io::pipe().unwrap();
-        let child = duct::cmd!(
-            std::env::current_exe().unwrap(),
-            "--exact",
-            "stages::child_that_is_killed",
-            "--nocapture"
-        )
-        .env(STOP, stage)
-        .env("RAVE_TEST_FIXTURE", fixture.path("").as_str())
-        .stdin_file(input)
-        .stdout_null()
-        .stderr_file(writer)
-        .unchecked()
-        .start()
-        .unwrap();
+        let child =
+            duct::cmd!(std::env::current_exe().unwrap(), "--exact", "stages::killed_child", "--nocapture")
+                .env(STOP, stage)
+                .env("RAVE_TEST_FIXTURE", fixture.path("").as_str())
+                .stdin_file(input)
+                .stdout_null()
+                .stderr_file(writer)
+                .unchecked()
+                .start()
+                .unwrap();
         let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
         let stopped = lines.find(|line| line.starts_with("stopped in "));
         child.kill().unwrap();
@@ -112,7 +108,7 @@ fn a_kill_in_any_stage_leaves_nothing_that_looks_finished_and_the_next_run_goes_
 }
 
 #[test]
-fn a_finished_release_is_not_redone_and_another_is_not_put_into_its_folder() {
+fn a_finished_release_is_neither_redone_nor_replaced() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     let plan = fixture.plan("release");
     assert_eq!(fixture.cut(&plan).unwrap().stages.len(), STAGES.len());
@@ -173,7 +169,7 @@ fn a_second_process_waits_and_does_not_redo_what_was_finished_meanwhile() {
 }
 
 #[test]
-fn as_many_stages_are_told_beforehand_as_are_done() {
+fn the_announced_number_of_stages_matches() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     for (inputs, second_build) in [(true, true), (false, true), (true, false)] {
         let last = Mutex::new((0, None));
@@ -182,15 +178,15 @@ fn as_many_stages_are_told_beforehand_as_are_done() {
                 *last.lock().unwrap() = (done, total);
             }
         };
-        let is_told = |finished: Finished, case: &str| {
+        let check_progress = |finished: Finished, case: &str| {
             let done = finished.stages.len() as u64;
             assert_eq!(*last.lock().unwrap(), (done, Some(done)), "{case}, {inputs}, {second_build}");
         };
         let plan = |name: &str| Plan { inputs, second_build, ..fixture.plan(name) };
-        is_told(cut::cut(&plan("whole"), &fixture, &fixture.key, &note).unwrap(), "cut");
-        is_told(cut::part(&plan("part"), &fixture, &note).unwrap(), "part");
+        check_progress(cut::cut(&plan("whole"), &fixture, &fixture.key, &note).unwrap(), "cut");
+        check_progress(cut::part(&plan("part"), &fixture, &note).unwrap(), "part");
         let parts = [ReleasePart::read(&fixture.path("part")).unwrap()];
-        is_told(cut::join(&plan("joined"), &parts, &fixture.key, &|| NOW, &note).unwrap(), "join");
+        check_progress(cut::join(&plan("joined"), &parts, &fixture.key, &|| NOW, &note).unwrap(), "join");
         for name in ["whole", "part", "joined"] {
             fs::remove_dir_all(fixture.path(name)).unwrap();
         }
@@ -198,7 +194,7 @@ fn as_many_stages_are_told_beforehand_as_are_done() {
 }
 
 #[test]
-fn an_unfinished_release_of_another_plan_or_key_is_begun_again() {
+fn an_unfinished_release_of_another_plan_or_key_restarts() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     let plan = fixture.plan("release");
     let stop = |event: Event<'_>| {
@@ -268,7 +264,7 @@ fn a_kept_file_that_was_lost_is_told_with_the_folder_to_remove() {
 }
 
 #[test]
-fn an_artifact_that_changed_since_its_build_is_not_released() {
+fn an_artifact_changed_since_its_build_is_not_released() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     let disk = fixture.path("image/rave-debian-headless.qcow2");
     let mut bytes = fs::read(&disk).unwrap();
@@ -279,7 +275,7 @@ fn an_artifact_that_changed_since_its_build_is_not_released() {
 }
 
 #[test]
-fn an_image_of_a_payload_is_not_released() {
+fn an_image_with_a_payload_is_not_released() {
     let mut fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     fixture.built.manifest.origin = Origin::Nixos(NixosOrigin {
         flake_revision: None,
@@ -295,7 +291,7 @@ fn an_image_of_a_payload_is_not_released() {
 }
 
 #[test]
-fn a_full_disk_is_told_and_the_release_goes_on_when_there_is_space() {
+fn a_full_disk_is_reported_and_the_release_resumes_with_space() {
     let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu]));
     let said = or_skip!(small_disk::run(&fixture, "small", "stages::child_on_a_small_disk"));
     assert!(said.contains("resumed after the disk was full"), "{said}");
@@ -303,7 +299,7 @@ fn a_full_disk_is_told_and_the_release_goes_on_when_there_is_space() {
 
 /// Not a test by itself: the test above runs it on a small file system.
 #[test]
-fn child_on_a_small_disk() {
+fn small_disk_child() {
     small_disk::in_child(on_a_small_disk);
 }
 

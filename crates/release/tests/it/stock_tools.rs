@@ -10,7 +10,7 @@ use rave_testing::{or_skip, skip};
 use crate::fixture::Fixture;
 
 #[test]
-fn ssh_keygen_and_sha256sum_take_the_release_and_refuse_a_changed_one() {
+fn ssh_keygen_and_sha256sum_accept_the_release_and_refuse_a_changed_one() {
     if find_program("ssh-keygen").is_none() {
         skip!("ssh-keygen was not found");
     }
@@ -23,8 +23,8 @@ fn ssh_keygen_and_sha256sum_take_the_release_and_refuse_a_changed_one() {
         let command = Cmd::new("sh").args(["-c", script, signers.as_str(), principal]);
         command.current_dir(folder.as_std_path()).output()
     };
-    let said = check("releases").unwrap().text();
-    assert!(said.starts_with("Good \"rave-release\" signature for releases"), "{said}");
+    let message = check("releases").unwrap().text();
+    assert!(message.starts_with("Good \"rave-release\" signature for releases"), "{message}");
     assert!(check("somebody").is_err());
     let sums = || {
         Cmd::new("sha256sum")
@@ -51,7 +51,7 @@ fn ssh_keygen_and_sha256sum_take_the_release_and_refuse_a_changed_one() {
 }
 
 #[test]
-fn a_key_that_is_generated_is_one_of_ssh_keygen() {
+fn a_generated_key_is_accepted_by_ssh_keygen() {
     if find_program("ssh-keygen").is_none() {
         skip!("ssh-keygen was not found");
     }
@@ -60,9 +60,9 @@ fn a_key_that_is_generated_is_one_of_ssh_keygen() {
     let passphrase = zeroize::Zeroizing::new("correct horse battery".to_owned());
     rave_release::key::generate(&path, "me", &passphrase).unwrap();
     let public = fs::read_to_string(format!("{path}.pub")).unwrap();
-    let said =
+    let output =
         Cmd::new("ssh-keygen").args(["-y", "-P", "correct horse battery", "-f", path.as_str()]).output();
-    assert_eq!(said.unwrap().text().trim(), public.trim());
+    assert_eq!(output.unwrap().text().trim(), public.trim());
     let wrong = Cmd::new("ssh-keygen").args(["-y", "-P", "another passphrase", "-f", path.as_str()]).output();
     assert!(wrong.is_err());
 }

@@ -5,7 +5,7 @@ use rave_testing::or_skip;
 use crate::fixture::{Fixture, files};
 
 #[test]
-fn a_release_is_cut_and_holds_until_a_byte_is_flipped() {
+fn a_release_verifies_until_a_byte_is_flipped() {
     let fixture = or_skip!(Fixture::new());
     let folder = fixture.release();
     let verdict = fixture.verify(&folder);
@@ -32,6 +32,6 @@ fn a_release_is_cut_and_holds_until_a_byte_is_flipped() {
     bytes[1000] ^= 1;
     std::fs::write(&disk, bytes).unwrap();
     let problems = fixture.verify(&folder).problems;
-    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    assert_eq!(said, ["rave-1.2.0-headless-x86_64.qcow2: its SHA-256 is not the one in SHA256SUMS"]);
+    let messages: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(messages, ["rave-1.2.0-headless-x86_64.qcow2: its SHA-256 is not the one in SHA256SUMS"]);
 }

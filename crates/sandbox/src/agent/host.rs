@@ -14,7 +14,7 @@ use super::wire;
 /// How long the agent may take: it may ask the user for confirmation (ssh-add(1), `-c`).
 const AGENT: Duration = Duration::from_secs(120);
 /// How long ssh-keygen(1) may take to search a file.
-const LOOK: Duration = Duration::from_secs(20);
+const SEARCH_LIMIT: Duration = Duration::from_secs(20);
 /// The longest message, bytes (OpenSSH's `AGENT_MAX_LEN`).
 const LONGEST: u32 = 256 * 1024;
 
@@ -66,7 +66,8 @@ impl Agent {
 
     /// The file's lines for the host, including hashed names (ssh-keygen(1), `-F`).
     fn lines(&self, file: &Path) -> String {
-        let cmd = Cmd::new("ssh-keygen").args(["-F", &self.host, "-f"]).arg(file.as_os_str()).timeout(LOOK);
+        let cmd =
+            Cmd::new("ssh-keygen").args(["-F", &self.host, "-f"]).arg(file.as_os_str()).timeout(SEARCH_LIMIT);
         // It fails if the file has no line for the host.
         // Its last line must not run into the next file's first.
         cmd.output().map(|output| output.text() + "\n").unwrap_or_default()
@@ -98,10 +99,10 @@ impl OfUser for Agent {
         let all: String =
             self.known.iter().filter(|file| file.exists()).map(|file| self.lines(file)).collect();
         let has = |line: &&str, marked: bool| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let is_marked = words.first().is_some_and(|word| word.starts_with('@'));
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let is_marked = fields.first().is_some_and(|field| field.starts_with('@'));
             // Names, kind, key; a marker comes before them (sshd(8)).
-            is_marked == marked && words.get(if marked { 3 } else { 2 }) == Some(&wanted.as_str())
+            is_marked == marked && fields.get(if marked { 3 } else { 2 }) == Some(&wanted.as_str())
         };
         let lines = || all.lines().filter(|line| !line.starts_with('#'));
         let is_revoked = lines().any(|line| line.starts_with("@revoked") && has(&line, true));

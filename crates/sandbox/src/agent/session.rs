@@ -59,7 +59,7 @@ pub(crate) enum Done {
 impl Session {
     /// Answers a message of the guest; `key` is the only key it can use.
     pub(crate) fn answer(&mut self, key: &[u8], message: &[u8], user: &mut dyn OfUser) -> Answer {
-        let told = match message.split_first() {
+        let parsed = match message.split_first() {
             Some((&REQUEST_IDENTITIES, [])) => identities(key, user).map(|message| (message, Done::Nothing)),
             Some((&SIGN, rest)) => self.sign(key, message, rest, user).map(|message| (message, Done::Signed)),
             Some((&EXTENSION, rest)) => {
@@ -68,7 +68,7 @@ impl Session {
             // Adding keys, locking the agent: ssh-add(1) reports that the agent refused.
             _ => Err("only listing the key and logins with it are permitted".into()),
         };
-        match told {
+        match parsed {
             Ok((message, done)) => Answer { message, done },
             Err(why) => Answer { message: vec![FAILURE], done: Done::Refused(why) },
         }

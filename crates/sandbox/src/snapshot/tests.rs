@@ -75,7 +75,7 @@ fn all(what: &str) -> [Option<String>; 3] {
 }
 
 #[test]
-fn what_belongs_to_the_disk_is_kept_before_the_disk_is_cut_and_goes_back_with_it() {
+fn files_of_a_disk_are_saved_before_the_cut_and_restored_with_it() {
     let sandbox = stopped();
     let place = &sandbox.place;
     set(place, "then");
@@ -94,7 +94,7 @@ fn what_belongs_to_the_disk_is_kept_before_the_disk_is_cut_and_goes_back_with_it
 }
 
 #[test]
-fn memory_is_told_apart_from_disks() {
+fn memory_is_distinguished_from_disks() {
     let sandbox = stopped();
     let place = &sandbox.place;
     take_one(&sandbox, "one").unwrap();
@@ -102,13 +102,13 @@ fn memory_is_told_apart_from_disks() {
     fs::write(folder(place, &label("one")).join("memory"), vec![1; 1 << 20]).unwrap();
     let sizes = sizes(place);
     assert!(disk > 0 && sizes.disk == disk && sizes.memory >= 1 << 20, "{sizes:?}");
-    let look = crate::look::look(place);
-    assert_eq!(look.saved_memory, sizes.memory);
-    assert!(look.disk < sizes.memory && list(place).unwrap()[0].bytes == sizes.disk + sizes.memory);
+    let current = crate::state::current_state(place);
+    assert_eq!(current.saved_memory, sizes.memory);
+    assert!(current.disk < sizes.memory && list(place).unwrap()[0].bytes == sizes.disk + sizes.memory);
 }
 
 #[test]
-fn a_restore_that_is_killed_or_fails_is_none_or_whole() {
+fn a_killed_or_failed_restore_is_complete_or_absent() {
     let sandbox = stopped();
     let place = &sandbox.place;
     set(place, "then");
@@ -152,7 +152,7 @@ fn a_restore_that_is_killed_or_fails_is_none_or_whole() {
 }
 
 #[test]
-fn a_label_is_a_folders_name() {
+fn a_label_is_a_valid_folder_name() {
     let long = "a".repeat(64);
     for bad in ["", "..", ".new", "a/b", "A", &long] {
         let error = bad.parse::<Label>().unwrap_err().to_string();
@@ -162,7 +162,7 @@ fn a_label_is_a_folders_name() {
 }
 
 #[test]
-fn a_sandbox_goes_back_to_the_disk_and_the_identity_that_it_had() {
+fn a_restore_brings_back_disk_and_identity() {
     let sandbox = stopped();
     let place = &sandbox.place;
     fs::write(place.identity(), "then").unwrap();
@@ -192,7 +192,7 @@ fn a_sandbox_goes_back_to_the_disk_and_the_identity_that_it_had() {
 }
 
 #[test]
-fn what_a_killed_command_left_is_none_and_damage_is_told_before_anything_is_lost() {
+fn leftovers_are_ignored_and_damage_is_reported_before_any_loss() {
     let sandbox = stopped();
     let place = &sandbox.place;
     private_dir(&place.snapshots()).unwrap();

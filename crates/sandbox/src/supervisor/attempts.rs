@@ -10,7 +10,7 @@ const MOST: u32 = 3;
 const WITHIN: Duration = Duration::from_secs(240);
 
 /// Retries until the operation succeeds, is refused, or there is no point in trying again. `may` can forbid retries.
-pub(super) fn try_often<T>(
+pub(super) fn retry<T>(
     may: impl Fn() -> bool,
     mut attempt: impl FnMut() -> Result<T, Error>,
 ) -> Result<T, Error> {
@@ -32,7 +32,7 @@ mod tests {
 
     fn fails(kind: ErrorKind, times: u32, may: bool) -> (u32, bool) {
         let mut tried = 0;
-        let done = try_often(
+        let done = retry(
             || may,
             || {
                 tried += 1;
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_slow_is_tried_again_and_what_was_refused_is_not() {
+    fn timeouts_are_retried_and_refusals_are_not() {
         assert_eq!(fails(ErrorKind::TimedOut, 2, true), (3, true));
         assert_eq!(fails(ErrorKind::UnexpectedEof, 9, true), (3, false));
         assert_eq!(fails(ErrorKind::TimedOut, 1, false), (1, false));

@@ -15,7 +15,7 @@ use crate::control::ClockReport;
 use crate::unix_time::now;
 
 /// How often to check.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The smallest jump that counts, ms. `CLOCK_REALTIME` and `CLOCK_MONOTONIC` are slewed alike (`clock_gettime(2)`), so
 /// they only drift apart by jumps.
 const JUMP: u64 = 100;
@@ -88,7 +88,7 @@ pub(super) fn keep(shared: &Arc<Shared>, is_attached: bool) {
                     Err(_) => {}
                 }
             }
-            thread::sleep(LOOK);
+            thread::sleep(POLL_INTERVAL);
         }
     });
 }
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_slept_or_was_set_and_a_machine_that_was_stopped_are_noticed() {
+    fn suspend_clock_changes_and_stopped_machines_are_detected() {
         let clocks = clocks();
         let set = clocks.basis(0);
         clocks.run(SLEEP);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_stood_for_two_hours_is_set() {
+    fn a_clock_stopped_for_two_hours_is_set() {
         let clocks = clocks();
         let client = guest(Some(clocks.clone()));
         clocks.wall.fetch_add(SLEEP, Ordering::SeqCst);
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_late_is_set_again() {
+    fn a_clock_that_was_set_late_is_corrected() {
         let clocks = clocks();
         let client = guest(Some(clocks.clone()));
         clocks.wall.fetch_add(SLEEP, Ordering::SeqCst);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_that_does_not_know_how_is_told_apart() {
+    fn an_unsupported_request_is_distinguished() {
         let clocks = clocks();
         let client = guest(None);
         assert_eq!(follow(&client, &clocks).unwrap_err().kind(), io::ErrorKind::Other);

@@ -14,33 +14,33 @@ use crate::name::SandboxName;
 use crate::network::message;
 
 /// How often to check the log, which limits how often the guest is notified.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// How long the guest may take to write a file.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Notifies in its own thread until the machine has ended.
-pub(super) fn keep_telling(shared: &Arc<Shared>, name: SandboxName) {
+pub(super) fn keep_notified(shared: &Arc<Shared>, name: SandboxName) {
     let shared = Arc::clone(shared);
     thread::spawn(move || {
         let mut notices = Notices::new(name);
         let mut seen = None;
-        let mut look = |notices: &mut Notices| {
+        let mut take_new = |notices: &mut Notices| {
             let Some((number, log)) = shared.network().log_after(seen) else { return false };
             seen = Some(number);
             notices.take(&log)
         };
         // What an earlier supervisor saw, it has already reported.
-        look(&mut notices);
+        take_new(&mut notices);
         notices.kept.clear();
-        let mut is_told = true;
+        let mut is_sent = true;
         while !shared.has_ended() {
-            thread::sleep(LOOK);
-            is_told &= !look(&mut notices);
-            if !is_told && let Some(client) = shared.client(Duration::ZERO) {
+            thread::sleep(POLL_INTERVAL);
+            is_sent &= !take_new(&mut notices);
+            if !is_sent && let Some(client) = shared.client(Duration::ZERO) {
                 // A guest of an earlier version does not know the request, and is not asked again until there are new
                 // denials.
                 let _ = client.ask(&Request::Denied(notices.kept.clone()), LIMIT);
-                is_told = true;
+                is_sent = true;
             }
         }
     });
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn each_message_is_there_once_and_the_newest_is_last() {
+    fn messages_are_unique_and_the_newest_is_last() {
         let mut notices = Notices::new("demo".parse().unwrap());
         assert!(notices.take(&log(&[("a.example", 1), ("b.example", 1)])));
         assert!(!notices.take(&log(&[("a.example", 1), ("b.example", 1)])));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_bounded() {
+    fn messages_are_bounded() {
         let mut notices = Notices::new("demo".parse().unwrap());
         for number in 0..100 {
             notices.take(&log(&[(&format!("n{number}.example"), 1)]));

@@ -9,7 +9,7 @@ use crate::process_age;
 use crate::record::Expiry;
 
 /// How often to check.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a guest may then take to power itself off.
 pub(super) const GRACE: Duration = Duration::from_secs(100);
@@ -30,7 +30,7 @@ impl Watch {
 
     /// Why the machine is to be stopped now, or `None`.
     pub(super) fn due(&mut self, shared: &Shared) -> Option<String> {
-        if self.looked.is_some_and(|at| at.elapsed() < LOOK) {
+        if self.looked.is_some_and(|at| at.elapsed() < POLL_INTERVAL) {
             return None;
         }
         self.looked = Some(Instant::now());
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_limit_counts_by_itself_and_none_is_no_limit() {
+    fn limits_are_independent_and_none_means_unlimited() {
         let seconds = Duration::from_secs;
         let at = |ttl, idle| {
             over(Expiry { ttl, idle }, Some(seconds(100)), seconds(50)).map(|why| why.split(' ').count())

@@ -16,7 +16,7 @@ use rave_vm::moment::Moment;
 use rave_vm::standalone::Standalone;
 use rave_vm::template::{self, Template, renew};
 
-use super::attempts::try_often;
+use super::attempts::retry;
 use super::host::{Host, QUIT};
 use super::network::Connected;
 use crate::control::Origin;
@@ -85,7 +85,7 @@ impl Start<'_> {
             return self.boot(machine()?, Origin::Disk);
         }
         if place.moment().exists() {
-            return self.go_on(machine()?);
+            return self.resume_or_boot(machine()?);
         }
         remove(&place.layers().active()?)?;
         if place.fork().exists() {
@@ -127,7 +127,7 @@ impl Start<'_> {
     /// Nothing has happened since the template as long as the guest is held: another attempt begins there again.
     fn clone_of(&self, template: &Template, machine: &Machine) -> Result<(Standalone, Client), Error> {
         let place = self.place;
-        try_often(
+        retry(
             || !place.identity().exists(),
             || {
                 remove(&place.disk().overlay())?;
@@ -146,7 +146,7 @@ impl Start<'_> {
 
     /// Resumes from a moment. A fork has no identity until its receipt arrives, so a failure ends it; a restored
     /// sandbox can fall back to booting from its snapshot's disk.
-    fn go_on(&self, machine: Machine) -> Result<Started, Error> {
+    fn resume_or_boot(&self, machine: Machine) -> Result<Started, Error> {
         let place = self.place;
         let moment = place.moment();
         match self.resume(&moment, &machine) {
@@ -170,7 +170,7 @@ impl Start<'_> {
     /// While the guest is paused, nothing has happened since the moment: another attempt starts from there again.
     fn resume(&self, moment: &Moment, machine: &Machine) -> Result<(Standalone, Client), Error> {
         let place = self.place;
-        try_often(
+        retry(
             || !place.identity().exists(),
             || {
                 remove(&place.layers().active()?)?;
@@ -201,7 +201,7 @@ impl Start<'_> {
         let (client, receipt) = self.renew(machine, limit)?;
         let clock_behind_after_ms = behind(receipt.time_ms);
         save(&place.identity(), &Identity { receipt, clock_behind_after_ms })?;
-        let client = self.let_on(machine, client)?;
+        let client = self.open_barrier(machine, client)?;
         settle(place)?;
         Ok(client)
     }
@@ -212,7 +212,7 @@ impl Start<'_> {
         let keys = format!("{}\n", key.public);
         let name = self.record.name.as_str();
         let mut limit = limit;
-        try_often(
+        retry(
             || true,
             || {
                 let client = machine.at_barrier(std::mem::replace(&mut limit, IDENTITY))?;
@@ -224,9 +224,9 @@ impl Start<'_> {
     }
 
     /// A guest that is no longer at its barrier has continued, though its answer was lost.
-    fn let_on(&self, machine: &Standalone, client: Client) -> Result<Client, Error> {
+    fn open_barrier(&self, machine: &Standalone, client: Client) -> Result<Client, Error> {
         let mut first = Some(client);
-        try_often(
+        retry(
             || true,
             || {
                 let (client, is_at_barrier) = match first.take() {

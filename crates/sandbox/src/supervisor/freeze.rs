@@ -19,13 +19,13 @@ pub(super) fn run(
     shared: &Shared,
     folder: &Utf8Path,
 ) -> Result<Duration, String> {
-    let said = |error: Error| match error.remedy() {
+    let message = |error: Error| match error.remedy() {
         Some(remedy) => format!("{error}: {remedy}"),
         None => error.to_string(),
     };
     let (layers, memory, moment) = (place.layers(), place.moment().memory(), Moment::at(folder));
     let on = place.on().ok_or("the image of its disk is missing")?;
-    let qemu = Qemu::find(Arch::X86_64).map_err(said)?;
+    let qemu = Qemu::find(Arch::X86_64).map_err(message)?;
     let Some(guest) = shared.hold() else {
         shared.release();
         return Err("its guest does not answer yet".into());
@@ -34,5 +34,5 @@ pub(super) fn run(
     let frozen = machine.freeze(&freezing, &qemu);
     // Programs may be started while the layer is copied.
     shared.release();
-    frozen.and_then(Frozen::finish).map_err(said)
+    frozen.and_then(Frozen::finish).map_err(message)
 }

@@ -34,22 +34,22 @@ use crate::control::{EndKind, Origin};
 use crate::error::Error;
 use crate::files::{remove, save};
 use crate::identity::Identity;
-use crate::look::End;
 use crate::place::Place;
 use crate::record::Record;
 use crate::secrets::Credentials;
 use crate::start::Failure;
+use crate::state::End;
 use first::Started;
 pub use host::Host;
 use host::{QUIT, last_ports};
-use shared::{Shared, StopWish};
+use shared::{Shared, StopRequest};
 
 /// How often to check the machine.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How often the power button is pressed again: a guest that is still booting ignores it.
-const PRESS_AGAIN: Duration = Duration::from_secs(5);
+const PRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// How long it may take to notify the commands that wait for the end.
-const TELL: Duration = Duration::from_secs(5);
+const NOTIFY_LIMIT: Duration = Duration::from_secs(5);
 /// How long an earlier supervisor may take to release its lock.
 const LOCK_LIMIT: Duration = Duration::from_secs(30);
 
@@ -125,7 +125,7 @@ impl Prepared {
         let resumed =
             if machine.is_resumed() { Identity::of(place).map(|own| own.receipt.host_key) } else { None };
         let event = if host_was_asked {
-            Event::Started { origin: origin.word().to_owned() }
+            Event::Started { origin: origin.as_str().to_owned() }
         } else {
             Event::Attended
         };
@@ -137,7 +137,7 @@ impl Prepared {
         }
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone(), client);
         clock::keep(&shared, is_attached);
-        denied::keep_telling(&shared, place.name().clone());
+        denied::keep_notified(&shared, place.name().clone());
         if let Some(forwarded) = shared.network().forwarded() {
             agent::keep_serving(&shared, forwarded.clone());
         }
@@ -160,10 +160,10 @@ impl Prepared {
 
     /// Watches until the machine has ended, or the system ends this process, in which case the machine continues.
     fn watch(mut self) -> Result<(), Error> {
-        let mut stopping: Option<(Instant, StopWish)> = None;
+        let mut stopping: Option<(Instant, StopRequest)> = None;
         let mut pressed: Option<Instant> = None;
         let mut forced = false;
-        while !self.machine.has_ended(LOOK) {
+        while !self.machine.has_ended(POLL_INTERVAL) {
             if interrupt::requested().is_some() {
                 self.shared.network().flush();
                 return Ok(());
@@ -179,36 +179,36 @@ impl Prepared {
                 self.shared.resumed(self.machine.resumes());
                 self.shared.space(self.machine.lacks_space());
             }
-            if self.machine.lacks_space() && space::is_there(self.place.folder()) {
-                self.machine.go_on();
+            if self.machine.lacks_space() && space::has_enough(self.place.folder()) {
+                self.machine.unpause();
             }
-            if let Some(wish) = self.shared.freeze_wish() {
-                let frozen = freeze::run(&mut self.machine, &self.place, &self.shared, &wish.folder);
+            if let Some(request) = self.shared.next_freeze() {
+                let frozen = freeze::run(&mut self.machine, &self.place, &self.shared, &request.folder);
                 // A command that is gone needs no answer.
-                let _ = wish.told.send(frozen);
+                let _ = request.reply.send(frozen);
             }
             if self.expired.is_none()
                 && let Some(why) = self.expiry.due(&self.shared)
             {
-                self.shared.stop(StopWish { grace: expiry::GRACE });
+                self.shared.stop(StopRequest { grace: expiry::GRACE });
                 self.expired = Some(why);
             }
-            let Some(wish) = self.shared.stop_wish() else {
+            let Some(request) = self.shared.stop_request() else {
                 if self.is_emulated && self.restarts < RESTARTS && self.machine.has_lost_timer() {
                     self.machine.end(QUIT);
                 }
                 continue;
             };
-            let (since, _) = *stopping.get_or_insert((Instant::now(), wish));
-            if since.elapsed() >= wish.grace {
+            let (since, _) = *stopping.get_or_insert((Instant::now(), request));
+            if since.elapsed() >= request.grace {
                 forced = true;
                 self.machine.end(QUIT);
-            } else if pressed.is_none_or(|at| at.elapsed() >= PRESS_AGAIN) {
+            } else if pressed.is_none_or(|at| at.elapsed() >= PRESS_INTERVAL) {
                 pressed = Some(Instant::now());
                 self.machine.press_power_button();
             }
         }
-        if self.start_again()? {
+        if self.restart()? {
             return self.watch();
         }
         let how = match (forced, self.machine.was_shut_down()) {
@@ -220,9 +220,9 @@ impl Prepared {
     }
 
     /// Restarts QEMU if its emulation failed before the guest's userspace, which is a fault of QEMU itself.
-    fn start_again(&mut self) -> Result<bool, Error> {
+    fn restart(&mut self) -> Result<bool, Error> {
         let Some(host) = &self.host else { return Ok(false) };
-        if self.restarts >= RESTARTS || self.shared.stop_wish().is_some() || !self.machine.may_start_again() {
+        if self.restarts >= RESTARTS || self.shared.stop_request().is_some() || !self.machine.may_restart() {
             return Ok(false);
         }
         self.restarts += 1;
@@ -233,11 +233,11 @@ impl Prepared {
 
     fn finish(self, how: EndKind) -> Result<(), Error> {
         let detail = match how {
-            EndKind::Died => self.machine.last_words().join("\n"),
+            EndKind::Died => self.machine.last_output().join("\n"),
             _ => self.expired.clone().unwrap_or_default(),
         };
         let why = if detail.is_empty() { String::new() } else { format!(": {detail}") };
-        self.shared.record(Event::Stopped { how: format!("{}{why}", how.word()) });
+        self.shared.record(Event::Stopped { how: format!("{}{why}", how.as_str()) });
         self.shared.network().flush();
         first::forget_memory(&self.place)?;
         // In this order: once a command is answered, it finds the end recorded, and no new command connects that would
@@ -245,7 +245,7 @@ impl Prepared {
         save(&self.place.end(), &End { how, detail })?;
         remove(&self.place.control_socket())?;
         self.shared.ended(how);
-        self.shared.wait_told(TELL);
+        self.shared.wait_notified(NOTIFY_LIMIT);
         Ok(())
     }
 }
@@ -273,7 +273,7 @@ fn lock(place: &Place) -> Result<File, Error> {
             Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
                 return Err(Error::io("lock", &path, ErrorKind::WouldBlock.into()));
             }
-            Err(TryLockError::WouldBlock) => interrupt::pause(LOOK)?,
+            Err(TryLockError::WouldBlock) => interrupt::pause(POLL_INTERVAL)?,
         }
     }
 }
@@ -295,7 +295,7 @@ mod tests {
     use rave_guest::protocol::GuestStage;
 
     #[test]
-    fn a_machine_that_goes_on_is_ready_once_its_services_have_said_so() {
+    fn a_resumed_machine_is_ready_after_its_services_report() {
         let silent = Progress {
             stage: BootStage::Firmware,
             is_ready: false,
@@ -308,7 +308,7 @@ mod tests {
         assert_eq!((resumed.is_ready, resumed.stage), (false, BootStage::Userspace));
         assert_eq!(resumed.host_keys, ["ssh-ed25519 AAAA"]);
         let stage = BootStage::Service(GuestStage::Ready);
-        let said = Progress { boot_id: Some("b".into()), is_ready: true, stage, ..silent };
-        assert_eq!(of_resumed(said.clone(), "other"), said);
+        let reported = Progress { boot_id: Some("b".into()), is_ready: true, stage, ..silent };
+        assert_eq!(of_resumed(reported.clone(), "other"), reported);
     }
 }

@@ -101,13 +101,13 @@ pub(super) fn attach(
             changing: Mutex::default(),
         });
     }
-    let again = |forward: &PortForward| PortRequest {
+    let request = |forward: &PortForward| PortRequest {
         service: forward.service.clone(),
         bind: forward.bind,
         guest: forward.guest,
         policy: PortPolicy::FixedOrFree(forward.host),
     };
-    let requests: Vec<PortRequest> = forwards.iter().map(again).collect();
+    let requests: Vec<PortRequest> = forwards.iter().map(request).collect();
     let (resolved, listeners) = bind(&requests).map_err(rave_vm::Error::from)?;
     connect(place, resolved.forwards, listeners, (credentials, recorder))
 }
@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_is_let_through_by_its_own_receipt_alone() {
+    fn a_port_opens_only_by_the_receipt_of_its_own_service() {
         let forwards = [PortForward::new("ssh", 2222, 22), PortForward::new("gateway", 3002, 80)];
         let starting = |ready: &[&str]| Doors::of(&forwards, ready).starting;
         assert_eq!(starting(&[]), ["ssh", "gateway"]);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::exec;
-use super::shared::{Shared, StopWish};
+use super::shared::{Shared, StopRequest};
 use crate::control::{ANSWER, Answer, EndKind, Order, read_line, write_line};
 use crate::network::Change;
 
@@ -75,19 +75,19 @@ fn answer(shared: &Shared, mut stream: UnixStream) -> io::Result<()> {
             Order::Status => Answer::Status(Box::new(shared.status())),
             Order::Stop { grace_ms } => {
                 let grace = Duration::from_millis(grace_ms);
-                shared.stop(StopWish { grace });
-                let tell = |how: Option<EndKind>| {
+                shared.stop(StopRequest { grace });
+                let report = |how: Option<EndKind>| {
                     let refused = || Answer::Refused { why: "QEMU did not end".into() };
                     write_line(&mut stream, &how.map_or_else(refused, |how| Answer::Stopped { how }))
                 };
-                shared.tell_end(grace.saturating_add(END), tell)?;
+                shared.report_end(grace.saturating_add(END), report)?;
                 continue;
             }
             Order::Freeze { folder } => {
                 stream.set_read_timeout(None)?;
                 match shared.freeze(folder) {
-                    Ok(stood) => {
-                        Answer::Frozen { stood_ms: u64::try_from(stood.as_millis()).unwrap_or(u64::MAX) }
+                    Ok(paused) => {
+                        Answer::Frozen { stood_ms: u64::try_from(paused.as_millis()).unwrap_or(u64::MAX) }
                     }
                     Err(why) => Answer::Refused { why },
                 }

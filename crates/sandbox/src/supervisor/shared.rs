@@ -20,18 +20,18 @@ const PROVIDE: Duration = Duration::from_secs(60);
 
 /// A request to end the machine.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct StopWish {
+pub(super) struct StopRequest {
     /// How long the guest may take.
     pub(super) grace: Duration,
 }
 
 /// A request to save the machine at this moment.
 #[derive(Debug)]
-pub(super) struct FreezeWish {
+pub(super) struct FreezeRequest {
     /// The destination.
     pub(super) folder: Utf8PathBuf,
     /// Receives how long the machine was paused, or why it was not saved.
-    pub(super) told: Sender<Result<Duration, String>>,
+    pub(super) reply: Sender<Result<Duration, String>>,
 }
 
 #[derive(Debug)]
@@ -50,9 +50,9 @@ struct State {
     /// How often the machine was resumed after a stop.
     resumes: u64,
     client: Option<Client>,
-    stop: Option<StopWish>,
+    stop: Option<StopRequest>,
     ended: Option<EndKind>,
-    freezes: Vec<FreezeWish>,
+    freezes: Vec<FreezeRequest>,
     /// The machine is being saved, and no program is started.
     is_held: bool,
     /// The number of commands that wait to be notified of the end.
@@ -191,14 +191,14 @@ impl Shared {
     /// Requests the machine to be saved by the thread that owns it, and waits; returns how long it was paused, or why
     /// it was not saved.
     pub(super) fn freeze(&self, folder: Utf8PathBuf) -> Result<Duration, String> {
-        let (told, done) = channel();
-        self.change(|state| state.freezes.push(FreezeWish { folder, told }));
+        let (reply, done) = channel();
+        self.change(|state| state.freezes.push(FreezeRequest { folder, reply }));
         // The sender is dropped if the machine has ended.
         done.recv().unwrap_or_else(|_| Err("its machine has ended".into()))
     }
 
     /// The next request to save the machine.
-    pub(super) fn freeze_wish(&self) -> Option<FreezeWish> {
+    pub(super) fn next_freeze(&self) -> Option<FreezeRequest> {
         self.lock().freezes.pop()
     }
 
@@ -251,15 +251,15 @@ impl Shared {
         self.change(|state| state.status.clock = Some(report));
     }
 
-    pub(super) fn stop(&self, wish: StopWish) {
+    pub(super) fn stop(&self, request: StopRequest) {
         self.change(|state| {
             // The shortest grace period counts: a second request may be more urgent.
-            let grace = state.stop.map_or(wish.grace, |earlier| earlier.grace.min(wish.grace));
-            state.stop = Some(StopWish { grace });
+            let grace = state.stop.map_or(request.grace, |earlier| earlier.grace.min(request.grace));
+            state.stop = Some(StopRequest { grace });
         });
     }
 
-    pub(super) fn stop_wish(&self) -> Option<StopWish> {
+    pub(super) fn stop_request(&self) -> Option<StopRequest> {
         self.lock().stop
     }
 
@@ -275,15 +275,15 @@ impl Shared {
     }
 
     /// Waits for the machine's end and reports it.
-    pub(super) fn tell_end<T>(&self, limit: Duration, tell: impl FnOnce(Option<EndKind>) -> T) -> T {
+    pub(super) fn report_end<T>(&self, limit: Duration, notify: impl FnOnce(Option<EndKind>) -> T) -> T {
         self.change(|state| state.waiting += 1);
-        let told = tell(self.wait(limit, |state| state.ended));
+        let result = notify(self.wait(limit, |state| state.ended));
         self.change(|state| state.waiting -= 1);
-        told
+        result
     }
 
     /// Waits until all waiting commands have been notified of the end.
-    pub(super) fn wait_told(&self, limit: Duration) {
+    pub(super) fn wait_notified(&self, limit: Duration) {
         let state = self.lock();
         drop(self.changed.wait_timeout_while(state, limit, |state| state.waiting > 0));
     }

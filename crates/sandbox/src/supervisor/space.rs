@@ -8,6 +8,6 @@ use rustix::fs::statvfs;
 const ENOUGH: u64 = 64 << 20;
 
 /// Whether the file system of this folder has enough space for this user.
-pub(super) fn is_there(folder: &Utf8Path) -> bool {
+pub(super) fn has_enough(folder: &Utf8Path) -> bool {
     statvfs(folder.as_std_path()).is_ok_and(|about| about.f_bavail.saturating_mul(about.f_frsize) >= ENOUGH)
 }

@@ -39,7 +39,7 @@ pub(crate) fn session(guest: &Guest, seen: &mut Observation) -> Result<(), Check
 pub(crate) fn painted(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let limit = guest.limits.boot;
     guest.until_within(limit, seen, |seen| {
-        let screen = look(guest, "painted.png")?;
+        let screen = screen_of(guest, "painted.png")?;
         seen.note(format!(
             "{} x {}, {:.0} % of one colour, {}",
             screen.width,
@@ -52,7 +52,7 @@ pub(crate) fn painted(guest: &Guest, seen: &mut Observation) -> Result<(), Check
     })
 }
 
-fn look(guest: &Guest, name: &str) -> Result<Screen, CheckError> {
+fn screen_of(guest: &Guest, name: &str) -> Result<Screen, CheckError> {
     let picture = picture(guest, name)?;
     Screen::read(&picture).map_err(|error| CheckError::CouldNotRun(error.to_string()))
 }
@@ -65,10 +65,10 @@ fn picture(guest: &Guest, name: &str) -> Result<Utf8PathBuf, CheckError> {
 }
 
 pub(crate) fn screen_size(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
-    let said = guest.succeed("xwininfo -root -stats | grep -- -geometry", seen)?;
+    let printed = guest.succeed("xwininfo -root -stats | grep -- -geometry", seen)?;
     let (width, height) = SIZE;
-    ensure(said.contains(&format!("{width}x{height}")), || format!("the screen's geometry is {said}"))?;
-    let screen = look(guest, "size.png")?;
+    ensure(printed.contains(&format!("{width}x{height}")), || format!("the screen's geometry is {printed}"))?;
+    let screen = screen_of(guest, "size.png")?;
     ensure((screen.width, screen.height) == SIZE, || {
         format!("the machine shows {} x {}", screen.width, screen.height)
     })
@@ -110,12 +110,13 @@ pub(crate) fn launchers(guest: &Guest, seen: &mut Observation) -> Result<(), Che
 pub(crate) fn no_locker(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "xset q | grep -A 1 'Screen Saver' -A 2; \
                   pgrep -l 'light-locker|xfce4-screensav|xscreensaver|xfce4-power-man'; true";
-    let said = guest.succeed(script, seen)?;
-    seen.answer = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let printed = guest.succeed(script, seen)?;
+    seen.answer = printed.split_whitespace().collect::<Vec<_>>().join(" ");
     ensure(seen.answer.contains("timeout: 0"), || format!("the screen saver is on: {}", seen.answer))?;
-    ensure(!said.contains("locker") && !said.contains("screensav") && !said.contains("power-man"), || {
-        format!("a screen locker is running: {said}")
-    })
+    ensure(
+        !printed.contains("locker") && !printed.contains("screensav") && !printed.contains("power-man"),
+        || format!("a screen locker is running: {printed}"),
+    )
 }
 
 pub(crate) fn network_applet(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
@@ -180,10 +181,10 @@ pub(crate) fn browser_sandbox(guest: &Guest, seen: &mut Observation) -> Result<(
                   /proc/$pid/status; done; ! pgrep -f -- '[-]-no-sandbox'";
     // The page may still be opening in parallel.
     guest.until_within(guest.limits.boot, seen, |seen| {
-        let said = guest.succeed(script, seen)?;
+        let printed = guest.succeed(script, seen)?;
         let confined = |line: &str| line.contains("Seccomp: 2") && line.contains("levels");
-        ensure(!said.is_empty() && said.lines().all(confined), || {
-            format!("a page's process is not sandboxed: {said}")
+        ensure(!printed.is_empty() && printed.lines().all(confined), || {
+            format!("a page's process is not sandboxed: {printed}")
         })
     })
 }
@@ -205,7 +206,7 @@ _NET_WM_NAME = "vibe-kanban - Chromium"
 "#;
 
     #[test]
-    fn windows_are_told_by_type() {
+    fn windows_are_distinguished_by_type() {
         assert_eq!(names_of(SHOWN, "_NET_WM_WINDOW_TYPE_NORMAL"), ["vibe-kanban - Chromium"]);
         assert_eq!(names_of(SHOWN, ""), ["xfce4-panel", "Desktop", "vibe-kanban - Chromium"]);
         assert!(names_of(SHOWN, "_NET_WM_WINDOW_TYPE_DIALOG").is_empty());

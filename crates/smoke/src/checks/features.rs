@@ -11,9 +11,9 @@ pub(crate) fn sound(guest: &Guest, seen: &mut Observation) -> Result<(), CheckEr
     let script = "wpctl status | grep -A 20 '^Audio' | grep -m 1 -A 3 'Sinks' && \
                   test -S \"$XDG_RUNTIME_DIR/pulse/native\" && systemctl --user is-active pipewire wireplumber";
     guest.until(seen, |seen| {
-        let said = guest.succeed(script, seen)?;
-        ensure(said.lines().filter(|line| *line == "active").count() == 2, || {
-            format!("not both units are active: {said}")
+        let printed = guest.succeed(script, seen)?;
+        ensure(printed.lines().filter(|line| *line == "active").count() == 2, || {
+            format!("not both units are active: {printed}")
         })
     })?;
     seen.answer = guest.succeed("wpctl --version | tail -n 1", seen)?;
@@ -30,8 +30,8 @@ pub(crate) fn docker(guest: &Guest, seen: &mut Observation) -> Result<(), CheckE
     let script = "tar --create --directory /usr/lib/rave rave-guest | docker import - rave-smoke >/dev/null && \
                   docker run --rm --network none rave-smoke /rave-guest --version; \
                   code=$?; docker image rm --force rave-smoke >/dev/null; exit $code";
-    let said = guest.succeed(script, seen)?;
-    ensure(said.starts_with("rave-guest "), || format!("the container printed {said:?}"))
+    let printed = guest.succeed(script, seen)?;
+    ensure(printed.starts_with("rave-guest "), || format!("the container printed {printed:?}"))
 }
 
 pub(crate) fn docker_compose(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
@@ -41,15 +41,15 @@ pub(crate) fn docker_compose(guest: &Guest, seen: &mut Observation) -> Result<()
 pub(crate) fn build_tools(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "cd \"$(mktemp -d)\" && printf '#include <iostream>\\nint main() { std::cout << \"compiled\\\\n\"; }\\n' > a.cc && \
                   printf 'a: a.cc\\n\\tg++ -o a a.cc\\n' > Makefile && make --silent && ./a && gcc --version";
-    let said = guest.succeed(script, seen)?;
-    ensure(said.starts_with("compiled\n"), || format!("it printed {said:?}"))?;
-    said.lines().nth(1).unwrap_or_default().clone_into(&mut seen.answer);
+    let printed = guest.succeed(script, seen)?;
+    ensure(printed.starts_with("compiled\n"), || format!("it printed {printed:?}"))?;
+    printed.lines().nth(1).unwrap_or_default().clone_into(&mut seen.answer);
     Ok(())
 }
 
 pub(crate) fn virtual_screen(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
-    let said = guest.succeed("xvfb-run --auto-servernum xdpyinfo | grep dimensions", seen)?;
-    ensure(said.contains("pixels"), || format!("it printed {said:?}"))
+    let printed = guest.succeed("xvfb-run --auto-servernum xdpyinfo | grep dimensions", seen)?;
+    ensure(printed.contains("pixels"), || format!("it printed {printed:?}"))
 }
 
 /// The server speaks RFB (RFC 6143, section 7.1.1), only on the loopback address, and its password is readable only by
@@ -58,8 +58,8 @@ pub(crate) fn vnc(guest: &Guest, seen: &mut Observation) -> Result<(), CheckErro
     let limit = guest.limits.boot;
     let banner = format!("bash -c 'exec 3<>/dev/tcp/127.0.0.1/{VNC_PORT} && head --bytes 12 <&3'");
     guest.until_within(limit, seen, |seen| {
-        let said = guest.succeed(&banner, seen)?;
-        ensure(said.starts_with("RFB 003."), || format!("it answers {said:?}"))
+        let printed = guest.succeed(&banner, seen)?;
+        ensure(printed.starts_with("RFB 003."), || format!("it answers {printed:?}"))
     })?;
     let answer = std::mem::take(&mut seen.answer);
     let listening =
@@ -92,17 +92,17 @@ pub(crate) fn playwright(guest: &Guest, seen: &mut Observation) -> Result<(), Ch
                   node a.js";
     let limit = guest.limits.boot;
     let output = guest.run_within(script, limit, seen)?;
-    let said = output.text();
-    ensure(output.success() && said.starts_with("driven "), || {
-        format!("it failed ({}): {said}{}", output.status, output.stderr.join("\n"))
+    let printed = output.text();
+    ensure(output.success() && printed.starts_with("driven "), || {
+        format!("it failed ({}): {printed}{}", output.status, output.stderr.join("\n"))
     })
 }
 
 pub(crate) fn everyday_tools(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "cd \"$(mktemp -d)\" && echo hello > a && zip --quiet a.zip a && unzip -p a.zip a && \
                   tree --version && htop --version && nano --version";
-    let said = guest.succeed(script, seen)?;
-    ensure(said.starts_with("hello\n"), || format!("it printed {said:?}"))
+    let printed = guest.succeed(script, seen)?;
+    ensure(printed.starts_with("hello\n"), || format!("it printed {printed:?}"))
 }
 
 /// Works on a machine with user data and on one without; the agents start only on their hypervisor.
@@ -110,10 +110,10 @@ pub(crate) fn cloud(guest: &Guest, seen: &mut Observation) -> Result<(), CheckEr
     // VMware's agent prints nothing on any other machine.
     guest.succeed("command -v vmtoolsd && sudo -n qemu-ga --version", seen)?;
     let script = "test -e /run/cloud-init/disabled && echo disabled || cloud-init status --wait";
-    let said = guest.succeed(script, seen)?;
-    ensure(["disabled", "status: done"].iter().any(|end| said.ends_with(end)), || {
-        format!("cloud-init says {said:?}")
+    let printed = guest.succeed(script, seen)?;
+    ensure(["disabled", "status: done"].iter().any(|end| printed.ends_with(end)), || {
+        format!("cloud-init says {printed:?}")
     })?;
-    seen.answer = said;
+    seen.answer = printed;
     Ok(())
 }

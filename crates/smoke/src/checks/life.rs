@@ -11,7 +11,7 @@ use crate::poll::{CheckError, Observation, ensure};
 
 pub(crate) fn stopped_service_told(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     guest.succeed("sudo -n systemctl stop vibe-kanban", seen)?;
-    let told = is_told(guest, seen);
+    let reported = is_reported(guest, seen);
     let answer = seen.answer.clone();
     // Whatever the result, restore the guest for the next checks.
     guest.succeed("sudo -n systemctl start vibe-kanban", seen)?;
@@ -23,13 +23,13 @@ pub(crate) fn stopped_service_told(guest: &mut Guest, seen: &mut Observation) ->
             format!("restarted, but not healthy: {}", bad.join("; "))
         })
     });
-    told?;
+    reported?;
     back?;
     seen.answer = answer;
     Ok(())
 }
 
-fn is_told(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
+fn is_reported(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let gateway = guest.address("gateway")?;
     guest.until(seen, |seen| {
         let answer = http::get(gateway, "/healthz", seen)?;
@@ -50,8 +50,8 @@ fn is_told(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     guest.until(seen, |seen| {
         let answer = http::get(gateway, "/", seen)?;
         ensure(answer.status == 502 || answer.status == 503, || format!("/ returned {}", answer.status))?;
-        let says = |text: &str| answer.body.contains(text);
-        ensure(says("Vibe Kanban") && says("journalctl -u vibe-kanban"), || {
+        let contains = |text: &str| answer.body.contains(text);
+        ensure(contains("Vibe Kanban") && contains("journalctl -u vibe-kanban"), || {
             "the page does not name the service and the command for its log".into()
         })
     })

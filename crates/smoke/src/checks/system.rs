@@ -176,7 +176,7 @@ ActiveEnterTimestampMonotonic=24558753
     }
 
     #[test]
-    fn a_chain_in_order_tells_when_each_unit_started() {
+    fn an_ordered_chain_shows_when_each_unit_started() {
         assert_eq!(
             order(&parse(SHOWN)).unwrap(),
             "install-claude-tools 18.3 s, setup-agent-environment 20.4 s, vibe-kanban 25.4 s, \
@@ -185,7 +185,7 @@ ActiveEnterTimestampMonotonic=24558753
     }
 
     #[test]
-    fn a_unit_that_started_too_soon_is_named_with_what_it_did_not_wait_for() {
+    fn a_unit_that_started_too_early_is_named_with_its_dependency() {
         assert_eq!(
             refused(&SHOWN.replace("=21137600", "=24400000")),
             "claude-code-router.service started at 24397871 us, before setup-agent-environment.service was done at \

@@ -59,7 +59,7 @@ fn is_installed(guest: &Guest) -> Result<(), CheckError> {
 pub(crate) fn sandbox(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let inside = "bwrap --ro-bind / / --dev /dev --proc /proc --unshare-pid --unshare-net \
                   socat -u SYSTEM:'echo inside' STDOUT";
-    says(guest, seen, inside, "inside")
+    prints(guest, seen, inside, "inside")
 }
 
 /// Vibe Kanban's default would download the latest version of its agents.
@@ -83,42 +83,42 @@ pub(crate) fn ccr(guest: &Guest, seen: &mut Observation) -> Result<(), CheckErro
 }
 
 pub(crate) fn python3(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
-    says(guest, seen, "python3 --version", "Python 3.")
+    prints(guest, seen, "python3 --version", "Python 3.")
 }
 
 pub(crate) fn pip(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
-    says(guest, seen, "pip --version", "pip ")
+    prints(guest, seen, "pip --version", "pip ")
 }
 
 pub(crate) fn virtualenv(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
-    says(guest, seen, "virtualenv --version", "virtualenv ")
+    prints(guest, seen, "virtualenv --version", "virtualenv ")
 }
 
 pub(crate) fn rustc(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     // A compiler without a linker would still report its version.
     let link = "cd \"$(mktemp -d)\" && echo 'fn main(){println!(\"linked\")}' > a.rs && rustc a.rs && ./a";
-    says(guest, seen, link, "linked")?;
-    says(guest, seen, "rustc --version", "rustc 1.")
+    prints(guest, seen, link, "linked")?;
+    prints(guest, seen, "rustc --version", "rustc 1.")
 }
 
 pub(crate) fn cargo(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
-    says(guest, seen, "cargo --version", "cargo 1.")
+    prints(guest, seen, "cargo --version", "cargo 1.")
 }
 
 pub(crate) fn git(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
-    says(guest, seen, "git --version", "git version ")
+    prints(guest, seen, "git --version", "git version ")
 }
 
 pub(crate) fn curl(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
-    says(guest, seen, "curl --version", "curl ")
+    prints(guest, seen, "curl --version", "curl ")
 }
 
 pub(crate) fn wget(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
-    says(guest, seen, "wget --version", "GNU Wget ")
+    prints(guest, seen, "wget --version", "GNU Wget ")
 }
 
 pub(crate) fn vim(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
-    says(guest, seen, "vim --version", "VIM - Vi IMproved")
+    prints(guest, seen, "vim --version", "VIM - Vi IMproved")
 }
 
 /// Runs a command. QEMU's emulation rarely makes a sound command fail (seen once in a matrix of 16 guests: WebAssembly
@@ -131,20 +131,20 @@ fn printed(guest: &Guest, seen: &mut Observation, command: &str) -> Result<Strin
     }
 }
 
-fn says(guest: &Guest, seen: &mut Observation, command: &str, text: &str) -> Result<(), CheckError> {
-    let said = printed(guest, seen, command)?;
-    ensure(said.contains(text), || {
+fn prints(guest: &Guest, seen: &mut Observation, command: &str, text: &str) -> Result<(), CheckError> {
+    let output = printed(guest, seen, command)?;
+    ensure(output.contains(text), || {
         format!("`{command}` printed {:?}, which does not contain {text:?}", seen.answer)
     })
 }
 
 fn locked(guest: &Guest, seen: &mut Observation, command: &str, package: &str) -> Result<(), CheckError> {
-    let said = printed(guest, seen, command)?;
+    let output = printed(guest, seen, command)?;
     let version = guest.expected.npm_versions.get(package);
     let version =
         version.ok_or_else(|| CheckError::CouldNotRun(format!("{package} is not in the manifest")))?;
-    let is_said = said
+    let is_printed = output
         .split(|letter: char| letter.is_whitespace() || letter == ',')
         .any(|word| word.trim_start_matches('v') == version);
-    ensure(is_said, || format!("`{command}` printed {:?}; the locked version is {version}", seen.answer))
+    ensure(is_printed, || format!("`{command}` printed {:?}; the locked version is {version}", seen.answer))
 }

@@ -47,13 +47,13 @@ pub(crate) fn gateway_router_ui(guest: &Guest, seen: &mut Observation) -> Result
         Ok(())
     })?;
     ok(guest, seen, "gateway", &asset, |answer| has(answer, "javascript", "/ccr-ui/"))?;
-    let judged = ok(guest, seen, "gateway", "/ccr-ui/api/config", |answer| {
+    let result = ok(guest, seen, "gateway", "/ccr-ui/api/config", |answer| {
         let value: serde_json::Value = json(answer)?;
         ensure(value.get("Providers").is_some(), || "the router's configuration has no providers".into())
     });
     // The configuration contains keys, and the answer goes into reports.
     seen.answer = format!("page, {asset} and the router's API answer");
-    judged
+    result
 }
 
 pub(crate) fn gateway_health(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
@@ -87,13 +87,13 @@ fn ok(
     seen: &mut Observation,
     service: &str,
     path: &str,
-    mut judge: impl FnMut(&Answer) -> Result<(), CheckError>,
+    mut check: impl FnMut(&Answer) -> Result<(), CheckError>,
 ) -> Result<(), CheckError> {
     let address = guest.address(service)?;
     guest.until(seen, |seen| {
         let answer = http::get(address, path, seen)?;
         ensure(answer.status == 200, || format!("GET {path} returned {}", answer.status))?;
-        judge(&answer)
+        check(&answer)
     })
 }
 

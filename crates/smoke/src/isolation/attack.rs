@@ -385,7 +385,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn each_attack_has_a_name_of_its_own_and_a_control_that_is_not_the_attack() {
+    fn attack_names_are_unique_and_controls_differ_from_attacks() {
         let names: BTreeSet<&str> = ATTACKS.iter().map(|attack| attack.name).collect();
         assert_eq!(names.len(), ATTACKS.len());
         for attack in ATTACKS {
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn no_answer_counts_only_where_the_same_frame_is_answered_when_it_is_allowed() {
+    fn silence_counts_only_if_the_same_frame_is_answered_when_allowed() {
         for attack in ATTACKS.iter().filter(|attack| attack.expect.contains(&"silent")) {
             assert_eq!(attack.expect, ["silent"], "{attack:?}");
             assert_eq!(attack.control, RAW_OPEN, "{attack:?}");
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_by_a_rule_must_be_told() {
+    fn refusals_by_a_rule_must_be_reported() {
         // Meaningless frames and answered queries are not denials, and neither is what the guest's own kernel refuses.
         let silent = ATTACKS.iter().filter(|attack| attack.logged.is_none()).filter(|attack| {
             attack.expect.iter().any(|word| matches!(*word, "refused" | "nxdomain" | "403" | "alert"))

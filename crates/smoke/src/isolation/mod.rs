@@ -53,7 +53,7 @@ pub struct Target<'a> {
 /// The outcome of an attempt, as printed by `probe.py`.
 #[derive(Debug, PartialEq)]
 struct Attempt {
-    word: String,
+    verdict: String,
     milliseconds: f64,
     detail: String,
 }
@@ -61,8 +61,12 @@ struct Attempt {
 impl Attempt {
     fn parse(line: &str) -> Option<Self> {
         let mut parts = line.lines().last()?.splitn(3, '\t');
-        let (word, milliseconds) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?);
-        Some(Self { word, milliseconds, detail: plain(parts.next().unwrap_or_default()).trim().to_owned() })
+        let (verdict, milliseconds) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?);
+        Some(Self {
+            verdict,
+            milliseconds,
+            detail: plain(parts.next().unwrap_or_default()).trim().to_owned(),
+        })
     }
 }
 
@@ -145,47 +149,47 @@ fn attempt(
 ) -> Result<(), CheckError> {
     let (control, expected) = attack.control;
     let control = try_it(target.ssh, &servers.arguments(control))?;
-    ensure(control.word == expected, || {
+    ensure(control.verdict == expected, || {
         format!(
             "an allowed attempt does not work: {} instead of {expected} ({})",
-            control.word, control.detail
+            control.verdict, control.detail
         )
     })?;
-    let told = servers.logged(attack);
-    let before = match &told {
+    let logged_message = servers.logged(attack);
+    let before = match &logged_message {
         Some(begins) => count(&read(target.log)?, begins),
         None => 0,
     };
     let tried = try_it(target.ssh, &servers.arguments(attack.tries))?;
-    let told = told.map(|begins| logged(target.log, &begins, before)).transpose()?;
-    let said = match &told {
+    let logged_message = logged_message.map(|begins| logged(target.log, &begins, before)).transpose()?;
+    let suffix = match &logged_message {
         Some(Some(message)) => format!("; logged: {message}"),
         Some(None) => "; not logged".into(),
         None => String::new(),
     };
-    seen.note(format!("{} after {:.1} ms{said}", tried.word, tried.milliseconds));
-    ensure(is_expected(&tried.word, attack.expect), || {
-        format!("{} instead of {} ({})", tried.word, attack.expect.join(" or "), tried.detail)
+    seen.note(format!("{} after {:.1} ms{suffix}", tried.verdict, tried.milliseconds));
+    ensure(is_expected(&tried.verdict, attack.expect), || {
+        format!("{} instead of {} ({})", tried.verdict, attack.expect.join(" or "), tried.detail)
     })?;
-    ensure(told != Some(None), || "it was refused, but not logged".into())?;
+    ensure(logged_message != Some(None), || "it was refused, but not logged".into())?;
     let is_one = !matches!(attack.tries[0], "each" | "flood" | "slow" | "jumbo" | "arp" | "raw");
-    let is_late = target.is_quiet && is_one && tried.word != "silent" && tried.milliseconds > AT_ONCE;
+    let is_late = target.is_quiet && is_one && tried.verdict != "silent" && tried.milliseconds > AT_ONCE;
     ensure(!is_late, || format!("it was refused after {:.1} ms, not within {AT_ONCE}", tried.milliseconds))
 }
 
 fn try_it(ssh: &Ssh, arguments: &[String]) -> Result<Attempt, CheckError> {
-    let quoted: Vec<String> = arguments.iter().map(|word| rave_process::shell_quote(word)).collect();
+    let quoted: Vec<String> = arguments.iter().map(|argument| rave_process::shell_quote(argument)).collect();
     let command = format!("sudo -n python3 {PROBE_PATH} {}", quoted.join(" "));
     let output = ssh.exec(&command, LIMIT)?;
     Attempt::parse(&output.text()).ok_or_else(|| {
-        let said = plain(&output.stderr.join("\n")).trim().to_owned();
-        CheckError::CouldNotRun(format!("the program in the guest failed ({}): {said}", output.status))
+        let message = plain(&output.stderr.join("\n")).trim().to_owned();
+        CheckError::CouldNotRun(format!("the program in the guest failed ({}): {message}", output.status))
     })
 }
 
 /// Whether every target had one of these outcomes; `each` puts a `+` between different ones.
-fn is_expected(word: &str, expect: &[&str]) -> bool {
-    word.split('+').all(|word| expect.contains(&word))
+fn is_expected(verdict: &str, expect: &[&str]) -> bool {
+    verdict.split('+').all(|verdict| expect.contains(&verdict))
 }
 
 fn read(log: &dyn Fn() -> Result<Log, String>) -> Result<Log, CheckError> {
@@ -234,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attacks_are_chosen_by_their_names_and_by_those_of_their_rows() {
+    fn attacks_are_selected_by_name_or_row() {
         let chosen = |only: &[&str]| {
             let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
             select(&only).map(|attacks| attacks.iter().map(|attack| attack.name).collect::<Vec<_>>())
@@ -253,23 +257,23 @@ mod tests {
     }
 
     #[test]
-    fn what_the_program_says_is_read_and_shown_as_text() {
+    fn the_probes_output_is_parsed_and_escaped() {
         let attempt = Attempt::parse("noise\nrefused\t1.5\t\u{1b}[2Jwhy").unwrap();
-        assert_eq!((attempt.word.as_str(), attempt.milliseconds), ("refused", 1.5));
+        assert_eq!((attempt.verdict.as_str(), attempt.milliseconds), ("refused", 1.5));
         assert!(!attempt.detail.contains('\u{1b}'), "{attempt:?}");
         assert_eq!(Attempt::parse("Traceback"), None);
         assert_eq!(Attempt::parse(""), None);
     }
 
     #[test]
-    fn a_denial_of_before_does_not_count() {
+    fn an_earlier_denial_does_not_count() {
         let is = |begins, before| logged(&|| Ok(log("1.1.1.1:80", 3)), begins, before).unwrap().is_some();
         assert!(is("1.1.1.1:80", 2));
         assert!(!is("1.1.1.1:80", 3) && !is("1.1.1.2:80", 0));
     }
 
     #[test]
-    fn a_log_that_cannot_be_read_is_no_log_without_denials() {
+    fn an_unreadable_log_is_not_a_log_without_denials() {
         let result = logged(&|| Err("it is gone".into()), "1.1.1.1:80", 0);
         assert!(matches!(result, Err(CheckError::CouldNotRun(why)) if why.ends_with("it is gone")));
     }
@@ -281,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn one_target_that_is_reached_is_not_hidden_by_others_that_are_not() {
+    fn a_reached_target_is_not_hidden_by_blocked_ones() {
         if rave_process::find_program("python3").is_none() {
             rave_testing::skip!("this host has no python3");
         }
@@ -292,15 +296,15 @@ mod tests {
         let closed = listener.local_addr().unwrap().to_string();
         drop(listener);
         let refused = ["refused"];
-        assert!(is_expected(&probe(&["each", "tcp", &closed, &closed]).word, &refused));
+        assert!(is_expected(&probe(&["each", "tcp", &closed, &closed]).verdict, &refused));
         for targets in [[&closed, &open], [&open, &closed]] {
             let found = probe(&["each", "tcp", targets[0], targets[1]]);
-            assert_eq!(found.word, "open+refused", "{found:?}");
-            assert!(!is_expected(&found.word, &refused) && found.detail.contains(&open), "{found:?}");
+            assert_eq!(found.verdict, "open+refused", "{found:?}");
+            assert!(!is_expected(&found.verdict, &refused) && found.detail.contains(&open), "{found:?}");
         }
         assert!(is_expected("refused+unreachable", &["unreachable", "refused"]));
         // The control attempt for IPv6 works if it is allowed.
         let mapped = format!("::ffff:127.0.0.1:{}", servers.fill("{open}"));
-        assert_eq!(probe(&["each", "tcp6", &mapped]).word, "open");
+        assert_eq!(probe(&["each", "tcp6", &mapped]).verdict, "open");
     }
 }

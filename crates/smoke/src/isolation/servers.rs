@@ -85,8 +85,8 @@ impl Servers {
     }
 
     /// The arguments of an attempt.
-    pub(super) fn arguments(&self, words: &[&str]) -> Vec<String> {
-        words.iter().map(|word| self.fill(word)).collect()
+    pub(super) fn arguments(&self, arguments: &[&str]) -> Vec<String> {
+        arguments.iter().map(|word| self.fill(word)).collect()
     }
 
     /// Why this host cannot try an attack, if it cannot.
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rules_open_what_the_controls_need_and_nothing_that_is_attacked() {
+    fn the_rules_open_the_controls_and_no_attacked_target() {
         let servers = Servers::start().unwrap();
         let policy = servers.policy();
         assert_eq!(policy.allow.len(), 5, "each rule is one");
@@ -166,20 +166,20 @@ mod tests {
         assert!(policy.connect(&to, servers.open).unwrap().private);
         assert!(policy.connect(&to, servers.closed).is_err());
         let greeting = TcpStream::connect(("127.0.0.1", servers.closed)).and_then(|mut stream| {
-            let mut said = String::new();
-            stream.read_to_string(&mut said).map(|_| said)
+            let mut received = String::new();
+            stream.read_to_string(&mut received).map(|_| received)
         });
         assert_eq!(greeting.unwrap().as_bytes(), GREETING, "it is refused although there is a listener");
     }
 
     #[test]
-    fn no_placeholder_is_left() {
+    fn no_placeholder_remains() {
         let servers = Servers::start().unwrap();
         for attack in ATTACKS {
-            let words = [servers.arguments(attack.tries), servers.arguments(attack.control.0)].concat();
+            let arguments = [servers.arguments(attack.tries), servers.arguments(attack.control.0)].concat();
             assert!(
-                words.iter().chain(&servers.logged(&attack)).all(|word| !word.contains('{')),
-                "{words:?}"
+                arguments.iter().chain(&servers.logged(&attack)).all(|word| !word.contains('{')),
+                "{arguments:?}"
             );
         }
     }

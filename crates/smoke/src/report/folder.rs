@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_holds_what_its_report_names_and_keeps_what_is_not_a_reports() {
+    fn the_folder_has_the_files_of_its_report_and_foreign_files_are_kept() {
         let scratch = tempfile::tempdir().unwrap();
         let scratch = Utf8Path::from_path(scratch.path()).unwrap();
         let folder = scratch.join("deep/report");
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_names_files_elsewhere_removes_none_of_them() {
+    fn a_report_that_names_outside_files_removes_none_of_them() {
         let scratch = tempfile::tempdir().unwrap();
         let scratch = Utf8Path::from_path(scratch.path()).unwrap();
         let folder = scratch.join("report");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_that_is_missing_is_named() {
+    fn a_missing_screenshot_is_named() {
         let scratch = tempfile::tempdir().unwrap();
         let scratch = Utf8Path::from_path(scratch.path()).unwrap();
         let error = write_pictures(&scratch.join("out"), &with_picture("gone.png"), scratch).unwrap_err();

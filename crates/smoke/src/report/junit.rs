@@ -14,7 +14,7 @@ pub fn junit(report: &Report) -> String {
     if let Ok(started) = DateTime::parse_from_rfc3339(&report.started) {
         document.set_timestamp(started);
     }
-    document.add_test_suites(report.made.iter().map(made));
+    document.add_test_suites(report.made.iter().map(artifact_suite));
     document.add_test_suites(report.runs.iter().map(suite));
     if let Some(reason) = &report.incomplete {
         let mut missing = TestSuite::new("smoke");
@@ -24,7 +24,7 @@ pub fn junit(report: &Report) -> String {
     document.to_string().unwrap_or_else(|error| unreachable!("writing to a String cannot fail: {error}"))
 }
 
-fn made(made: &ArtifactChecks) -> TestSuite {
+fn artifact_suite(made: &ArtifactChecks) -> TestSuite {
     let mut suite = TestSuite::new(format!("made-{}", made.format));
     suite.add_test_cases(made.rows.iter().map(row));
     if !made.not_here.is_empty() {
@@ -90,7 +90,7 @@ mod tests {
     use crate::report::samples::{failed_boot, mixed, report};
 
     #[test]
-    fn the_document_is_read_back_with_each_outcome() {
+    fn the_document_round_trips_with_each_outcome() {
         let text = junit(&report(vec![mixed()]));
         let back = XmlReport::deserialize_from_str(&text).unwrap();
         assert_eq!((back.tests, back.failures, back.errors), (4, 1, 1));
@@ -103,14 +103,14 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_that_was_not_ready_is_a_failed_case_of_its_own() {
+    fn a_guest_that_was_not_ready_is_a_failed_test_case() {
         let back = XmlReport::deserialize_from_str(&junit(&report(vec![failed_boot()]))).unwrap();
         assert_eq!((back.tests, back.failures), (5, 1));
         assert_eq!(back.test_suites[0].test_cases[0].name.as_str(), "boot");
     }
 
     #[test]
-    fn an_artifact_that_is_missing_is_an_error() {
+    fn a_missing_artifact_is_an_error() {
         let incomplete = Report { incomplete: Some("QEMU did not start".into()), ..report(Vec::new()) };
         let back = XmlReport::deserialize_from_str(&junit(&incomplete)).unwrap();
         assert_eq!((back.tests, back.errors), (1, 1));

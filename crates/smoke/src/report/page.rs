@@ -39,7 +39,7 @@ pub fn page(report: &Report, material: &Material<'_>) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="no-referrer";
-                title { (word(report.verdict)) ": " (Text(&subject(report))) " – RAVE smoke report" }
+                title { (verdict_name(report.verdict)) ": " (Text(&subject(report))) " – RAVE smoke report" }
                 link rel="icon" href=(icon(report.verdict));
                 // The style is part of this program, and does not contain `</style`.
                 style { (PreEscaped(STYLE)) }
@@ -47,7 +47,7 @@ pub fn page(report: &Report, material: &Material<'_>) -> String {
             body {
                 (header(report))
                 main {
-                    @for (index, made) in report.made.iter().enumerate() { (section::made(index, made)) }
+                    @for (index, made) in report.made.iter().enumerate() { (section::artifact_checks(index, made)) }
                     @for (index, run) in report.runs.iter().enumerate() {
                         (section::run(index, run, material.folder))
                     }
@@ -170,7 +170,7 @@ fn accelerator(name: &str) -> Markup {
     }
 }
 
-fn word(verdict: Verdict) -> &'static str {
+fn verdict_name(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Passed => "Passed",
         Verdict::Failed => "Failed",

@@ -308,7 +308,7 @@ impl CheckResult {
 
 impl Outcome {
     /// One word for tables.
-    pub fn word(&self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Passed => "ok",
             Self::Failed(_) => "FAILED",

@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_that_cannot_be_taken_is_a_warning_and_no_more_than_a_few_are() {
+    fn a_failed_screenshot_is_a_warning_and_screenshots_are_limited() {
         let mut screenshots = Screenshots::new("/nonexistent".into(), "headless-qemu".into());
         screenshots.take(None, ScreenshotTrigger::Looked);
         assert_eq!(
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_size_is_read_and_what_is_no_png_is_refused() {
+    fn the_size_is_parsed_and_non_png_files_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = Utf8Path::from_path(folder.path()).unwrap().join("a.png");
         std::fs::write(&file, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x05\0\0\0\x03\x20...").unwrap();

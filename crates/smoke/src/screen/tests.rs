@@ -103,7 +103,7 @@ fn console(lines: usize) -> Picture {
 }
 
 #[test]
-fn a_uniform_screen_is_blank_also_with_a_cursor_on_it() {
+fn a_uniform_screen_is_blank_even_with_a_cursor() {
     for colour in [[0; 3], [0x20, 0x4a, 0x87]] {
         let screen = Picture::plain(colour).screen();
         assert_eq!((screen.width, screen.height, screen.panel), (1280, 400, None));
@@ -113,7 +113,7 @@ fn a_uniform_screen_is_blank_also_with_a_cursor_on_it() {
 }
 
 #[test]
-fn a_desktop_is_not_blank_and_its_panel_is_found_at_each_height() {
+fn a_desktop_is_not_blank_and_its_panel_is_found_at_any_height() {
     for height in [20, 26, 40, 64] {
         assert_eq!(panel(&Picture::wallpaper().with_panel(height)), Some(u32::try_from(height).unwrap()));
     }
@@ -134,7 +134,7 @@ fn a_panel_with_a_border_and_one_over_a_window_are_found() {
 }
 
 #[test]
-fn a_shaded_panel_is_one() {
+fn a_shaded_panel_is_found() {
     let shade = |y: usize| u8::try_from(y / 2).unwrap();
     let picture = (0..26).fold(Picture::wallpaper(), |picture, y| {
         picture.fill(0, y, WIDTH, 1, BAR.map(|channel| channel + shade(y)))
@@ -143,7 +143,7 @@ fn a_shaded_panel_is_one() {
 }
 
 #[test]
-fn what_is_no_panel_is_not_taken_for_one() {
+fn other_shapes_are_not_taken_for_a_panel() {
     let wallpaper = Picture::wallpaper();
     let gradient = Picture::new(WIDTH, HEIGHT, |_, y| [u8::try_from(y / 2).unwrap(); 3]);
     let cases = [
@@ -163,7 +163,7 @@ fn what_is_no_panel_is_not_taken_for_one() {
 }
 
 #[test]
-fn pictures_smaller_than_a_panel_have_none() {
+fn images_smaller_than_a_panel_have_none() {
     for (width, height) in [(1, 1), (1280, 19), (1280, 30), (3, 800)] {
         let screen = Picture::new(width, height, |_, _| BAR).screen();
         assert!(screen.panel.is_none() && screen.is_blank(), "{screen:?}");
@@ -171,7 +171,7 @@ fn pictures_smaller_than_a_panel_have_none() {
 }
 
 #[test]
-fn every_kind_of_colour_is_read() {
+fn every_colour_type_is_decoded() {
     let picture = Picture::wallpaper().with_panel(26);
     assert_eq!(read(&picture.encode(ColorType::Rgba)).unwrap(), picture.screen());
     let gray = read(&Picture::plain([7; 3]).encode(ColorType::Grayscale)).unwrap();
@@ -179,7 +179,7 @@ fn every_kind_of_colour_is_read() {
 }
 
 #[test]
-fn what_is_missing_damaged_or_absurd_is_an_error_that_names_the_file() {
+fn missing_damaged_and_oversized_images_are_errors_with_the_file() {
     let missing = Screen::read(Utf8Path::new("/no/such/screen.png")).unwrap_err();
     assert!(matches!(missing, ScreenError::Io { .. }) && missing.to_string().contains("/no/such/screen.png"));
     let whole = Picture::wallpaper().encode(ColorType::Rgb);
@@ -194,7 +194,7 @@ fn what_is_missing_damaged_or_absurd_is_an_error_that_names_the_file() {
 
 proptest! {
     #[test]
-    fn any_damage_is_taken_without_a_panic(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>()) {
+    fn any_damage_is_handled_without_a_panic(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>()) {
         let mut bytes = Picture::new(90, 100, |x, y| if x < y { BAR } else { INK }).encode(ColorType::Rgb);
         let at = at.index(bytes.len());
         bytes[at] = byte;
@@ -204,7 +204,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_taken_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn any_bytes_are_handled_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         prop_assert!(read(&bytes).is_err());
     }
 }

@@ -85,12 +85,12 @@ fn see(chromium: &Utf8Path, folder: &Utf8Path, dark: bool) -> Vec<Seen> {
 }
 
 /// Opens a report at each width, in light and in dark mode, and checks what must be true for every page.
-fn look(chromium: &Utf8Path, name: &str, report: &Report) -> Seen {
+fn open(chromium: &Utf8Path, name: &str, report: &Report) -> Seen {
     let folder = written(name, report);
     let mut seen = see(chromium, &folder, false);
     seen.extend(see(chromium, &folder, true));
-    let looks = [false, true].iter().flat_map(|dark| WIDTHS.map(|width| (width, *dark)));
-    for (seen, (width, dark)) in seen.iter().zip(looks) {
+    let views = [false, true].iter().flat_map(|dark| WIDTHS.map(|width| (width, *dark)));
+    for (seen, (width, dark)) in seen.iter().zip(views) {
         let place = format!("{name}: {seen:#?}");
         assert_eq!((seen.width, seen.dark), (width, dark), "{place}");
         assert!(seen.scroll_width <= width, "{place}");
@@ -103,10 +103,10 @@ fn look(chromium: &Utf8Path, name: &str, report: &Report) -> Seen {
 }
 
 #[test]
-fn a_browser_shows_rows_pictures_and_bars_of_several_runs() {
+fn a_browser_shows_rows_screenshots_and_bars_of_several_runs() {
     let chromium = or_skip!(browser());
     let checks = rave_smoke::registry::CHECKS.len();
-    let seen = look(&chromium, "several", &report(vec![passed("qemu"), failed("raw")], None));
+    let seen = open(&chromium, "several", &report(vec![passed("qemu"), failed("raw")], None));
     // One row is about the files.
     assert_eq!((seen.rows, seen.images.len()), (2 * checks + 1, 3));
     // Four phases and seven stages of the guest in each run.
@@ -118,14 +118,14 @@ fn a_browser_shows_rows_pictures_and_bars_of_several_runs() {
 fn a_browser_shows_a_single_run_and_a_boot_that_failed() {
     let chromium = or_skip!(browser());
     let checks = rave_smoke::registry::CHECKS.len();
-    let seen = look(&chromium, "passed", &report(vec![passed("qemu")], None));
+    let seen = open(&chromium, "passed", &report(vec![passed("qemu")], None));
     assert_eq!((seen.rows, seen.images.len(), seen.bars), (checks + 1, 1, 11));
-    let seen = look(&chromium, "boot-failed", &report(vec![boot_failed("qemu")], None));
+    let seen = open(&chromium, "boot-failed", &report(vec![boot_failed("qemu")], None));
     assert_eq!((seen.rows, seen.images.len(), seen.bars), (checks + 1, 1, 4));
 }
 
 #[test]
-fn a_hostile_guest_changes_nothing_but_its_texts() {
+fn a_hostile_guest_changes_only_its_own_texts() {
     let chromium = or_skip!(browser());
     let mut report = hostile();
     // We choose the names of the files; their contents come from the guest.
@@ -133,7 +133,7 @@ fn a_hostile_guest_changes_nothing_but_its_texts() {
         run.screenshots.clear();
         run.serial.as_mut().unwrap().file = format!("{name}.log");
     }
-    let seen = look(&chromium, "hostile", &report);
+    let seen = open(&chromium, "hostile", &report);
     assert_eq!(seen.rows, 2 * rave_smoke::registry::CHECKS.len() + 1);
     assert!(seen.title.contains("<script>document.title='pwned'</script>"), "{}", seen.title);
     // Two serial logs and the manifest; all are complete.

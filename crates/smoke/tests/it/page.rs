@@ -29,7 +29,7 @@ pub(crate) fn hostile() -> Report {
 }
 
 #[test]
-fn no_text_leaves_its_place_whatever_field_it_is_in() {
+fn every_field_is_escaped() {
     let html = without_files(&hostile());
     for markup in ["<script", "<img", "onerror=\"", "</pre><s", "\u{1b}", "\0", "\u{202e}"] {
         assert!(!html.contains(markup), "{markup:?} is in the page");
@@ -38,7 +38,7 @@ fn no_text_leaves_its_place_whatever_field_it_is_in() {
 }
 
 #[test]
-fn it_needs_nothing_beside_it() {
+fn the_page_is_self_contained() {
     let html = without_files(&report(vec![passed("qemu"), failed("raw")], None));
     for outside in ["src=\"http", "src=\"/", "@import", "url(", "<script", "<link rel=\"stylesheet"] {
         assert!(!html.contains(outside), "{outside:?} is in the page");
@@ -47,7 +47,7 @@ fn it_needs_nothing_beside_it() {
 }
 
 #[test]
-fn the_headline_says_what_came_of_it() {
+fn the_headline_has_the_outcome() {
     let headline = |report: &Report| {
         let html = without_files(report);
         let (_, rest) = html.split_once("</span>").unwrap();
@@ -68,7 +68,7 @@ fn the_headline_says_what_came_of_it() {
 }
 
 #[test]
-fn what_failed_comes_before_what_passed() {
+fn failures_precede_successes() {
     let html = without_files(&report(vec![failed("qemu")], None));
     let place = |name: &str| html.find(&format!("<code>{name}</code>")).unwrap();
     assert!(place("gateway-health") < place("ssh-password"));
@@ -77,14 +77,14 @@ fn what_failed_comes_before_what_passed() {
 }
 
 #[test]
-fn a_picture_or_log_that_is_gone_is_told_and_the_end_of_the_log_is_kept() {
+fn missing_screenshots_and_logs_are_reported_and_the_log_tail_is_kept() {
     let html = without_files(&report(vec![passed("qemu")], None));
     assert!(html.contains("picture simple-qemu-screen.png: No such file"), "{html}");
     assert!(html.contains("rave login:"));
 }
 
 #[test]
-fn no_element_has_an_attribute_twice() {
+fn no_element_has_a_duplicate_attribute() {
     // A browser uses the first one and reports no error.
     let html = without_files(&report(vec![passed("qemu"), boot_failed("raw")], Some("interrupted")));
     for element in html.split('<').filter_map(|rest| rest.split_once('>')).map(|(element, _)| element) {
@@ -96,7 +96,7 @@ fn no_element_has_an_attribute_twice() {
 }
 
 #[test]
-fn a_reason_that_every_row_has_is_told_once_and_the_rows_are_folded() {
+fn common_reasons_are_shown_once_and_the_rows_are_folded() {
     let checks = rave_smoke::registry::CHECKS.len();
     let html = without_files(&report(vec![boot_failed("qemu")], None));
     assert!(

@@ -34,7 +34,7 @@ fn refuses(validator: &Validator, document: &Value, what: &str) {
 }
 
 #[test]
-fn every_kind_of_report_keeps_to_the_schema() {
+fn every_kind_of_report_matches_the_schema() {
     let validator = validator();
     for (kind, report) in kinds() {
         let document = serde_json::to_value(&report).unwrap();
@@ -47,7 +47,7 @@ fn every_kind_of_report_keeps_to_the_schema() {
 }
 
 #[test]
-fn the_schema_is_one() {
+fn the_schema_is_valid() {
     let schema = include_str!("../../../../docs/smoke-report.schema.json");
     jsonschema::meta::validate(&serde_json::from_str(schema).unwrap()).unwrap();
 }
@@ -67,7 +67,7 @@ fn objects(value: &Value, at: &str, found: &mut Vec<String>) {
 }
 
 #[test]
-fn no_field_may_be_missing_and_no_other_may_be_there() {
+fn fields_are_all_required_and_no_others_are_allowed() {
     let validator = validator();
     for (kind, report) in kinds() {
         let document = serde_json::to_value(&report).unwrap();
@@ -89,7 +89,7 @@ fn no_field_may_be_missing_and_no_other_may_be_there() {
 }
 
 #[test]
-fn values_that_no_report_has_are_refused() {
+fn impossible_values_are_refused() {
     let validator = validator();
     let document = serde_json::to_value(report(vec![failed("qemu")], None)).unwrap();
     for (place, value) in [

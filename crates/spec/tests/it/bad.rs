@@ -48,7 +48,7 @@ fn string(value: &DeValue<'_>) -> String {
 }
 
 #[test]
-fn each_case_gets_its_messages() {
+fn each_case_has_its_messages() {
     let cases = cases();
     assert!(cases.len() > 100, "{} cases", cases.len());
     let mut wrong = Vec::new();
@@ -66,7 +66,7 @@ fn each_case_gets_its_messages() {
 }
 
 #[test]
-fn a_password_is_never_repeated() {
+fn a_password_is_never_printed() {
     for value in [r#""hunter:2""#, r#""hunter\n2""#, "[\"hunter2\"]", "4711", "{ hunter = 2 }"] {
         let text = GOOD.replace(r#"password = "agent""#, &format!("password = {value}"));
         let message = load_one(&text).unwrap_err().to_string();

@@ -73,7 +73,7 @@ fn a_wrong_value_names_the_variable_and_the_key() {
 }
 
 #[test]
-fn an_unknown_variable_gets_the_nearest() {
+fn an_unknown_variable_suggests_the_nearest() {
     assert_eq!(messages("RAVE_MEMROY", "1"), "RAVE_MEMROY: unknown variable; did you mean \"RAVE_MEMORY\"?");
     assert_eq!(messages("RAVE_CACHES", "/x"), "RAVE_CACHES: unknown variable; did you mean \"RAVE_CACHE\"?");
     let far = messages("RAVE_COLOUR_SCHEME", "1");
@@ -84,7 +84,7 @@ fn an_unknown_variable_gets_the_nearest() {
 }
 
 #[test]
-fn empty_foreign_and_own_variables_change_nothing() {
+fn empty_foreign_and_internal_variables_change_nothing() {
     let own = TOOL_VARIABLES.iter().map(|name| (*name, "anything"));
     let variables: Vec<_> = own.chain([("RAVE_MEMORY", ""), ("PATH", "/bin"), ("RAVEN", "x")]).collect();
     assert_eq!(load_env(&variables).unwrap(), load_env(&[]).unwrap());

@@ -29,7 +29,7 @@ fn a_list_replaces_a_list() {
 }
 
 #[test]
-fn the_local_file_may_add_a_profile_and_default_to_it() {
+fn the_local_file_may_add_a_profile_and_make_it_the_default() {
     let local = "defaults.profile = \"mine\"\n[profiles.mine]\ndescription = \"mine\"\nhardened = true\n";
     let loaded = load_local(local).unwrap();
     assert!(loaded.spec.profile("mine").unwrap().hardened);
@@ -57,7 +57,7 @@ fn claude_code_is_in_the_image_unless_a_layer_says_otherwise() {
 }
 
 #[test]
-fn how_nix_builds_is_left_to_nix_unless_a_layer_says_it() {
+fn nix_build_options_are_unset_unless_a_layer_sets_them() {
     assert_eq!(load_local("").unwrap().spec.nixos, Nixos::default());
     let local = "[nixos]\nbuilders = [\"ssh://a x86_64-linux\", \"ssh-ng://b\"]\nsubstituters = [\"https://c\"]\nmax-jobs = 0\noffline = true\n";
     let loaded = load_local(local).unwrap();
@@ -69,7 +69,7 @@ fn how_nix_builds_is_left_to_nix_unless_a_layer_says_it() {
 }
 
 #[test]
-fn a_duplicate_port_that_only_the_layers_make_names_both_files() {
+fn a_duplicate_port_across_layers_names_both_files() {
     assert_eq!(
         messages("[services.ssh]\nhost = 3000\n"),
         "rave.local.toml:2:8: services.ssh.host: port 3000 is taken by services.kanban.host at rave.toml:18:33; \
@@ -85,7 +85,7 @@ fn a_local_file_may_swap_two_ports() {
 }
 
 #[test]
-fn a_wrong_value_counts_even_where_it_is_overridden() {
+fn an_overridden_wrong_value_is_still_an_error() {
     let bad = crate::GOOD.replace("memory = 4096", "memory = 1");
     let files = [
         rave_spec::ConfigFile::settings("rave.toml", &bad),
@@ -98,7 +98,7 @@ fn a_wrong_value_counts_even_where_it_is_overridden() {
 }
 
 #[test]
-fn problems_come_in_the_order_of_files_lines_and_columns() {
+fn problems_are_sorted_by_file_line_and_column() {
     let bad = crate::GOOD.replace("cpus = 2", "cpus = 0");
     let files = [
         rave_spec::ConfigFile::settings("rave.toml", &bad),
@@ -131,7 +131,7 @@ fn a_newer_schema_in_any_layer_is_the_only_problem() {
 }
 
 #[test]
-fn no_file_at_all_is_an_error_not_a_panic() {
+fn missing_files_are_an_error_and_not_a_panic() {
     let errors = rave_spec::load(&[], &[]).unwrap_err();
     assert_eq!(errors.0[0].to_string(), "rave.toml:1:1: missing key \"schema\"; expected 1");
 }
@@ -189,7 +189,7 @@ fn every_effective_key_has_its_origin() {
 }
 
 #[test]
-fn a_password_of_ones_own_is_masked() {
+fn a_custom_password_is_masked() {
     let shown = |local: &str| {
         let loaded = load_local(local).unwrap();
         assert!(!format!("{loaded:?}").contains("hunter2"));
@@ -225,7 +225,7 @@ fn a_profile_is_one_file_and_the_local_file_wins_key_by_key() {
 }
 
 #[test]
-fn what_is_wrong_with_a_profiles_file_is_told_with_its_place() {
+fn a_problem_in_a_profile_is_reported_with_its_position() {
     let messages = |text: &str| load_profile(text, "").unwrap_err().to_string();
     assert_eq!(
         messages("description = \"mine\"\nfeatures = [\"desktp\"]\n"),

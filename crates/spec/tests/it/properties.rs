@@ -45,12 +45,12 @@ fn fragment() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_text_is_judged_without_panic(text in any::<String>()) {
+    fn any_text_is_checked_without_a_panic(text in any::<String>()) {
         assert_sound(&text);
     }
 
     #[test]
-    fn any_mix_of_fragments_is_judged_without_panic(
+    fn any_mix_of_fragments_is_checked_without_a_panic(
         fragments in prop::collection::vec((fragment(), select(vec!["", "\n", " "])), 0..40)
     ) {
         let text: String = fragments.iter().flat_map(|(text, end)| [text.as_str(), end]).collect();
@@ -58,7 +58,7 @@ proptest! {
     }
 
     #[test]
-    fn any_edit_of_a_good_file_is_judged_without_panic(
+    fn any_edit_of_a_valid_file_is_checked_without_a_panic(
         at in 0..GOOD.len(), cut in 0..12_usize, put in fragment()
     ) {
         let end = (at + cut).min(GOOD.len());
@@ -66,7 +66,7 @@ proptest! {
     }
 
     #[test]
-    fn any_specification_is_read_back_equal(spec in spec()) {
+    fn any_specification_round_trips(spec in spec()) {
         let loaded = Loaded { spec, origins: Origins::default() };
         let lines: Vec<_> =
             effective(&loaded).iter().map(|line| format!("{} = {}", line.key, line.value)).collect();

@@ -18,7 +18,7 @@ fn shipped() -> Spec {
 }
 
 #[test]
-fn is_valid_and_says_what_the_product_promises() {
+fn the_shipped_file_is_valid_and_has_the_documented_values() {
     let spec = shipped();
     let ports: Vec<_> =
         spec.services.iter().map(|(name, ports)| (name, ports.guest.get(), ports.host.get())).collect();
@@ -37,7 +37,7 @@ fn is_valid_and_says_what_the_product_promises() {
 }
 
 #[test]
-fn each_profile_holds_what_the_smaller_one_holds_and_the_desktop_is_the_default() {
+fn profiles_are_nested_and_desktop_is_the_default() {
     let spec = shipped();
     assert_eq!(spec.defaults.profile.as_str(), "simple");
     let names = ["headless", "simple", "full", "cloud"];

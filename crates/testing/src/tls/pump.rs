@@ -68,9 +68,9 @@ fn pass(from: &mut End, to: &mut End) -> io::Result<()> {
     // Also data that arrived along with the handshake.
     let state = from.tls.process_new_packets().map_err(io::Error::other)?;
     from.is_over |= state.peer_has_closed();
-    let mut said = vec![0; state.plaintext_bytes_to_read()];
-    from.tls.reader().read_exact(&mut said)?;
-    to.tls.writer().write_all(&said)?;
+    let mut plaintext = vec![0; state.plaintext_bytes_to_read()];
+    from.tls.reader().read_exact(&mut plaintext)?;
+    to.tls.writer().write_all(&plaintext)?;
     for end in [from, to] {
         while end.tls.wants_write() {
             match end.tls.write_tls(&mut end.socket) {

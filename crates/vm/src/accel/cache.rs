@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_comes_back_with_its_cause_for_the_same_key_only() {
+    fn a_result_round_trips_with_its_cause_for_the_same_key_only() {
         let folder = tempfile::tempdir().unwrap();
         let file = file(Utf8Path::from_path(&folder.path().join("new")).unwrap());
         let mut cache = Cache::empty(&key("monday"));
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_or_missing_file_says_nothing() {
+    fn damaged_and_missing_files_are_cache_misses() {
         let folder = tempfile::tempdir().unwrap();
         let file = file(Utf8Path::from_path(folder.path()).unwrap());
         assert_eq!(Cache::load(&file, &key("a")), Cache::empty(&key("a")));

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_are_named_where_they_have_a_name() {
+    fn groups_are_shown_by_name_if_they_have_one() {
         let groups = "root:x:0:\nbroken\nkvm:x:106:ann,bob\n";
         assert_eq!(group_name(groups, 106), "kvm");
         assert_eq!(group_name(groups, 0), "root");
@@ -53,13 +53,13 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_is_not_there_is_absent() {
+    fn a_missing_device_is_absent() {
         let missing = obstacle_at(Utf8Path::new("/dev/no-such-kvm"), "");
         assert!(matches!(missing, Some(KvmState::Absent { reason }) if reason.contains("no such file")));
     }
 
     #[test]
-    fn a_file_that_opens_is_no_obstacle() {
+    fn a_device_that_opens_is_usable() {
         assert_eq!(obstacle_at(Utf8Path::new("/dev/null"), ""), None);
     }
 }

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_that_is_no_success_has_its_own_words_and_its_own_remedy() {
+    fn every_failure_has_its_own_message_and_remedy() {
         let texts: std::collections::BTreeSet<String> = states().iter().map(ToString::to_string).collect();
         let remedies: std::collections::BTreeSet<String> =
             states().iter().map(|state| state.remedy().unwrap()).collect();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_is_the_last_letter() {
+    fn progress_is_the_last_character() {
         for (serial, progress) in [
             (&b""[..], Progress::Firmware),
             (b"R", Progress::RealMode),

@@ -71,7 +71,7 @@ fn a_sandbox_under_software_emulation() {
 }
 
 #[test]
-fn kvm_shows_the_hosts_processor() {
+fn kvm_exposes_the_hosts_processor() {
     let text = lines(&machine(), Engine::Kvm);
     assert!(text.contains("-accel kvm\n-cpu host\n"), "{text}");
     let text = lines(&machine(), Engine::KvmWithoutArchCapabilities);
@@ -79,13 +79,13 @@ fn kvm_shows_the_hosts_processor() {
 }
 
 #[test]
-fn what_an_old_qemu_emulates_wrong_is_not_shown() {
+fn features_that_an_old_qemu_emulates_wrongly_are_hidden() {
     let text = lines(&machine(), Engine::TcgWithoutAvx2);
     assert!(text.contains("-accel tcg,thread=multi\n-cpu max,avx2=off,la57=off,smap=off\n"), "{text}");
 }
 
 #[test]
-fn uefi_maps_its_code_read_only_and_its_own_variables() {
+fn uefi_maps_its_code_read_only_and_its_variables_writable() {
     let firmware = Firmware::Uefi { code: "/fw/CODE.fd".into(), vars_template: "/fw/VARS.fd".into() };
     let text = lines(&Machine { firmware, ..machine() }, Engine::Tcg);
     assert!(
@@ -99,7 +99,7 @@ fn uefi_maps_its_code_read_only_and_its_own_variables() {
 }
 
 #[test]
-fn each_overlay_has_its_own_file_and_only_what_is_thrown_away_skips_flushes() {
+fn each_overlay_has_its_own_file_and_only_temporary_ones_skip_flushes() {
     let with = |overlay| lines(&Machine { overlay, ..sandbox() }, Engine::Tcg);
     let kept = with(Overlay::Keep("/keep/rave.qcow2".into()));
     assert!(kept.contains(
@@ -135,7 +135,7 @@ fn each_interface_has_its_controller() {
 }
 
 #[test]
-fn each_network_card_is_there_without_a_boot_rom() {
+fn network_cards_have_no_boot_rom() {
     for (nic, expected) in [
         (Nic::Virtio, "-device virtio-net-pci,netdev=net,romfile=\n"),
         (Nic::E1000, "-device e1000,netdev=net,romfile=\n"),
@@ -148,7 +148,7 @@ fn each_network_card_is_there_without_a_boot_rom() {
 }
 
 #[test]
-fn an_iso_is_a_cd_that_nobody_writes_or_a_usb_stick() {
+fn an_iso_is_a_read_only_cd_or_a_usb_stick() {
     let with = |interface, overlay| {
         let disk = Some(Disk::whole("/out/a.iso", DiskFormat::Raw, interface));
         lines(&Machine { disk, overlay, ..machine() }, Engine::Tcg)
@@ -172,7 +172,7 @@ fn an_iso_is_a_cd_that_nobody_writes_or_a_usb_stick() {
 }
 
 #[test]
-fn further_disks_have_controllers_and_places_in_the_boot_order_of_their_own() {
+fn additional_disks_have_their_own_controllers_and_boot_order() {
     use crate::machine::ExtraDisk;
     let disk = |path: &str, format, interface, read_only| ExtraDisk {
         path: path.into(),
@@ -200,7 +200,7 @@ fn further_disks_have_controllers_and_places_in_the_boot_order_of_their_own() {
 }
 
 #[test]
-fn a_kernel_of_its_own() {
+fn direct_kernel_boot() {
     let kernel = Some(DirectKernel {
         image: "/k/vmlinuz".into(),
         initrd: Some("/k/initrd".into()),
@@ -227,7 +227,7 @@ fn server(port: u16) -> DisplayServer {
 }
 
 #[test]
-fn windows() {
+fn display_windows() {
     assert_eq!(screen(Display::Headless, true), "-display none");
     assert_eq!(
         screen(Display::Gtk, true),
@@ -247,7 +247,7 @@ fn windows() {
 }
 
 #[test]
-fn servers_and_where_their_password_is() {
+fn display_servers_and_their_password() {
     assert_eq!(
         screen(Display::Vnc(server(5907)), false),
         "-display none
@@ -276,7 +276,7 @@ fn servers_and_where_their_password_is() {
 }
 
 #[test]
-fn qemu_opens_no_connection_and_no_port_whoever_is_at_the_other_end() {
+fn qemu_opens_no_connection_and_no_port() {
     for link in [Link::Stream, Link::Own(Policy::default())] {
         let text = lines(&Machine { link, ..sandbox() }, Engine::Tcg);
         let netdev = "-netdev stream,id=net,server=on,addr.type=unix,addr.path=/run/rave/net.sock\n";
@@ -287,7 +287,7 @@ fn qemu_opens_no_connection_and_no_port_whoever_is_at_the_other_end() {
 }
 
 #[test]
-fn a_fenced_machine_starts_no_program() {
+fn a_fenced_machine_spawns_no_program() {
     let fence = "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny\n";
     assert!(
         lines(&Machine { fence: Fence::Closed(Grants::default()), ..sandbox() }, Engine::Tcg).contains(fence)
@@ -296,12 +296,12 @@ fn a_fenced_machine_starts_no_program() {
 }
 
 #[test]
-fn without_a_network_there_is_no_card() {
+fn without_a_network_no_card_is_added() {
     assert!(!lines(&Machine { network: None, ..sandbox() }, Engine::Tcg).contains("net"));
 }
 
 #[test]
-fn commas_and_spaces_in_paths_stay_part_of_them() {
+fn commas_and_spaces_in_paths_are_escaped() {
     let text = lines(&Machine::new("a", Utf8Path::new("/run/a, b")), Engine::Tcg);
     assert!(text.contains("-chardev file,id=serial,append=on,path=/run/a,, b/serial.log\n"), "{text}");
 }
@@ -312,7 +312,7 @@ fn no_value_of_a_credential_is_on_the_command_line() {
 }
 
 #[test]
-fn the_guest_agent_has_a_port_where_it_is_asked_for() {
+fn the_guest_agent_has_a_port_on_request() {
     let agent = |guest_agent| lines(&Machine { guest_agent, ..sandbox() }, Engine::Tcg);
     let (with, without) = (agent(true), agent(false));
     let added: Vec<&str> = with.lines().filter(|line| !without.lines().any(|other| other == *line)).collect();
@@ -326,7 +326,7 @@ fn the_guest_agent_has_a_port_where_it_is_asked_for() {
 }
 
 #[test]
-fn the_channel_has_a_port_where_it_is_asked_for() {
+fn the_channel_has_a_port_on_request() {
     let channel = |channel| lines(&Machine { channel, ..sandbox() }, Engine::Tcg);
     let (with, without) = (channel(true), channel(false));
     let added: Vec<&str> = with.lines().filter(|line| !without.lines().any(|other| other == *line)).collect();
@@ -340,7 +340,7 @@ fn the_channel_has_a_port_where_it_is_asked_for() {
 }
 
 #[test]
-fn a_clone_maps_its_templates_memory_without_writing_to_it() {
+fn a_clone_maps_its_templates_memory_copy_on_write() {
     let kind = Some("pc-q35-10.0".to_owned());
     let template = Machine { memory: Memory::File("/t/memory".into()), kind: kind.clone(), ..sandbox() };
     let clone = Machine { memory: Memory::CopyOf("/t/a,b".into()), kind, ..sandbox() };
@@ -356,7 +356,7 @@ fn a_clone_maps_its_templates_memory_without_writing_to_it() {
 }
 
 #[test]
-fn what_goes_on_from_a_moment_has_the_devices_that_were_saved() {
+fn a_machine_resumed_from_a_moment_has_the_saved_devices() {
     let resumed = |has_generation| {
         let memory = Memory::Resumed { file: "/m/memory".into(), has_generation };
         lines(&Machine { memory, kind: Some("q35".into()), ..sandbox() }, Engine::Tcg)

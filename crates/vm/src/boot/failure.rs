@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_says_where_why_what_was_seen_and_what_to_do() {
+    fn a_failure_has_stage_cause_observations_and_remedy() {
         let failure = BootFailure {
             stage: BootStage::Initrd,
             evidence: "the kernel's start of its first program was seen".into(),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timer_that_a_busy_host_delays_is_no_fault_of_the_image() {
+    fn a_timer_delayed_by_a_busy_host_is_not_a_fault_of_the_image() {
         let message = "Kernel panic - not syncing: IO-APIC + timer doesn't work!".to_owned();
         let cause = Cause::Panicked { message };
         let failure =
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_timer_is_no_fault_of_the_image() {
+    fn a_lost_timer_is_not_a_fault_of_the_image() {
         let message = "rcu:  Possible timer handling issue on cpu=1 timer-softirq=5".to_owned();
         let cause = Cause::LostTimer { message };
         let failure =
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_qemu_killed_for_lack_of_memory_has_its_own_remedy() {
+    fn a_qemu_killed_by_the_oom_killer_has_its_own_remedy() {
         let cause = Cause::QemuDied { status: Status::Signal(9), tail: Vec::new() };
         let failure =
             BootFailure { stage: BootStage::Kernel, evidence: String::new(), cause, serial_tail: Vec::new() };

@@ -170,7 +170,7 @@ impl StageDetector {
     }
 
     /// The last event of the stage that the boot has reached.
-    pub fn last_word(&self) -> Option<&GuestEvent> {
+    pub fn last_event(&self) -> Option<&GuestEvent> {
         self.events
             .get(&self.waiting_for())
             .or_else(|| self.events.get(&GuestStage::Ready))
@@ -243,7 +243,7 @@ impl StageDetector {
             at.map(|at| format!("{what} was seen on the serial port after {:.1} s", at.as_secs_f64()))
         };
         let marks = &self.marks;
-        if let Some(event) = self.last_word() {
+        if let Some(event) = self.last_event() {
             let detail = if event.detail.is_empty() { "no detail" } else { event.detail.as_str() };
             let state = match event.state {
                 StageState::Waiting => "waits",

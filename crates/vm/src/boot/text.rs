@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn escape_sequences_and_carriage_returns_are_left_out() {
+    fn escape_sequences_and_carriage_returns_are_removed() {
         assert_eq!(
             lines(&[b"\x1b[1;31mWelcome to \x1b[1mDebian\x1b[0m!\r\n\x1bc\x1b[3;4Hrave: boot loader\r\n"]),
             ["Welcome to Debian!", "rave: boot loader"]
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_is_seen_before_its_line_ends() {
+    fn a_prompt_is_detected_before_its_line_ends() {
         assert_eq!(lines(&[b"(initra", b"mfs) "]), ["(initra", "(initramfs)"]);
     }
 
@@ -101,7 +101,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_make_no_difference(bytes in proptest::collection::vec(any::<u8>(), 0..200), at in 0usize..200) {
+        fn segmentation_makes_no_difference(bytes in proptest::collection::vec(any::<u8>(), 0..200), at in 0usize..200) {
             let mut whole = Console::default();
             whole.push(&bytes, &mut |_| {});
             let mut cut = Console::default();

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn phases_are_what_lies_between_marks() {
+    fn phases_lie_between_marks() {
         let marks = Marks {
             loader: Some(seconds(3)),
             kernel: Some(seconds(7)),
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_a_loader_counts_its_firmware_alone() {
+    fn a_direct_kernel_boot_has_firmware_time_and_no_loader_time() {
         let marks = Marks { kernel: Some(seconds(2)), ..Marks::default() };
         let stages = vec![(protocol::GuestStage::Userspace, seconds(5))];
         let timeline = Timeline::new(&marks, stages, seconds(6));
@@ -87,7 +87,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn phases_always_sum_up(marks in proptest::array::uniform4(proptest::option::of(0u64..50)), ready in 0u64..60) {
+        fn phases_add_up_to_the_total(marks in proptest::array::uniform4(proptest::option::of(0u64..50)), ready in 0u64..60) {
             let [loader, kernel, init, userspace] = marks.map(|mark| mark.map(seconds));
             let timeline = Timeline::new(&Marks { loader, kernel, init, userspace }, Vec::new(), seconds(ready));
             let sum = timeline.firmware + timeline.loader + timeline.kernel_initrd + timeline.userspace;

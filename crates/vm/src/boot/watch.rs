@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_emptied_is_read_from_its_beginning() {
+    fn a_truncated_file_is_read_from_its_beginning() {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::in_dir(Utf8Path::from_path(folder.path()).unwrap());
         let mut watch = Watch::of_start(&files);

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_fits_and_is_there_wins_and_an_empty_file_hides_one() {
+    fn the_first_existing_match_wins_and_an_empty_file_masks_a_descriptor() {
         let scratch = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(scratch.path()).unwrap();
         let folders = [root.join("etc"), root.join("usr")];
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn only_split_flash_of_raw_files_for_our_machine_fits() {
+    fn only_raw_split_flash_for_this_machine_matches() {
         let good = description("a", "");
         assert!(fitting(&good, Arch::X86_64).is_some());
         for (from, to) in [

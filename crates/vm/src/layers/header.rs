@@ -18,7 +18,7 @@ const EXTERNAL_DATA: u64 = 1 << 2;
 const NAME_MAX: usize = 1023;
 
 /// The name of a layer's backing file.
-pub(super) fn beneath(file: &File) -> io::Result<String> {
+pub(super) fn backing_name(file: &File) -> io::Result<String> {
     let mut header = [0; FEATURES + 8];
     file.read_exact_at(&mut header, 0)?;
     let number = |at: usize, length: usize| {

@@ -47,8 +47,8 @@ impl Disk {
     }
 
     /// Creates the active layer, as the start of a machine does.
-    fn begin(&self, beneath: &str) {
-        overlay_of_size(&self.layers.active().unwrap(), beneath, BYTES).unwrap();
+    fn begin(&self, backing: &str) {
+        overlay_of_size(&self.layers.active().unwrap(), backing, BYTES).unwrap();
     }
 }
 
@@ -57,7 +57,7 @@ fn on_name(on: &Utf8Path) -> &str {
 }
 
 #[test]
-fn a_fork_keeps_the_disk_though_its_parent_goes_on_and_goes_away() {
+fn a_fork_keeps_its_disk_when_its_parent_changes_or_is_removed() {
     let disk = Disk::new();
     write(&disk.layers.active().unwrap(), 1, 2);
     let top = disk.layers.freeze(&disk.on).unwrap();
@@ -79,27 +79,31 @@ fn a_fork_keeps_the_disk_though_its_parent_goes_on_and_goes_away() {
     for gone in [disk.layers.folder(), moment.folder()] {
         fs::remove_dir_all(gone).unwrap();
     }
-    overlay_of_size(&fork.active().unwrap(), fork.beneath().unwrap().unwrap().file_name().unwrap(), BYTES)
-        .unwrap();
+    overlay_of_size(
+        &fork.active().unwrap(),
+        fork.backing_layer().unwrap().unwrap().file_name().unwrap(),
+        BYTES,
+    )
+    .unwrap();
     let active = fork.active().unwrap();
     assert!(has(&active, 0, 1) && has(&active, 1, 2) && has(&active, 2, 0));
 }
 
 #[test]
-fn many_layers_become_one_and_others_keep_theirs() {
+fn many_layers_are_merged_and_shared_ones_kept() {
     let disk = Disk::new();
     for number in 0..3_u8 {
         write(&disk.layers.active().unwrap(), u32::from(number) + 1, number + 5);
         let top = disk.layers.freeze(&disk.on).unwrap();
         assert_eq!(top, Some(u32::from(number)));
-        disk.begin(on_name(&disk.layers.beneath().unwrap().unwrap()));
+        disk.begin(on_name(&disk.layers.backing_layer().unwrap().unwrap()));
     }
     let other = disk.root.join("other");
     fs::hard_link(disk.layers.file(1), &other).unwrap();
     write(&disk.layers.active().unwrap(), 1, 9);
     assert_eq!(disk.layers.height().unwrap(), 4);
     disk.layers.collapse(&disk.on).unwrap();
-    assert_eq!((disk.layers.height().unwrap(), disk.layers.beneath().unwrap()), (1, None));
+    assert_eq!((disk.layers.height().unwrap(), disk.layers.backing_layer().unwrap()), (1, None));
     let active = disk.layers.active().unwrap();
     assert!([(0, 1), (1, 9), (2, 6), (3, 7)].into_iter().all(|(piece, byte)| has(&active, piece, byte)));
     assert!(!disk.layers.file(1).exists() && other.exists());
@@ -108,7 +112,7 @@ fn many_layers_become_one_and_others_keep_theirs() {
 }
 
 #[test]
-fn a_layer_that_was_put_on_and_not_used_is_taken_off() {
+fn an_unused_layer_is_removed() {
     let disk = Disk::new();
     let new = disk.layers.put_on(0, BYTES).unwrap();
     assert_eq!((disk.layers.active().unwrap(), disk.layers.number().unwrap()), (new.clone(), 1));
@@ -123,7 +127,7 @@ fn a_layer_that_was_put_on_and_not_used_is_taken_off() {
 }
 
 #[test]
-fn whoever_was_killed_while_it_froze_leaves_no_layer_that_others_could_write() {
+fn a_killed_freeze_leaves_no_writable_shared_layer() {
     let disk = Disk::new();
     let mode = |number| fs::metadata(disk.layers.file(number)).unwrap().mode() & 0o777;
     // The note is written, but the mode is not set.
@@ -144,7 +148,7 @@ fn whoever_was_killed_while_it_froze_leaves_no_layer_that_others_could_write() {
 }
 
 #[test]
-fn whoever_has_a_layer_open_cannot_write_what_others_lie_on() {
+fn a_layer_that_is_open_for_writing_is_never_shared() {
     let folder = tempfile::tempdir().unwrap();
     let layers = Layers::at(Utf8Path::from_path(folder.path()).unwrap());
     let file = |number| fs::metadata(layers.file(number)).unwrap();
@@ -163,14 +167,14 @@ fn whoever_has_a_layer_open_cannot_write_what_others_lie_on() {
 }
 
 #[test]
-fn layers_that_name_other_files_are_not_made_one() {
+fn layers_that_name_other_files_are_not_merged() {
     let folder = tempfile::tempdir().unwrap();
     let folder = Utf8Path::from_path(folder.path()).unwrap();
     let (layers, on) = (Layers::at(folder), folder.join("base.qcow2"));
     fs::write(folder.join("secret"), vec![7; 1 << 16]).unwrap();
     let bytes = 1 << 20;
-    for (file, beneath) in [(&on, "secret"), (&layers.file(0), "base.qcow2")] {
-        overlay_of_size(file, beneath, bytes).unwrap();
+    for (file, backing) in [(&on, "secret"), (&layers.file(0), "base.qcow2")] {
+        overlay_of_size(file, backing, bytes).unwrap();
     }
     layers.put_on(0, bytes).unwrap();
     // Each has the name that it should have.

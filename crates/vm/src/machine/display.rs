@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_fit_vnc_differ_and_are_not_shown() {
+    fn passwords_fit_vnc_differ_and_are_masked() {
         let [one, two] = [(), ()].map(|()| Password::random().unwrap());
         assert_eq!(one.as_str().len(), 8);
         assert_ne!(one, two);

@@ -53,8 +53,8 @@ pub(super) fn parse(text: &str) -> Option<Vec<Block>> {
 }
 
 fn row(line: &str) -> Option<Block> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let [name, _, _, _, used, _, address, ..] = words.as_slice() else { return None };
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let [name, _, _, _, used, _, address, ..] = fields.as_slice() else { return None };
     let number = |text: &str| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok();
     Some(Block { name: (*name).to_owned(), used: number(used)?, address: number(address)? })
 }
@@ -135,7 +135,7 @@ mod tests {
     /rom@etc/acpi/tables    4 KiB  0x00000000808c0000 0x0000000000020000 0x0000000000200000 0x00007f18c3000000  ro\r\n";
 
     #[test]
-    fn blocks_are_read_and_what_is_none_is_told() {
+    fn blocks_are_parsed_and_invalid_ones_reported() {
         let blocks = parse(TEXT).unwrap();
         assert!(blocks[0].is_main() && !blocks[1].is_main());
         let tables = Block { name: "/rom@etc/acpi/tables".into(), used: 0x20000, address: 0x7f18_c300_0000 };
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn small_blocks_come_before_the_devices_without_their_empty_pages() {
+    fn small_blocks_precede_the_devices_without_empty_pages() {
         let scratch = tempfile::tempfile().unwrap();
         scratch.write_all_at(&[7; PAGE], 3 * PAGE as u64).unwrap();
         scratch.set_len(10 * PAGE as u64).unwrap();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::blocks::{self, Block, with_blocks};
 use super::files::Moment;
-use super::mapping::{Beneath, beneath};
+use super::mapping::{Backing, backing};
 use super::pages::Process;
 use super::shape::Shape;
 use super::switch::Open;
@@ -53,7 +53,7 @@ struct Source {
     process: Process,
     blocks: Vec<Block>,
     main: Block,
-    beneath: Beneath,
+    backing: Backing,
     disk: Open,
     shape: Shape,
 }
@@ -61,7 +61,7 @@ struct Source {
 impl Freezing<'_> {
     /// Freezes the machine, which then continues.
     pub(crate) fn run(&self, qmp: &mut Client, pid: u32, qemu: &Qemu) -> Result<Frozen<'_>, Error> {
-        let source = self.look(qmp, pid, qemu)?;
+        let source = self.inspect(qmp, pid, qemu)?;
         make_private_dir(self.moment.folder())?;
         let memory = self.begin_memory(&source)?;
         let new = source.disk.prepare(self.layers)?;
@@ -69,26 +69,26 @@ impl Freezing<'_> {
             HoldError::Unknown => Error::GuestTooOld,
             HoldError::Io(e) => Error::io("pause the guest of", self.layers.folder(), e),
         });
-        let stood = held.and_then(|held| {
+        let paused = held.and_then(|held| {
             let started = Instant::now();
             let stopped = qmp.execute("stop", Value::Null, PATIENT);
             let saved = stopped.and_then(|_| self.save(qmp, &source, &memory, &new));
             // Whether or not it was saved, the machine continues.
-            let gone_on = qmp.execute("cont", Value::Null, PATIENT);
+            let continued = qmp.execute("cont", Value::Null, PATIENT);
             drop(held);
-            saved.and(gone_on).map(|_| started.elapsed())
+            saved.and(continued).map(|_| started.elapsed())
         });
         let opened = self.guest.ask(&Request::Open, GUEST);
-        if stood.is_err() && Open::of(qmp, self.layers).is_ok_and(|open| open.number == source.disk.number) {
+        if paused.is_err() && Open::of(qmp, self.layers).is_ok_and(|open| open.number == source.disk.number) {
             self.layers.take_off(source.disk.number)?;
         }
-        let stood = stood?;
+        let paused = paused?;
         opened.map_err(|e| Error::io("resume the guest of", self.layers.folder(), e))?;
-        Ok(Frozen { freezing: self, source, stood })
+        Ok(Frozen { freezing: self, source, paused })
     }
 
     /// Checks that everything can be frozen before anything is changed.
-    fn look(&self, qmp: &mut Client, pid: u32, qemu: &Qemu) -> Result<Source, Error> {
+    fn inspect(&self, qmp: &mut Client, pid: u32, qemu: &Qemu) -> Result<Source, Error> {
         let cannot = |why: &str| Error::io("freeze", self.layers.folder(), io::Error::other(why.to_owned()));
         let known = qmp.execute("query-commands", Value::Null, PATIENT)?;
         let has = |name: &&str| {
@@ -119,9 +119,9 @@ impl Freezing<'_> {
                 "the kernel denies access to its memory ({error}): stop and start it, or see kernel.yama.ptrace_scope"
             ))
         })?;
-        let beneath = beneath(pid, &main, self.memory);
-        let beneath = beneath.map_err(|e| Error::io("freeze", self.layers.folder(), e))?;
-        Ok(Source { process, blocks, main, beneath, disk, shape })
+        let backing = backing(pid, &main, self.memory);
+        let backing = backing.map_err(|e| Error::io("freeze", self.layers.folder(), e))?;
+        Ok(Source { process, blocks, main, backing, disk, shape })
     }
 
     /// The new file of the memory, filled with the contents of the file that the memory was mapped from: the guest
@@ -131,7 +131,7 @@ impl Freezing<'_> {
         let failed = |e| Error::io("write", &path, e);
         let file = OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(&path);
         let file = file.map_err(failed)?;
-        if source.beneath == Beneath::File {
+        if source.backing == Backing::File {
             let from = File::open(self.memory).map_err(|e| Error::io("read", self.memory, e))?;
             copy_sparse(&from, &file).map_err(failed)?;
         }
@@ -146,9 +146,9 @@ impl Freezing<'_> {
         let failed = |e| Error::io("write", &devices, e);
         let stream = with_blocks(&bytes, &source.blocks, source.process.memory()).map_err(failed)?;
         fs::write(&devices, stream).map_err(failed)?;
-        let beneath = self.layers.name_beneath(source.disk.number, self.on)?;
-        source.disk.switch(qmp, new, &beneath)?;
-        let is_fresh = source.beneath == Beneath::Nothing;
+        let backing = self.layers.backing_name_of(source.disk.number, self.on)?;
+        source.disk.switch(qmp, new, &backing)?;
+        let is_fresh = source.backing == Backing::Nothing;
         let copied = source.process.copy_written(source.main.address, source.main.used, memory, is_fresh);
         copied.map_err(|e| Error::io("write", self.moment.memory(), e))
     }
@@ -179,7 +179,7 @@ impl Freezing<'_> {
 pub struct Frozen<'a> {
     freezing: &'a Freezing<'a>,
     source: Source,
-    stood: Duration,
+    paused: Duration,
 }
 
 impl Frozen<'_> {
@@ -190,6 +190,6 @@ impl Frozen<'_> {
         layers.part(top)?;
         moment.take_disk(layers, Some(top))?;
         moment.finish_running(layers, top, self.source.shape)?;
-        Ok(self.stood)
+        Ok(self.paused)
     }
 }

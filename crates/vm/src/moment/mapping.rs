@@ -22,7 +22,7 @@ struct Mapping {
 
 /// What unwritten pages of a mapping contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Beneath {
+pub(super) enum Backing {
     /// Zeros.
     Nothing,
     /// The contents of the given file.
@@ -30,13 +30,13 @@ pub(super) enum Beneath {
 }
 
 /// What unwritten pages of a block of the guest's memory contain; an error if they come from a file other than `file`.
-pub(super) fn beneath(pid: u32, block: &Block, file: &Utf8Path) -> io::Result<Beneath> {
+pub(super) fn backing(pid: u32, block: &Block, file: &Utf8Path) -> io::Result<Backing> {
     let text = fs::read_to_string(format!("/proc/{pid}/maps"))?;
     let mapping =
         text.lines().filter_map(parse).find(|mapping| (mapping.start..mapping.end).contains(&block.address));
     let mapping = mapping.ok_or_else(|| io::Error::other("QEMU's memory is not where QEMU says"))?;
     if mapping.inode == 0 {
-        return Ok(Beneath::Nothing);
+        return Ok(Backing::Nothing);
     }
     let about = fs::metadata(file).map_err(|_| io::Error::other(OLD))?;
     let device = (rustix::fs::major(about.st_dev()), rustix::fs::minor(about.st_dev()));
@@ -44,7 +44,7 @@ pub(super) fn beneath(pid: u32, block: &Block, file: &Utf8Path) -> io::Result<Be
     let is_on_it = device == mapping.device || mapping.path.as_deref() == Some(file.as_str());
     let is_it =
         is_on_it && about.st_ino() == mapping.inode && mapping.offset == 0 && mapping.start == block.address;
-    if is_it { Ok(Beneath::File) } else { Err(io::Error::other(OLD)) }
+    if is_it { Ok(Backing::File) } else { Err(io::Error::other(OLD)) }
 }
 
 /// The error for a machine whose memory's file was removed.
@@ -53,10 +53,10 @@ const OLD: &str =
 
 /// A line of `/proc/PID/maps`.
 fn parse(line: &str) -> Option<Mapping> {
-    let mut words = line.split_whitespace();
-    let (start, end) = words.next()?.split_once('-')?;
-    let offset = words.nth(1)?;
-    let (major, minor) = words.next()?.split_once(':')?;
+    let mut fields = line.split_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    let offset = fields.nth(1)?;
+    let (major, minor) = fields.next()?.split_once(':')?;
     let number = |text: &str| u64::from_str_radix(text, 16).ok();
     let device = |text: &str| u32::from_str_radix(text, 16).ok();
     Some(Mapping {
@@ -64,7 +64,7 @@ fn parse(line: &str) -> Option<Mapping> {
         end: number(end)?,
         offset: number(offset)?,
         device: (device(major)?, device(minor)?),
-        inode: words.next()?.parse().ok()?,
+        inode: fields.next()?.parse().ok()?,
         path: line.find('/').map(|at| line[at..].to_owned()),
     })
 }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_read_and_others_are_none() {
+    fn lines_are_parsed_and_others_ignored() {
         let line =
             "7f18c3fff000-7f1943fff000 rw-p 00001000 fe:00 5359872          /state/a b/memory (deleted)";
         let mapping = Mapping {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_file_that_is_mapped_is_beneath() {
+    fn only_the_mapped_file_is_the_backing_file() {
         // The mapping of this test's program.
         let text = fs::read_to_string("/proc/self/maps").unwrap();
         let program = std::env::current_exe().unwrap();
@@ -101,8 +101,8 @@ mod tests {
         let address = parse(line).unwrap().start;
         let block = Block { name: "mem".into(), used: 4096, address };
         let pid = std::process::id();
-        assert_eq!(beneath(pid, &block, program).unwrap(), Beneath::File);
-        assert!(beneath(pid, &block, Utf8Path::new("/etc/passwd")).is_err());
-        assert!(beneath(pid, &Block { address: 0, ..block }, program).is_err());
+        assert_eq!(backing(pid, &block, program).unwrap(), Backing::File);
+        assert!(backing(pid, &block, Utf8Path::new("/etc/passwd")).is_err());
+        assert!(backing(pid, &Block { address: 0, ..block }, program).is_err());
     }
 }

@@ -129,7 +129,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt as _;
 
     #[test]
-    fn what_this_process_has_written_is_copied_and_nothing_else() {
+    fn only_pages_that_this_process_wrote_are_copied() {
         const PAGES: usize = 1000;
         let page = PAGE_LENGTH;
         let mut memory = vec![0_u8; (PAGES + 1) * page];
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_over_what_is_there_are_written() {
+    fn zeros_over_existing_data_are_written() {
         let to = tempfile::tempfile().unwrap();
         to.write_all_at(&[9; 3 * PAGE_LENGTH], 0).unwrap();
         write(&to, &[0; PAGE_LENGTH], PAGE, false).unwrap();

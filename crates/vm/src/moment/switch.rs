@@ -50,12 +50,12 @@ impl Open {
     /// Makes a paused machine write to the new layer from now on, which its QEMU need not be able to open itself.
     /// `beneath` is the backing file of the frozen layer, by its file name alone: the layer may get hard links in other
     /// folders.
-    pub(super) fn switch(&self, qmp: &mut Client, new: &Utf8Path, beneath: &str) -> Result<(), Error> {
+    pub(super) fn switch(&self, qmp: &mut Client, new: &Utf8Path, backing: &str) -> Result<(), Error> {
         let failed = |e| Error::io("open", new, e);
         let write = OpenOptions::new().read(true).write(true).open(new).map_err(failed)?;
         // For when this layer is frozen, which opens it again.
         let read = File::open(new).map_err(failed)?;
-        let rename = json!({ "device": self.node, "image-node-name": self.node, "backing-file": beneath });
+        let rename = json!({ "device": self.node, "image-node-name": self.node, "backing-file": backing });
         qmp.execute("change-backing-file", rename, PATIENT)?;
         let set = qmp.give(&[&write, &read], PATIENT)?;
         let switched = self.put(qmp, set);
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_layer_is_known_by_its_node_and_the_first_by_its_file() {
+    fn a_layer_is_identified_by_its_node_and_the_first_by_its_file() {
         for number in [1, 24] {
             assert_eq!(number_of(&node_of(number)), Some(number));
         }

@@ -21,7 +21,7 @@ fn size_of(overlay: &Utf8Path) -> u64 {
 }
 
 #[test]
-fn an_image_inside_another_file_is_read_there_and_stays_as_it_is() {
+fn an_image_inside_another_file_is_read_in_place_and_unchanged() {
     let (_scratch, folder) = scratch();
     let (image, holder) = (folder.join("a.vmdk"), folder.join("a, b.ova"));
     let img = |args: &[&str]| Cmd::new("qemu-img").args(args).output().unwrap();
@@ -48,7 +48,7 @@ fn an_image_inside_another_file_is_read_there_and_stays_as_it_is() {
 }
 
 #[test]
-fn a_credential_is_a_private_file_that_systemd_reads_as_binary() {
+fn a_credential_is_a_private_binary_file_for_systemd() {
     let (_scratch, folder) = scratch();
     let mut machine = Machine::new("test", &folder);
     machine.credentials =
@@ -63,7 +63,7 @@ fn a_credential_is_a_private_file_that_systemd_reads_as_binary() {
 }
 
 #[test]
-fn a_displays_password_is_a_private_file_and_its_vnc_port_one_that_qemu_can_name() {
+fn a_display_has_a_private_password_file_and_a_valid_vnc_port() {
     let (_scratch, folder) = scratch();
     let served = |port| {
         let password = Password::random().unwrap();
@@ -82,7 +82,7 @@ fn a_displays_password_is_a_private_file_and_its_vnc_port_one_that_qemu_can_name
 }
 
 #[test]
-fn what_an_earlier_run_left_in_the_logs_is_gone() {
+fn logs_of_an_earlier_run_are_removed() {
     let (_scratch, folder) = scratch();
     let machine = Machine::new("test", &folder);
     fs::write(&machine.files.ready_log, "{\"stage\":\"ready\",\"state\":\"ok\"}\n").unwrap();
@@ -91,7 +91,7 @@ fn what_an_earlier_run_left_in_the_logs_is_gone() {
 }
 
 #[test]
-fn an_overlay_has_the_larger_of_both_sizes() {
+fn an_overlay_has_the_larger_of_two_sizes() {
     let (_scratch, folder) = scratch();
     let mut machine = with_disk(&folder, Overlay::Throwaway);
     prepare(&machine).unwrap();
@@ -102,7 +102,7 @@ fn an_overlay_has_the_larger_of_both_sizes() {
 }
 
 #[test]
-fn a_kept_overlay_is_found_again_follows_its_image_and_grows() {
+fn a_kept_overlay_is_reused_follows_its_image_and_grows() {
     let (_scratch, folder) = scratch();
     let kept = folder.join("kept/disk.qcow2");
     let mut machine = with_disk(&folder, Overlay::Keep(kept.clone()));
@@ -126,7 +126,7 @@ fn a_kept_overlay_is_found_again_follows_its_image_and_grows() {
 }
 
 #[test]
-fn machines_that_cannot_be_are_refused_with_the_reason() {
+fn impossible_machines_are_refused_with_the_reason() {
     let (_scratch, folder) = scratch();
     let ok = Machine::new("test", &folder);
     let long = folder.join("x".repeat(SOCKET_PATH_MAX));
@@ -150,7 +150,7 @@ fn machines_that_cannot_be_are_refused_with_the_reason() {
 }
 
 #[test]
-fn a_disk_that_is_not_there_is_named() {
+fn a_missing_disk_is_named() {
     let (_scratch, folder) = scratch();
     let machine = with_disk(&folder, Overlay::Throwaway);
     fs::remove_file(&machine.disk.as_ref().unwrap().path).unwrap();

@@ -72,8 +72,8 @@ impl Qemu {
         Ok(facts)
     }
 
-    fn ask(&self, words: &[&str]) -> Result<String, Error> {
-        let command = Cmd::new(self.program.as_std_path()).args(words).timeout(VERSION_DEADLINE);
+    fn ask(&self, arguments: &[&str]) -> Result<String, Error> {
+        let command = Cmd::new(self.program.as_std_path()).args(arguments).timeout(VERSION_DEADLINE);
         Ok(command.output().map_err(Error::process("asking QEMU what it is"))?.text())
     }
 }
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn facts_are_read_from_what_qemu_prints() {
+    fn facts_are_parsed_from_qemus_output() {
         let machines = "Supported machines are:\nmicrovm   microvm (i386)\npc-q35-10.0          Standard PC\n\
                         q35                  Standard PC (Q35 + ICH9, 2009) (alias of pc-q35-10.0)\n";
         assert_eq!(newest_q35(machines).as_deref(), Some("pc-q35-10.0"));

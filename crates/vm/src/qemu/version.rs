@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_read_from_what_packagers_print() {
+    fn versions_are_parsed_for_every_packager() {
         let of = |text| QemuVersion::parse(text).map(|version| version.to_string());
         let debian = "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2+deb13u1~bpo12+1)\nCopyright (c)";
         assert_eq!(of(debian).as_deref(), Some("10.0.2"));
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_compared_as_numbers() {
+    fn numbers_are_compared_numerically() {
         let version = |major, minor| QemuVersion { major, minor, patch: 0 };
         assert!(version(10, 0) > version(9, 2));
         assert!(version(7, 2) >= OLDEST);

@@ -41,7 +41,7 @@ mod tests {
     use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
     #[test]
-    fn a_file_goes_with_the_first_bytes_of_its_command() {
+    fn a_file_descriptor_is_sent_with_the_first_bytes_of_its_command() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"of the host").unwrap();

@@ -46,8 +46,8 @@ impl Message {
             return Some(Self::Return { id, value });
         }
         if let Some(error) = object.remove("error") {
-            let words = error.get("desc").or_else(|| error.get("class")).and_then(Value::as_str);
-            return Some(Self::Failure { id, description: words.unwrap_or("no reason given").to_owned() });
+            let text = error.get("desc").or_else(|| error.get("class")).and_then(Value::as_str);
+            return Some(Self::Failure { id, description: text.unwrap_or("no reason given").to_owned() });
         }
         let name = object.remove("event")?.as_str()?.to_owned();
         let data = match object.remove("data") {
@@ -77,7 +77,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_qemu_says_is_understood() {
+    fn messages_of_qemu_are_parsed() {
         let greeting = br#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}}, "capabilities": ["oob"]}}"#;
         assert_eq!(Message::parse(greeting), Some(Message::Greeting));
         assert_eq!(
@@ -104,12 +104,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_taken_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_are_handled_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = Message::parse(&bytes);
         }
 
         #[test]
-        fn any_damage_to_a_message_is_taken_without_a_panic(at in 0usize..60, byte in any::<u8>()) {
+        fn any_damage_to_a_message_is_handled_without_a_panic(at in 0usize..60, byte in any::<u8>()) {
             let mut line = br#"{"event": "RESET", "data": {"guest": true}, "timestamp": {}}"#.to_vec();
             let length = line.len();
             line[at % length] = byte;
@@ -117,7 +117,7 @@ mod tests {
         }
 
         #[test]
-        fn every_command_is_json_that_names_itself(name in ".{0,20}", id in any::<u64>()) {
+        fn every_command_is_json_with_its_name(name in ".{0,20}", id in any::<u64>()) {
             let line = command(&name, Value::Null, id);
             let value: Value = serde_json::from_slice(&line).unwrap();
             prop_assert_eq!(value["execute"].as_str(), Some(name.as_str()));

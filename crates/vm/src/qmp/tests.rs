@@ -38,7 +38,7 @@ fn ok(line: &str) -> Vec<u8> {
 }
 
 #[test]
-fn events_before_an_answer_and_lines_in_pieces_are_kept_apart() {
+fn events_and_split_lines_are_separated_from_answers() {
     let (_folder, socket) = peer(|line| {
         let whole =
             [b"noise\n{\"event\": \"RESET\"}\n".to_vec(), ok(line), b"{\"event\": \"STOP\"}\n".to_vec()]
@@ -56,7 +56,7 @@ fn events_before_an_answer_and_lines_in_pieces_are_kept_apart() {
 }
 
 #[test]
-fn a_refused_command_says_why() {
+fn a_refused_command_has_a_reason() {
     let (_folder, socket) = peer(|line| {
         if line.contains("qmp_capabilities") {
             vec![ok(line)]
@@ -73,7 +73,7 @@ fn a_refused_command_says_why() {
 }
 
 #[test]
-fn silence_ends_at_the_deadline_and_a_late_answer_is_not_taken_for_another() {
+fn silence_ends_at_the_deadline_and_a_late_answer_is_discarded() {
     let mut asked = 0;
     let (_folder, socket) = peer(move |line| {
         asked += 1;
@@ -90,7 +90,7 @@ fn silence_ends_at_the_deadline_and_a_late_answer_is_not_taken_for_another() {
 }
 
 #[test]
-fn a_peer_that_goes_away_ends_the_wait() {
+fn a_disconnected_peer_ends_the_wait() {
     let folder = tempfile::tempdir().unwrap();
     let socket = Utf8PathBuf::from_path_buf(folder.path().join("qmp")).unwrap();
     let listener = UnixListener::bind(&socket).unwrap();

@@ -20,7 +20,7 @@ use crate::Error;
 const SOCKET: &str = "control";
 
 /// How often to check during a login whether the control socket exists.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long a login may take. It has its own limit, so that the command that triggers it keeps its full time.
 const LOGIN: Duration = Duration::from_secs(60);
@@ -55,7 +55,7 @@ impl Connection {
         let (client, login) = self.client()?;
         match self.ssh.exec_by(client, command, limit) {
             // The connection was already lost, but its ssh had not ended yet when that was checked.
-            Err(Error::Ssh { tail, .. }) if never_began(&tail) => {
+            Err(Error::Ssh { tail, .. }) if has_not_started(&tail) => {
                 let mut open = self.lock();
                 if open.as_ref().is_some_and(|master| master.number == login) {
                     *open = None;
@@ -117,7 +117,7 @@ impl Master {
                 let (doing, command) = ("a login by SSH".to_owned(), master.child.command());
                 return Err(Error::TooSlow { doing, after: LOGIN, command });
             }
-            interrupt::pause(LOOK)?;
+            interrupt::pause(POLL_INTERVAL)?;
         }
         Ok(master)
     }
@@ -135,7 +135,7 @@ impl Master {
 
 /// Whether a client found no connection, so that its command was not started: it then asks `ProxyCommand`, which ends
 /// at once, for a new one (`kex_exchange_identification` of ssh(1), `ssh_exchange_identification` of older versions).
-fn never_began(tail: &[String]) -> bool {
+fn has_not_started(tail: &[String]) -> bool {
     tail.iter().any(|line| line.contains("_exchange_identification: "))
 }
 

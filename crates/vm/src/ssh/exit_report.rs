@@ -41,16 +41,16 @@ fn status(line: &str) -> Option<Status> {
 mod tests {
     use super::*;
 
-    fn taken(lines: &[&str]) -> (Option<Status>, Vec<String>) {
+    fn parsed(lines: &[&str]) -> (Option<Status>, Vec<String>) {
         take(lines.iter().map(|&line| line.to_owned()).collect())
     }
 
     #[test]
-    fn the_report_is_found_and_taken_out() {
+    fn the_report_is_found_and_removed() {
         let none = Vec::<String>::new();
-        assert_eq!(taken(&["", "rave: exit status 0"]), (Some(Status::Code(0)), none.clone()));
-        assert_eq!(taken(&["rave: exit status 255"]), (Some(Status::Code(255)), none));
-        let (status, rest) = taken(&["a", "", "", "rave: exit status 139", "late"]);
+        assert_eq!(parsed(&["", "rave: exit status 0"]), (Some(Status::Code(0)), none.clone()));
+        assert_eq!(parsed(&["rave: exit status 255"]), (Some(Status::Code(255)), none));
+        let (status, rest) = parsed(&["a", "", "", "rave: exit status 139", "late"]);
         assert_eq!(
             (status, rest),
             (Some(Status::Signal(11)), vec!["a".into(), String::new(), "late".into()])
@@ -58,11 +58,11 @@ mod tests {
     }
 
     #[test]
-    fn without_a_report_the_lines_stay() {
+    fn without_a_report_lines_are_unchanged() {
         for lines in
             [&["Connection closed by remote host"][..], &["rave: exit status"], &["rave: exit status x"], &[]]
         {
-            assert_eq!(taken(lines), (None, lines.iter().map(|&line| line.to_owned()).collect()));
+            assert_eq!(parsed(lines), (None, lines.iter().map(|&line| line.to_owned()).collect()));
         }
     }
 }

@@ -58,7 +58,7 @@ mod tests {
 
     /// Checks how ssh(1) itself parses the stanza, with paths that contain characters special to its parser.
     #[test]
-    fn ssh_takes_the_stanza_and_gives_nothing_away() {
+    fn ssh_accepts_the_stanza_and_forwards_no_credentials() {
         let folder = tempfile::tempdir().unwrap();
         let config = Utf8Path::from_path(folder.path()).unwrap().join("config");
         let stanza = Stanza {
@@ -71,7 +71,7 @@ mod tests {
         let around = format!("SendEnv LANG\n{stanza}\nHost *\n  ForwardAgent yes\n  ForwardX11 yes\n");
         std::fs::write(&config, around).unwrap();
         let ssh = Cmd::new("ssh").args(["-F", config.as_str(), "-G", "demo.rave"]);
-        let said = String::from_utf8(rave_testing::or_skip!(ssh.output()).stdout).unwrap();
+        let printed = String::from_utf8(rave_testing::or_skip!(ssh.output()).stdout).unwrap();
         for line in [
             "user agent",
             "forwardagent no",
@@ -81,9 +81,9 @@ mod tests {
             "hostkeyalias demo.rave",
             "identityagent none",
         ] {
-            assert!(said.lines().any(|said| said == line), "{line}: {said}");
+            assert!(printed.lines().any(|printed| printed == line), "{line}: {printed}");
         }
-        assert!(said.contains("/ssh-key") && said.contains("a b%"), "{said}");
-        assert!(!said.to_lowercase().contains("sendenv lang"), "{said}");
+        assert!(printed.contains("/ssh-key") && printed.contains("a b%"), "{printed}");
+        assert!(!printed.to_lowercase().contains("sendenv lang"), "{printed}");
     }
 }

@@ -46,7 +46,7 @@ impl Answer {
     }
 
     /// The session, if it has begun.
-    pub(super) fn look(&self) -> Option<(Client, Welcome)> {
+    pub(super) fn try_session(&self) -> Option<(Client, Welcome)> {
         self.from.try_recv().ok()
     }
 }
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn each_clone_gets_another_identity() {
+    fn each_clone_has_its_own_identity() {
         let renewed = || try_renew(|it| Ok(receipt(&it.machine_id, &it.host_name)), LIMIT).unwrap();
         let (one, two) = (renewed(), renewed());
         assert!(one.machine_id != two.machine_id && one.machine_id.len() == 32, "{one:?} {two:?}");
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receipt_that_is_wrong_or_never_comes_is_none() {
+    fn a_wrong_or_missing_receipt_is_refused() {
         let error = |guest, limit| try_renew(guest, limit).unwrap_err();
         let other = error(|it| Ok(receipt("0123", &it.host_name)), LIMIT);
         assert_eq!(other.to_string(), "the guest's receipt is for another machine");

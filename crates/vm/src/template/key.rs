@@ -135,7 +135,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn whatever_changes_makes_another_template() {
+    fn every_change_gives_another_template_key() {
         let mut other = key().qemu;
         other.program = "/usr/local/bin/qemu".into();
         let all = [
@@ -162,7 +162,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_first_processor_counts() {
+    fn the_first_processor_determines_the_key() {
         let text = "processor\t: 0\nmodel name\t: Foo 1\nmicrocode\t: 0x5\n\nmodel name\t: Bar\n";
         let host = HostProcessor::parse(text, "6.1.0");
         assert_eq!((host.model.as_str(), host.microcode.as_str()), ("Foo 1", "0x5"));

@@ -72,7 +72,7 @@ pub fn make(
     let answer = Answer::wait_on(socket);
     let mut found = None;
     instance.wait_until(making.deadline, on_event, &mut || {
-        found = found.take().or_else(|| answer.look());
+        found = found.take().or_else(|| answer.try_session());
         found.is_some()
     })?;
     if let Some((client, welcome)) = found {

@@ -52,14 +52,14 @@ impl Templates {
     /// Takes the lock of a key, waiting while another process holds it; in that case, `on_wait` is called once.
     pub fn lock(&self, id: &KeyId, on_wait: &mut dyn FnMut()) -> Result<TemplateLock, Error> {
         make_private_dir(&self.root)?;
-        let mut told = false;
+        let mut notified = false;
         loop {
             if let Some(lock) = self.try_lock(id)? {
                 return Ok(lock);
             }
-            if !told {
+            if !notified {
                 on_wait();
-                told = true;
+                notified = true;
             }
             interrupt::pause(PAUSE)?;
         }
@@ -120,13 +120,13 @@ impl Templates {
 
     /// Removes a template atomically.
     pub fn remove(&self, lock: &TemplateLock) -> Result<(), Error> {
-        let (place, gone) = (self.place(&lock.id), self.root.join(format!(".old-{}", lock.id)));
-        remove_all(&gone)?;
-        match fs::rename(&place, &gone) {
+        let (place, old) = (self.place(&lock.id), self.root.join(format!(".old-{}", lock.id)));
+        remove_all(&old)?;
+        match fs::rename(&place, &old) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             result => result.map_err(|e| Error::io("remove", &place, e))?,
         }
-        remove_all(&gone)
+        remove_all(&old)
     }
 
     /// Removes what killed processes left behind, then templates that no sandbox uses, least recently used first, until
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_found_by_its_key_and_what_was_changed_is_told() {
+    fn a_template_is_found_by_its_key_and_changes_are_reported() {
         let (_scratch, store) = store();
         let lock = make(&store, &key(), 10);
         let Found::Whole(template) = store.find(&key(), &lock) else { panic!("it was made") };
@@ -228,14 +228,14 @@ mod tests {
         ];
         for (words, change) in changes {
             drop(store.remove(&lock));
-            drop(make_again(&store, &lock));
+            drop(make_second(&store, &lock));
             change(&template);
             let Found::Damaged(damage) = store.find(&key(), &lock) else { panic!("{words}") };
             assert!(damage.to_string().contains(words), "{damage}");
         }
     }
 
-    fn make_again(store: &Templates, lock: &TemplateLock) -> Template {
+    fn make_second(store: &Templates, lock: &TemplateLock) -> Template {
         let new = store.begin(lock).unwrap();
         for file in [new.memory(), new.disk(), new.devices()] {
             fs::write(file, [1; 10]).unwrap();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_maker_left_is_none_and_goes() {
+    fn leftovers_of_a_killed_build_are_ignored_and_removed() {
         let (_scratch, store) = store();
         let lock = store.lock(&key().id(), &mut || {}).unwrap();
         let new = store.begin(&lock).unwrap();
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_recently_used_that_nothing_lies_on_goes_first() {
+    fn the_least_recently_used_unreferenced_template_is_removed_first() {
         let (_scratch, store) = store();
         let keys: Vec<Key> = (1..=3).map(|cpus| Key { cpus, ..key() }).collect();
         for (number, key) in (1..).zip(&keys) {
@@ -268,7 +268,7 @@ mod tests {
             let folder = File::open(store.place(&lock.id)).unwrap();
             folder.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(number)).unwrap();
         }
-        let there = || -> Vec<u32> {
+        let present = || -> Vec<u32> {
             keys.iter().filter(|key| store.place(&key.id()).exists()).map(|key| key.cpus).collect()
         };
         // The first is in use by a sandbox, the second is being used by a command.
@@ -276,20 +276,20 @@ mod tests {
         fs::create_dir(&sandbox).unwrap();
         let first = Template::at(&store.place(&keys[0].id())).hold_in(&sandbox).unwrap();
         store.prune(u64::MAX).unwrap();
-        assert_eq!(there(), [1, 2, 3]);
+        assert_eq!(present(), [1, 2, 3]);
         store.prune(250_000).unwrap();
-        assert_eq!(there(), [1, 3]);
+        assert_eq!(present(), [1, 3]);
         let busy = store.lock(&keys[2].id(), &mut || {}).unwrap();
         store.prune(0).unwrap();
-        assert_eq!(there(), [1, 3]);
+        assert_eq!(present(), [1, 3]);
         drop(busy);
         first.forget().unwrap();
         store.prune(0).unwrap();
-        assert!(there().is_empty());
+        assert!(present().is_empty());
     }
 
     #[test]
-    fn a_clone_holds_what_it_was_made_of() {
+    fn a_clone_keeps_the_files_of_its_template() {
         let (_scratch, store) = store();
         let lock = make(&store, &key(), 10);
         let Found::Whole(template) = store.find(&key(), &lock) else { panic!("it was made") };

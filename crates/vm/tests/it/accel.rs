@@ -25,7 +25,7 @@ fn script(folder: &Utf8Path, text: &str) -> Utf8PathBuf {
 }
 
 #[test]
-fn software_emulation_runs_the_guest_and_the_second_look_runs_none() {
+fn software_emulation_runs_the_probe_once() {
     let (_scratch, cache_dir) = scratch();
     let qemu = Qemu::find(Arch::X86_64).unwrap();
     let force = Some(Accelerator::Tcg);
@@ -43,7 +43,7 @@ fn software_emulation_runs_the_guest_and_the_second_look_runs_none() {
 /// Whatever this host's KVM is like, the result must be consistent: this test takes a different branch on each kind of
 /// host, and on a host whose KVM hangs it checks that the deadline is waited for only once.
 #[test]
-fn the_hosts_kvm_gets_a_verdict_that_is_paid_for_once() {
+fn the_result_for_the_hosts_kvm_is_cached() {
     let (_scratch, cache_dir) = scratch();
     let qemu = Qemu::find(Arch::X86_64).unwrap();
     let request = ProbeRequest { qemu: &qemu, cache_dir: &cache_dir, force: None, refresh: false };
@@ -66,18 +66,18 @@ fn the_hosts_kvm_gets_a_verdict_that_is_paid_for_once() {
 }
 
 #[test]
-fn a_qemu_that_is_missing_too_old_or_no_qemu_is_told_apart() {
+fn missing_old_and_invalid_qemus_are_distinguished() {
     let (_scratch, folder) = scratch();
     let missing = Qemu::at(&folder.join("nothing-here")).unwrap_err();
     assert!(matches!(missing, Error::QemuMissing { .. }), "{missing}");
     let old = Qemu::at(&script(&folder, "echo 'QEMU emulator version 6.2.0 (Debian)'")).unwrap_err();
     assert!(old.to_string().contains("is QEMU 6.2.0; 7.2.0 or newer is required"), "{old}");
     let other = Qemu::at(&script(&folder, "echo hello")).unwrap_err();
-    assert!(matches!(other, Error::QemuUnknown { ref said, .. } if said == "hello"), "{other}");
+    assert!(matches!(other, Error::QemuUnknown { ref printed, .. } if printed == "hello"), "{other}");
 }
 
 #[test]
-fn a_qemu_that_dies_at_once_is_reported_with_its_last_words() {
+fn a_qemu_that_exits_immediately_is_reported_with_its_last_output() {
     let (_scratch, folder) = scratch();
     let text = "case $1 in --version) echo 'QEMU emulator version 9.0.0';; *) echo 'no BIOS found' >&2; exit 1;; esac";
     let qemu = Qemu::at(&script(&folder, text)).unwrap();
@@ -88,7 +88,7 @@ fn a_qemu_that_dies_at_once_is_reported_with_its_last_words() {
 }
 
 #[test]
-fn a_qemu_that_emulates_avx2_wrongly_offers_none_whatever_its_version() {
+fn a_qemu_with_broken_avx2_gets_none_whatever_its_version() {
     let (_scratch, folder) = scratch();
     // Writes the guest's output under QEMU 7.2.
     let text = r#"case $1 in --version) echo 'QEMU emulator version 10.0.0'; exit;; esac

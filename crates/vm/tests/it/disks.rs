@@ -6,7 +6,7 @@ use rave_vm::Error;
 use rave_vm::boot::Cause;
 use rave_vm::machine::{Disk, DiskFormat, Interface, Machine};
 
-use crate::guest::{Bench, sector_that_says};
+use crate::guest::{Bench, sector_that_prints};
 
 /// The memory of a typical sandbox, MiB: with little memory the firmware maps registers elsewhere.
 const MEMORY: u64 = 4096;
@@ -27,7 +27,7 @@ fn the_bios_starts_a_disk_on_each_controller() {
         Interface::UsbStick,
     ] {
         let bench = Bench::new();
-        let machine = bench.with_disk(&sector_that_says("rave: boot loader\r\n"));
+        let machine = bench.with_disk(&sector_that_prints("rave: boot loader\r\n"));
         let path = machine.disk.as_ref().unwrap().path.clone();
         let disk = Some(Disk::whole(path, DiskFormat::Raw, interface));
         let mut instance = bench.boot(Machine { disk, memory_mib: MEMORY, ..machine }).unwrap();

@@ -48,7 +48,7 @@ fn colours(png: &Utf8Path) -> BTreeMap<[u8; 3], usize> {
 }
 
 #[test]
-fn a_screenshot_shows_what_the_guest_painted_without_any_display() {
+fn a_screenshot_shows_the_guests_screen_without_a_display() {
     let bench = Bench::new();
     let mut instance = bench.boot(bench.with_disk(&sector_that_paints())).unwrap();
     wait_painted(&instance);
@@ -132,12 +132,12 @@ fn opens(window: Display, name: &str) {
 }
 
 #[test]
-fn a_gtk_window_shows_what_the_guest_painted() {
+fn a_gtk_window_shows_the_guests_screen() {
     opens(Display::Gtk, "gtk");
 }
 
 #[test]
-fn an_sdl_window_shows_what_the_guest_painted() {
+fn an_sdl_window_shows_the_guests_screen() {
     opens(Display::Sdl, "sdl");
 }
 
@@ -199,7 +199,7 @@ fn vnc_lets_in(server: &DisplayServer, password: &str) -> Result<bool, rave_proc
 }
 
 #[test]
-fn vnc_answers_on_loopback_only_and_asks_for_the_password() {
+fn vnc_listens_only_on_loopback_and_requires_the_password() {
     let bench = Bench::new();
     let server = server();
     let instance = boot_with(&bench, Display::Vnc(server.clone()));
@@ -238,7 +238,7 @@ fn spice_lets_in(
 }
 
 #[test]
-fn spice_answers_on_loopback_only_and_asks_for_the_password() {
+fn spice_listens_only_on_loopback_and_requires_the_password() {
     let bench = Bench::new();
     if !bench.qemu.offers().unwrap().spice() {
         skip!("this QEMU does not support SPICE");

@@ -61,7 +61,7 @@ impl Bench {
 
 /// A boot sector that writes `text` to COM1 and halts. 16-bit code at 0x7c00:
 /// `cld; mov si, 0x7c20; mov dx, 0x3f8; next: lodsb; test al, al; jz halt; out dx, al; jmp next; halt: cli; hlt; jmp halt`.
-pub(crate) fn sector_that_says(text: &str) -> Vec<u8> {
+pub(crate) fn sector_that_prints(text: &str) -> Vec<u8> {
     let mut sector = vec![
         0xfc, 0xbe, 0x20, 0x7c, 0xba, 0xf8, 0x03, 0xac, 0x84, 0xc0, 0x74, 0x03, 0xee, 0xeb, 0xf8, 0xfa, 0xf4,
         0xeb, 0xfc,
@@ -75,7 +75,7 @@ pub(crate) fn sector_that_says(text: &str) -> Vec<u8> {
 
 /// A boot sector that writes to the firmware's debug port forever. 16-bit code at 0x7c00:
 /// `mov dx, 0x402; mov al, 'x'; again: out dx, al; jmp again`.
-pub(crate) fn sector_that_prints_for_ever() -> Vec<u8> {
+pub(crate) fn sector_that_prints_endlessly() -> Vec<u8> {
     let mut sector = vec![0xba, 0x02, 0x04, 0xb0, b'x', 0xee, 0xeb, 0xfd];
     sector.resize(510, 0);
     sector.extend_from_slice(&[0x55, 0xaa]);
@@ -84,7 +84,7 @@ pub(crate) fn sector_that_prints_for_ever() -> Vec<u8> {
 
 /// A boot sector that fills the screen with the dark red of the standard palette and writes `painted` to COM1. 16-bit
 /// code at 0x7c00: mode 0x13 (320x200, a byte per pixel) by the video BIOS, then `rep stosb` of colour 4 over its
-/// memory at 0xa0000, then the code of [`sector_that_says`].
+/// memory at 0xa0000, then the code of [`sector_that_prints`].
 ///
 /// `cld; mov ax, 0x13; int 0x10; mov ax, 0xa000; mov es, ax; xor di, di; mov cx, 64000; mov al, 4; rep stosb`
 pub(crate) fn sector_that_paints() -> Vec<u8> {
@@ -92,10 +92,10 @@ pub(crate) fn sector_that_paints() -> Vec<u8> {
         0xfc, 0xb8, 0x13, 0x00, 0xcd, 0x10, 0xb8, 0x00, 0xa0, 0x8e, 0xc0, 0x31, 0xff, 0xb9, 0x00, 0xfa, 0xb0,
         0x04, 0xf3, 0xaa,
     ];
-    let mut say = sector_that_says("");
-    say.truncate(0x13);
-    say[2] = 0x40; // the text's address, 0x7c40
-    let mut sector = [&paint[..], &say].concat();
+    let mut sector_code = sector_that_prints("");
+    sector_code.truncate(0x13);
+    sector_code[2] = 0x40; // the text's address, 0x7c40
+    let mut sector = [&paint[..], &sector_code].concat();
     sector.resize(0x40, 0);
     sector.extend_from_slice(b"painted\n");
     sector.resize(510, 0);
@@ -225,12 +225,12 @@ fn fetch(cache: &Utf8Path, tree: &Utf8Path) {
         .timeout(Duration::from_secs(300))
         .output()
         .unwrap();
-    let beside = cache.join("tree.new");
-    let _ = fs::remove_dir_all(&beside);
+    let temporary = cache.join("tree.new");
+    let _ = fs::remove_dir_all(&temporary);
     for deb in find(&debs, &|name| Utf8Path::new(name).extension() == Some("deb")) {
-        Cmd::new("dpkg-deb").args(["-x", deb.as_str(), beside.as_str()]).output().unwrap();
+        Cmd::new("dpkg-deb").args(["-x", deb.as_str(), temporary.as_str()]).output().unwrap();
     }
-    fs::rename(beside, tree).unwrap();
+    fs::rename(temporary, tree).unwrap();
 }
 
 /// All files below `folder` whose name matches.

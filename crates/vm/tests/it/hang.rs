@@ -7,7 +7,7 @@ use rave_vm::boot::{BootFailure, BootStage, Cause};
 use rave_vm::machine::Machine;
 use rave_vm::{Error, Instance};
 
-use crate::guest::{Bench, sector_that_says};
+use crate::guest::{Bench, sector_that_prints};
 
 /// The longest that a guest may take to get to where it hangs, on a loaded machine, seconds.
 const PATIENCE: u64 = 120;
@@ -56,19 +56,19 @@ fn a_disk_without_boot_code_stops_in_the_firmware() {
 }
 
 #[test]
-fn a_boot_loader_that_stops_after_its_marker() {
+fn a_boot_loader_that_hangs_after_its_marker() {
     let bench = Bench::new();
-    let machine = bench.with_disk(&sector_that_says("rave: boot loader\r\n"));
+    let machine = bench.with_disk(&sector_that_prints("rave: boot loader\r\n"));
     let failure = hangs_in(&bench, machine, BootStage::BootLoader, "the boot loader's marker was seen");
     assert_eq!(failure.serial_tail, ["rave: boot loader"]);
 }
 
 #[test]
-fn a_boot_loader_that_says_nothing() {
+fn a_silent_boot_loader() {
     let bench = Bench::new();
     let failure = hangs_in(
         &bench,
-        bench.with_disk(&sector_that_says("")),
+        bench.with_disk(&sector_that_prints("")),
         BootStage::BootLoader,
         "which printed nothing",
     );
@@ -97,13 +97,13 @@ fn a_kernel_that_panics_is_not_waited_for() {
 }
 
 #[test]
-fn an_initrd_that_sleeps() {
+fn an_initrd_that_hangs() {
     let bench = Bench::new();
     hangs_in(&bench, bench.linux("echo asleep; hang", ""), BootStage::Initrd, "asleep");
 }
 
 #[test]
-fn an_initrd_that_asks_for_a_person() {
+fn an_initrd_that_prompts() {
     let bench = Bench::new();
     let script = "echo 'ALERT!  UUID=1 does not exist.  Dropping to a shell!'";
     let failure = gives_up(&bench, bench.linux(script, ""));
@@ -115,7 +115,7 @@ fn an_initrd_that_asks_for_a_person() {
 }
 
 #[test]
-fn a_userspace_that_never_starts_our_units() {
+fn a_userspace_that_never_starts_raves_units() {
     let bench = Bench::new();
     hangs_in(
         &bench,
@@ -147,7 +147,7 @@ fn an_ssh_server_that_does_not_listen() {
 }
 
 #[test]
-fn a_unit_that_does_not_come_up_is_named() {
+fn a_unit_that_does_not_start_is_named() {
     let bench = Bench::new();
     let script = waits_for(GuestStage::Kanban, "vibe-kanban.service is activating (auto-restart)");
     let stage = BootStage::Service(GuestStage::Kanban);
@@ -155,7 +155,7 @@ fn a_unit_that_does_not_come_up_is_named() {
 }
 
 #[test]
-fn a_unit_that_failed_is_not_waited_for() {
+fn a_failed_unit_is_not_waited_for() {
     let bench = Bench::new();
     let waiting = waits_for(GuestStage::Tools, "");
     let script = format!("{waiting}event router failed 'claude-code-router.service failed'\n");

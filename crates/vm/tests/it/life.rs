@@ -13,7 +13,7 @@ use rave_vm::run_dir::{InstanceRecord, sweep};
 use rave_vm::standalone::Standalone;
 use rave_vm::{BootEvent, Error, Instance, Shutdown};
 
-use crate::guest::{Bench, sector_that_says};
+use crate::guest::{Bench, sector_that_prints};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -26,7 +26,7 @@ pub(crate) fn kill(pid: u32) {
 }
 
 #[test]
-fn a_guest_that_gets_ready_tells_when_and_ends_by_itself() {
+fn a_guest_reports_when_it_is_ready_and_shuts_down() {
     let bench = Bench::new();
     let script = format!("ports\n{}$b poweroff -f\n", all_ok());
     let mut instance = bench.boot(bench.linux(&script, "")).unwrap();
@@ -52,16 +52,16 @@ fn a_guest_that_gets_ready_tells_when_and_ends_by_itself() {
 }
 
 #[test]
-fn a_guest_that_ignores_the_power_button_is_ended_through_qemu() {
+fn a_guest_that_ignores_the_power_button_is_stopped_through_qemu() {
     let bench = Bench::new();
-    let instance = bench.boot(bench.with_disk(&sector_that_says("x"))).unwrap();
+    let instance = bench.boot(bench.with_disk(&sector_that_prints("x"))).unwrap();
     assert_eq!(instance.shutdown(Duration::from_millis(300)).unwrap(), Shutdown::Quit);
 }
 
 #[test]
-fn a_qemu_that_is_killed_is_noticed_at_once() {
+fn a_killed_qemu_is_detected_immediately() {
     let bench = Bench::new();
-    let mut instance = bench.boot(bench.with_disk(&sector_that_says("rave: boot loader\n"))).unwrap();
+    let mut instance = bench.boot(bench.with_disk(&sector_that_prints("rave: boot loader\n"))).unwrap();
     kill(instance.pid());
     let started = Instant::now();
     let Err(Error::Boot(failure)) = instance.wait_ready(PATIENCE, &mut |_| {}) else {
@@ -89,7 +89,7 @@ fn crashing(bench: &Bench, crashes: u32) -> Qemu {
 }
 
 #[test]
-fn a_qemu_that_loses_its_own_race_is_started_again_and_not_for_ever() {
+fn a_qemu_that_loses_its_startup_race_is_restarted_a_limited_number_of_times() {
     for (crashes, starts) in [(1, vec![2]), (9, vec![2, 3])] {
         let bench = Bench::new();
         let machine = bench.linux(&format!("ports\n{}$b poweroff -f\n", all_ok()), "");
@@ -144,7 +144,7 @@ fn losing_a_timer(bench: &Bench) -> Machine {
 }
 
 #[test]
-fn a_standalone_machine_tells_that_its_timer_is_lost() {
+fn a_standalone_machine_reports_a_lost_timer() {
     let bench = Bench::new();
     let qemu = first_with_two_processors(&bench);
     let mut machine = Standalone::start(losing_a_timer(&bench), Engine::Tcg, &qemu).unwrap();
@@ -152,19 +152,19 @@ fn a_standalone_machine_tells_that_its_timer_is_lost() {
     while !machine.has_lost_timer() {
         let progress = machine.poll().unwrap();
         assert!(Instant::now() < deadline, "{progress:?}");
-        assert!(!machine.has_ended(Duration::from_millis(50)), "{:?}", machine.last_words());
+        assert!(!machine.has_ended(Duration::from_millis(50)), "{:?}", machine.last_output());
     }
     machine.end(PATIENCE);
-    assert!(machine.may_start_again());
+    assert!(machine.may_restart());
 
     let mut machine = Standalone::start(machine.machine().clone(), Engine::Tcg, &qemu).unwrap();
     assert!(machine.has_ended(PATIENCE), "{:?}", machine.poll());
     machine.poll().unwrap();
-    assert!(!machine.has_lost_timer() && !machine.may_start_again());
+    assert!(!machine.has_lost_timer() && !machine.may_restart());
 }
 
 #[test]
-fn a_guest_whose_timer_is_lost_is_started_again() {
+fn a_guest_with_a_lost_timer_is_restarted() {
     let bench = Bench::new();
     let machine = losing_a_timer(&bench);
     let mut instance = Instance::boot(machine, Engine::Tcg, &first_with_two_processors(&bench)).unwrap();
@@ -181,7 +181,7 @@ fn a_guest_whose_timer_is_lost_is_started_again() {
 }
 
 #[test]
-fn a_qemu_that_dies_at_once_is_reported_with_its_words_and_command() {
+fn a_qemu_that_exits_immediately_is_reported_with_output_and_command() {
     let bench = Bench::new();
     let vars_template = bench.folder.join("vars");
     fs::write(&vars_template, "").unwrap();
@@ -195,9 +195,9 @@ fn a_qemu_that_dies_at_once_is_reported_with_its_words_and_command() {
 }
 
 #[test]
-fn two_machines_run_beside_each_other_and_one_name_runs_once() {
+fn two_machines_run_in_parallel_and_a_name_runs_only_once() {
     let bench = Bench::new();
-    let sector = sector_that_says("x");
+    let sector = sector_that_prints("x");
     let first = bench.boot(bench.with_disk(&sector)).unwrap();
     let again = bench.boot(bench.with_disk(&sector)).unwrap_err();
     assert!(matches!(again, Error::AlreadyRunning { pid: Some(pid), .. } if pid == first.pid()), "{again}");
@@ -208,7 +208,7 @@ fn two_machines_run_beside_each_other_and_one_name_runs_once() {
 }
 
 #[test]
-fn a_detached_machine_runs_on_until_it_is_ended_and_is_swept_then() {
+fn a_detached_machine_runs_until_it_is_stopped_and_is_then_swept() {
     let bench = Bench::new();
     let instance = bench.boot(bench.machine("alone")).unwrap();
     let run_dir = instance.machine().files.run_dir.clone();
@@ -229,7 +229,7 @@ fn a_detached_machine_runs_on_until_it_is_ended_and_is_swept_then() {
 }
 
 #[test]
-fn a_folder_that_a_killed_tool_left_does_not_stand_in_the_way() {
+fn a_leftover_folder_does_not_block_a_start() {
     let bench = Bench::new();
     let instance = bench.boot(bench.machine("again")).unwrap();
     drop(instance); // as when the tool is killed: QEMU dies, the folder stays
@@ -241,7 +241,7 @@ fn a_path_with_spaces_commas_and_percent_signs_boots() {
     let mut bench = Bench::new();
     bench.folder = bench.folder.join("my work, 100% done");
     fs::create_dir(&bench.folder).unwrap();
-    let mut machine = bench.with_disk(&sector_that_says("rave: boot loader\n"));
+    let mut machine = bench.with_disk(&sector_that_prints("rave: boot loader\n"));
     machine.overlay = rave_vm::machine::Overlay::Throwaway;
     let mut instance = bench.boot(machine).unwrap();
     let Err(Error::Boot(failure)) = instance.wait_ready(Duration::from_secs(3), &mut |_| {}) else {
@@ -252,7 +252,7 @@ fn a_path_with_spaces_commas_and_percent_signs_boots() {
 }
 
 #[test]
-fn the_version_of_the_real_qemu_is_read() {
+fn the_version_of_the_real_qemu_is_parsed() {
     let bench = Bench::new();
     assert_eq!(Qemu::at(&bench.qemu.program).unwrap(), bench.qemu);
 }

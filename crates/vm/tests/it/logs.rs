@@ -13,7 +13,7 @@ use rave_vm::qmp::Client;
 use rave_vm::ring::DETACHED_LOG;
 use serde_json::json;
 
-use crate::guest::{Bench, sector_that_prints_for_ever};
+use crate::guest::{Bench, sector_that_prints_endlessly};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const ANSWER: Duration = Duration::from_secs(10);
@@ -31,13 +31,13 @@ impl Alone {
     }
 
     /// Reads a log in QEMU's memory until it has read more than QEMU keeps of it, counting from the first `byte`.
-    fn prints_for_ever(&mut self, log: &str, byte: u8) {
+    fn prints_endlessly(&mut self, log: &str, byte: u8) {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = 0;
         while seen <= DETACHED_LOG {
             assert!(Instant::now() < deadline, "{log}: {seen} bytes so far");
-            let words = json!({ "device": log, "size": DETACHED_LOG, "format": "base64" });
-            let answer = self.qmp.execute("ringbuf-read", words, ANSWER).unwrap();
+            let request = json!({ "device": log, "size": DETACHED_LOG, "format": "base64" });
+            let answer = self.qmp.execute("ringbuf-read", request, ANSWER).unwrap();
             let bytes = STANDARD.decode(answer.as_str().unwrap()).unwrap();
             // Output before the guest's own bytes does not count.
             let start = bytes.iter().position(|found| *found == byte).unwrap_or(bytes.len());
@@ -61,17 +61,17 @@ fn sizes(folder: &Utf8Path) -> u64 {
 }
 
 #[test]
-fn the_debug_port_fills_no_disk() {
+fn the_debug_log_is_bounded() {
     let bench = Bench::new();
-    let instance = bench.boot(bench.with_disk(&sector_that_prints_for_ever())).unwrap();
+    let instance = bench.boot(bench.with_disk(&sector_that_prints_endlessly())).unwrap();
     let mut alone = Alone::new(instance.detach().unwrap());
     let before = alone.on_disk();
-    alone.prints_for_ever("firmware", b'x');
+    alone.prints_endlessly("firmware", b'x');
     assert_eq!(alone.on_disk(), before);
 }
 
 #[test]
-fn the_readiness_port_of_a_detached_machine_fills_no_disk() {
+fn the_readiness_log_of_a_detached_machine_is_bounded() {
     let bench = Bench::new();
     // It writes to the existing port until that is removed, and then to the new one; the old port's node may still
     // exist for a moment.
@@ -81,6 +81,6 @@ fn the_readiness_port_of_a_detached_machine_fills_no_disk() {
     instance.wait_for(GuestStage::Userspace, PATIENCE, &mut |_| {}).unwrap();
     let mut alone = Alone::new(instance.detach().unwrap());
     let before = alone.on_disk();
-    alone.prints_for_ever("ready", b'z');
+    alone.prints_endlessly("ready", b'z');
     assert!(alone.on_disk() < before + 100_000, "{} bytes", alone.on_disk());
 }

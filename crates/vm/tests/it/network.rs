@@ -34,7 +34,7 @@ fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
 }
 
 #[test]
-fn a_forwarded_port_is_open_as_long_as_the_machine_and_qemu_has_none() {
+fn a_forwarded_port_lives_as_long_as_its_machine_and_is_not_qemus() {
     let bench = Bench::new();
     let (machine, port) = machine(&bench);
     let files = machine.files.clone();
@@ -52,7 +52,7 @@ fn a_forwarded_port_is_open_as_long_as_the_machine_and_qemu_has_none() {
 }
 
 #[test]
-fn a_network_that_is_handed_over_goes_on_until_its_qemu_ends() {
+fn a_handed_over_network_lives_until_its_qemu_ends() {
     let bench = Bench::new();
     let (machine, port) = machine(&bench);
     let run_dir = machine.files.run_dir.clone();
@@ -75,7 +75,7 @@ fn a_network_that_is_handed_over_goes_on_until_its_qemu_ends() {
 }
 
 #[test]
-fn a_port_that_was_told_and_is_taken_meanwhile_is_an_error_with_its_owner() {
+fn a_reported_port_that_is_taken_meanwhile_is_an_error_with_its_owner() {
     let bench = Bench::new();
     let (machine, port) = machine(&bench);
     let run_dir = machine.files.run_dir.clone();

@@ -17,7 +17,7 @@ fn machine(bench: &Bench, port: u16, policy: PortPolicy) -> Machine {
 }
 
 #[test]
-fn a_port_that_was_asked_for_is_reported_with_its_owner() {
+fn a_taken_requested_port_is_reported_with_its_owner() {
     let bench = Bench::new();
     let thief = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = thief.local_addr().unwrap().port();
@@ -32,7 +32,7 @@ fn a_port_that_was_asked_for_is_reported_with_its_owner() {
 }
 
 #[test]
-fn a_port_that_was_any_is_changed_for_another() {
+fn a_taken_preferred_port_is_replaced() {
     let bench = Bench::new();
     let thief = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = thief.local_addr().unwrap().port();

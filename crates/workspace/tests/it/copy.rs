@@ -21,7 +21,7 @@ fn bench() -> (Bench, Utf8PathBuf) {
 }
 
 #[test]
-fn folders_and_files_go_both_ways() {
+fn folders_and_files_are_copied_both_ways() {
     let (bench, to) = bench();
     let folder = bench.guest();
     let copied = into_guest(&Honest, &bench.host().join("src"), folder.as_str()).unwrap();
@@ -47,7 +47,7 @@ fn folders_and_files_go_both_ways() {
 }
 
 #[test]
-fn nothing_of_the_hosts_is_replaced_by_another_kind_and_no_link_leads_out() {
+fn host_files_are_not_replaced_by_another_type_or_through_links() {
     let (bench, to) = bench();
     let folder = bench.guest();
     crate::fixture::write(&to.join("src/keep"), "mine");

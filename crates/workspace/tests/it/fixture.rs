@@ -30,8 +30,8 @@ impl Guest for Honest {
         input: Option<Box<dyn Read + Send>>,
         output: &mut (dyn Write + Send),
     ) -> Result<(), String> {
-        let words: Vec<&str> = command.iter().map(String::as_str).collect();
-        match words.as_slice() {
+        let args: Vec<&str> = command.iter().map(String::as_str).collect();
+        match args.as_slice() {
             ["rave-guest", "tree", task @ ..] => {
                 let task = Task::of_arguments(task).ok_or("an unknown task")?;
                 let input = input.unwrap_or_else(|| Box::new(std::io::empty()));
@@ -45,8 +45,8 @@ impl Guest for Honest {
                 let run = duct::cmd(*program, arguments).stdin_bytes(fed);
                 let run = run.stderr_to_stdout().stdout_capture().unchecked();
                 let done = run.run().map_err(|error| error.to_string())?;
-                let said = String::from_utf8_lossy(&done.stdout).into_owned();
-                if done.status.success() { Ok(()) } else { Err(said) }
+                let message = String::from_utf8_lossy(&done.stdout).into_owned();
+                if done.status.success() { Ok(()) } else { Err(message) }
             }
             [] => Err("no command".into()),
         }
@@ -181,9 +181,9 @@ pub(crate) fn git(folder: &Utf8Path, arguments: &[&str]) -> String {
     let own = ["-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "protocol.file.allow=always"];
     let run = duct::cmd("git", own.iter().chain(arguments)).dir(folder).env("GIT_CONFIG_GLOBAL", "/dev/null");
     let done = run.stderr_to_stdout().stdout_capture().unchecked().run().unwrap();
-    let said = String::from_utf8_lossy(&done.stdout).trim_end().to_owned();
-    assert!(done.status.success(), "{arguments:?}: {said}");
-    said
+    let message = String::from_utf8_lossy(&done.stdout).trim_end().to_owned();
+    assert!(done.status.success(), "{arguments:?}: {message}");
+    message
 }
 
 pub(crate) fn write(path: &Utf8Path, content: &str) {

@@ -8,7 +8,7 @@ use rave_workspace::branch::branch;
 use crate::fixture::{Bench, git, tree};
 
 #[test]
-fn a_branch_has_one_commit_and_nothing_else_changes() {
+fn a_branch_has_one_commit_and_nothing_else_is_changed() {
     let bench = Bench::with_git();
     bench.ours("a", "1\n2\n3\n4\n5\n6\n7\n8\n9\n");
     bench.ours("b", "b\n");
@@ -39,8 +39,8 @@ fn a_branch_has_one_commit_and_nothing_else_changes() {
     // The change counts as taken, but can still be applied.
     assert!(bench.pull().unapplied(&bench.record()).is_empty());
     assert_eq!(bench.changed().len(), 4);
-    let again = branch(&bench.place, &mut record, &chosen.wanted, "agent/work", "x").unwrap_err();
-    assert_eq!(again.to_string(), "the branch agent/work already exists");
+    let second = branch(&bench.place, &mut record, &chosen.wanted, "agent/work", "x").unwrap_err();
+    assert_eq!(second.to_string(), "the branch agent/work already exists");
     assert!(branch(&bench.place, &mut record, &chosen.wanted, "a..b", "x").is_err());
 }
 
@@ -50,7 +50,7 @@ fn token() -> String {
 }
 
 #[test]
-fn a_history_travels_with_what_is_not_committed_on_top_and_tells_its_secrets() {
+fn a_history_is_copied_with_uncommitted_changes_and_its_secrets_reported() {
     let bench = Bench::with_git();
     bench.ours("a", "first\n");
     bench.ours(".env", "PASSWORD=x\n");
@@ -84,13 +84,13 @@ fn a_history_travels_with_what_is_not_committed_on_top_and_tells_its_secrets() {
     bench.apply();
     assert_eq!(bench.read("a"), "of the guest\n");
 
-    let again = bench.push_with_history(&[]).unwrap_err();
-    assert_eq!(again.to_string(), "the copy in the sandbox already has a history");
+    let second = bench.push_with_history(&[]).unwrap_err();
+    assert_eq!(second.to_string(), "the copy in the sandbox already has a history");
     assert_eq!(bench.push().history, None);
 }
 
 #[test]
-fn a_history_that_is_detached_and_shallow_travels_and_what_is_named_is_no_secret() {
+fn a_detached_shallow_history_is_copied_and_named_files_are_not_secrets() {
     let bench = Bench::with_git();
     for content in ["1\n", "2\n", "3\n"] {
         bench.ours("a.key", content);
@@ -109,7 +109,7 @@ fn a_history_that_is_detached_and_shallow_travels_and_what_is_named_is_no_secret
 }
 
 #[test]
-fn what_has_no_history_of_its_own_says_so_before_anything_travels() {
+fn a_folder_without_history_is_reported_before_copying() {
     let plain = Bench::new();
     plain.ours("a", "a\n");
     let error = plain.push_with_history(&[]).unwrap_err();

@@ -33,7 +33,7 @@ fn repository() -> Bench {
 }
 
 #[test]
-fn a_repository_travels_with_what_is_not_committed_and_without_what_is_ignored() {
+fn a_repository_is_copied_with_uncommitted_and_without_ignored_files() {
     let bench = repository();
     let before = tree(&bench.host().join(".git"), &[]);
     let pushed = bench.push();
@@ -49,7 +49,7 @@ fn a_repository_travels_with_what_is_not_committed_and_without_what_is_ignored()
 }
 
 #[test]
-fn a_plain_folder_travels_whole() {
+fn a_plain_folder_is_copied_completely() {
     let bench = Bench::new();
     bench.ours("a/b.txt", "1");
     bench.ours("target/x", "2");
@@ -58,7 +58,7 @@ fn a_plain_folder_travels_whole() {
 }
 
 #[test]
-fn a_submodule_travels_with_its_files_and_its_own_rules() {
+fn a_submodule_is_copied_with_its_own_ignore_rules() {
     let bench = Bench::with_git();
     let inner = bench.sandbox().join("inner");
     write(&inner.join("lib.txt"), "lib");
@@ -81,7 +81,7 @@ fn a_submodule_travels_with_its_files_and_its_own_rules() {
 }
 
 #[test]
-fn what_is_named_travels_too() {
+fn named_files_are_copied_too() {
     let bench = repository();
     let pushed = bench.try_push(&["target/debug", "nothing.here"], false).unwrap();
     assert_eq!(pushed.unused, ["nothing.here"]);
@@ -94,12 +94,12 @@ fn what_is_named_travels_too() {
 }
 
 #[test]
-fn a_second_push_sends_what_changed() {
+fn a_second_push_sends_only_changes() {
     let bench = repository();
     bench.push();
     // Stamps of files that changed a moment ago prove nothing.
-    let again = bench.push();
-    assert_eq!((again.is_first, again.sent, again.bytes, again.removed), (false, 0, 0, 0), "{again:?}");
+    let second = bench.push();
+    assert_eq!((second.is_first, second.sent, second.bytes, second.removed), (false, 0, 0, 0), "{second:?}");
     bench.ours("committed.txt", "three\n");
     bench.ours("new/more.txt", "four\n");
     fs::remove_file(bench.host().join("link")).unwrap();
@@ -112,7 +112,7 @@ fn a_second_push_sends_what_changed() {
 }
 
 #[test]
-fn a_push_never_overwrites_what_the_guest_has_changed() {
+fn a_push_never_overwrites_changes_of_the_guest() {
     let bench = Bench::new();
     for name in ["a", "b", "c", "d/e"] {
         bench.ours(name, "base\n");
@@ -141,7 +141,7 @@ fn a_push_never_overwrites_what_the_guest_has_changed() {
 }
 
 #[test]
-fn another_folder_is_refused() {
+fn a_different_folder_is_refused() {
     let bench = Bench::new();
     bench.ours("a", "");
     bench.push();
@@ -178,7 +178,7 @@ impl rave_workspace::Guest for Interrupted {
 }
 
 #[test]
-fn a_push_that_was_killed_before_the_first_commit_is_made_up_for() {
+fn a_push_killed_before_the_first_commit_is_completed() {
     let bench = repository();
     let secrets = rave_workspace::secrets::Secrets::new(None).unwrap();
     let (host, guest) = (bench.host(), bench.guest());

@@ -12,7 +12,7 @@ use crate::fixture::Bench;
 const SOON: Duration = Duration::from_millis(50);
 
 #[test]
-fn a_copy_is_whole_or_none_and_takes_the_place_of_what_is_there() {
+fn a_copy_is_complete_or_absent_and_replaces_the_old_one() {
     let bench = Bench::new();
     bench.ours("a", "a\n");
     bench.push();
@@ -34,7 +34,7 @@ fn a_copy_is_whole_or_none_and_takes_the_place_of_what_is_there() {
 }
 
 #[test]
-fn what_is_in_use_is_not_copied_and_whoever_waits_gets_the_folder_that_is_there() {
+fn a_folder_in_use_is_not_copied_and_waiters_get_the_current_one() {
     let bench = Bench::new();
     bench.ours("a", "a\n");
     bench.push();
@@ -63,7 +63,7 @@ fn what_is_in_use_is_not_copied_and_whoever_waits_gets_the_folder_that_is_there(
 }
 
 #[test]
-fn a_merge_base_that_is_older_than_the_disk_loses_nothing() {
+fn a_merge_base_older_than_the_disk_loses_nothing() {
     let bench = Bench::new();
     bench.ours("a", "a\n");
     bench.push();

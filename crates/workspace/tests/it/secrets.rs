@@ -21,12 +21,12 @@ fn with_secrets() -> Bench {
 }
 
 #[test]
-fn secrets_stay_and_are_told() {
+fn secrets_are_not_copied_and_are_reported() {
     let bench = with_secrets();
     let pushed = bench.push();
-    let told: Vec<String> = pushed.withheld.keys().map(ToString::to_string).collect();
-    assert_eq!(told, [".env", "deploy/notes.txt", "deploy/server.key"]);
-    for path in told {
+    let withheld: Vec<String> = pushed.withheld.keys().map(ToString::to_string).collect();
+    assert_eq!(withheld, [".env", "deploy/notes.txt", "deploy/server.key"]);
+    for path in withheld {
         assert!(!bench.guest().join(path).exists());
     }
     assert!(bench.try_push(&["deploy/server.key"], false).unwrap().sent == 1);
@@ -35,7 +35,7 @@ fn secrets_stay_and_are_told() {
 
 /// The merge base is what was pushed, not the commit that contains the key.
 #[test]
-fn what_was_not_copied_is_never_deleted_nor_overwritten() {
+fn files_that_were_not_copied_are_never_deleted_or_overwritten() {
     let bench = with_secrets();
     bench.push();
     assert_eq!(bench.changed(), [""; 0], "what was not copied does not show as deleted");
@@ -61,7 +61,7 @@ fn what_was_not_copied_is_never_deleted_nor_overwritten() {
 }
 
 #[test]
-fn a_file_that_is_ignored_on_the_host_is_not_overwritten() {
+fn a_file_ignored_on_the_host_is_not_overwritten() {
     let bench = Bench::with_git();
     bench.ours(".gitignore", "local.*\n");
     bench.ours("local.txt", "mine");

@@ -11,7 +11,7 @@ use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_net::{BadRule, Mode, Network, Nobody, Outbound, Policy, Rule, Settings, Trust};
+use rave_net::{BadRule, Mode, Network, NoRecord, Outbound, Policy, Rule, Settings, Trust};
 
 use crate::bench::{Report, Unit, mebibytes};
 use guest::Guest;
@@ -62,7 +62,7 @@ impl Site {
             trust: Trust::OfHost,
             model: None,
             secrets: Vec::new(),
-            witness: Arc::new(Nobody),
+            witness: Arc::new(NoRecord),
             outbound: Outbound::of_this_process(),
         };
         let network = Network::start(settings)?;

@@ -108,7 +108,7 @@ fn a_pull_request_builds_the_smallest_guest_and_the_clouds_qcow2() {
 }
 
 #[test]
-fn a_format_of_one_more_profile_is_there_once() {
+fn the_format_of_an_added_profile_is_built_once() {
     let settings = shipped();
     let some = ["--base", "debian", "--profile", "headless", "--format", "qemu", "--also"];
     let count = |also| printed(&settings, &[&some[..], &[also]].concat()).map(|rows| rows.len());
@@ -118,7 +118,7 @@ fn a_format_of_one_more_profile_is_there_once() {
 }
 
 #[test]
-fn every_action_is_pinned_by_a_commit_with_its_version_beside_it() {
+fn actions_are_pinned_by_commit_with_the_version_beside_it() {
     let workflows = workflows();
     let mut actions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (place, _, _, step) in steps(&workflows) {
@@ -159,7 +159,7 @@ const MORE: [(&str, &[(&str, &str)]); 2] = [
 ];
 
 #[test]
-fn a_workflow_may_read_the_repository_and_little_else() {
+fn workflows_have_minimal_permissions() {
     let mut seen = 0;
     for (path, _, workflow) in workflows() {
         let least = BTreeMap::from([("contents".to_owned(), "read".to_owned())]);
@@ -191,7 +191,7 @@ const PRIVATE: [(&str, &str, &str); 2] =
     [("secrets.", "sign", "ci/sign-release "), ("github.token", "draft", "ci/draft-release ")];
 
 #[test]
-fn a_key_is_in_one_step_of_one_job_that_somebody_approves_and_a_token_in_another() {
+fn only_one_approved_step_has_the_key_and_only_one_the_token() {
     for (path, text, workflow) in workflows() {
         for (expression, job_name, program) in PRIVATE {
             let mut allowed = 0;
@@ -212,7 +212,7 @@ fn a_key_is_in_one_step_of_one_job_that_somebody_approves_and_a_token_in_another
 }
 
 #[test]
-fn a_release_is_built_without_a_key_signed_by_one_job_and_drafted_last() {
+fn releases_are_built_without_a_key_signed_by_one_job_and_drafted_last() {
     let workflows = workflows();
     let (.., release) = workflows.iter().find(|(.., workflow)| workflow.name == "release").unwrap();
     let needs: Vec<(&str, Vec<&str>)> =
@@ -244,7 +244,7 @@ fn a_release_is_built_without_a_key_signed_by_one_job_and_drafted_last() {
 }
 
 #[test]
-fn the_matrix_of_a_release_has_each_profile_once() {
+fn the_release_matrix_has_each_profile_once() {
     let settings = shipped();
     let rows =
         printed(&settings, &["--release", "--base", "debian", "--profile", "headless,simple"]).unwrap();
@@ -289,7 +289,7 @@ fn variables(step: &Step, workflow: &Workflow, row: &BTreeMap<String, String>) -
 }
 
 #[test]
-fn every_call_of_cargo_xtask_is_understood_by_it() {
+fn every_cargo_xtask_call_parses() {
     let settings = shipped();
     let rows = printed(&settings, &[]).unwrap();
     let workflows = workflows();
@@ -315,7 +315,7 @@ fn every_call_of_cargo_xtask_is_understood_by_it() {
 }
 
 #[test]
-fn a_job_is_one_call_and_a_matrix_has_what_its_job_asks_for() {
+fn a_job_is_one_call_and_has_its_matrix_fields() {
     let rows = printed(&shipped(), &[]).unwrap();
     for (path, text, workflow) in workflows() {
         for (name, job) in &workflow.jobs {
@@ -348,7 +348,7 @@ fn a_job_is_one_call_and_a_matrix_has_what_its_job_asks_for() {
 }
 
 #[test]
-fn programs_of_ci_that_are_called_exist() {
+fn called_ci_programs_exist() {
     let workflows = workflows();
     for (place, _, _, step) in steps(&workflows) {
         for word in

@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn each_ignored_test_belongs_to_one_step() {
-        let has = |arguments: &[&str], word: &str| arguments.iter().any(|argument| argument.contains(word));
+        let has = |arguments: &[&str], text: &str| arguments.iter().any(|argument| argument.contains(text));
         for has_nextest in [true, false] {
             let (cloud, matrix) = (cloud_arguments(has_nextest), matrix_arguments(has_nextest));
             assert!(has(&cloud, "ignored") && has(&matrix, "ignored"));
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_tests_said_is_kept_and_what_others_said_is_not() {
+    fn output_is_kept_only_for_failed_tests() {
         let mut failures = Failures::default();
         let output = "test a ... ok\n\nsuccesses:\n\n---- a stdout ----\nfine\n\nfailures:\n\n---- b stdout ----\n\
             panicked: left\n\nfailures:\n    b\n\ntest result: FAILED. 1 passed; 1 failed\n\ntest c ... ok";
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_lines_of_both_runners_are_known() {
+    fn summary_lines_of_both_runners_are_recognised() {
         let summary = "     Summary [   3.1s] 120 tests run: 120 passed, 0 skipped";
         let result = "test result: ok. 44 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out";
         assert!(is_closing(summary, true) && !is_closing(result, true));

@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_without_nix_or_a_tree_is_told_from_a_flake_that_fails() {
+    fn a_host_without_nix_or_nixpkgs_is_distinguished_from_a_broken_flake() {
         assert_eq!(not_run(&without("/nowhere", false)), Some("nix was not found"));
         assert_eq!(not_run(&without("", true)), Some("RAVE_NIXPKGS does not name a nixpkgs tree"));
         let reason = "RAVE_NIXPKGS: /nowhere is not a nixpkgs tree";
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_evaluated_is_shown() {
+    fn evaluated_outputs_are_shown() {
         assert!(is_closing("38 outputs, 171 s (67 s of CPU), at most 1576 MiB of heap"));
         assert!(is_closing("headless | 96 rows compared") && !is_closing("== the lock"));
     }

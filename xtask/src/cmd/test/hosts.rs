@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn ci_prepares_the_kinds_that_are_marked() {
+    fn ci_prepares_the_marked_kinds() {
         let script = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/run")).unwrap();
         let marked = KINDS.iter().filter(|kind| kind.in_ci);
         let marked: Vec<(String, Vec<String>)> = marked

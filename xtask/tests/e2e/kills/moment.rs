@@ -8,15 +8,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often files are polled.
-const LOOK: Duration = Duration::from_micros(500);
+const POLL_INTERVAL: Duration = Duration::from_micros(500);
 
 /// When to kill. Paths are relative to the sandboxes' folder; `*` at the end of a name matches any suffix.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Moment {
     /// A file with this name appeared or was replaced since the command started.
-    Made(&'static str),
+    Created(&'static str),
     /// A file with this name existed since the command started, and was removed.
-    Gone(&'static str),
+    Removed(&'static str),
     /// This many milliseconds after the command started.
     After(u64),
 }
@@ -30,7 +30,7 @@ pub(super) struct Before {
 impl Before {
     pub(super) fn new(root: &Path, moment: Moment) -> Self {
         let files = match moment {
-            Moment::Made(name) | Moment::Gone(name) => found(root, name).into_iter().collect(),
+            Moment::Created(name) | Moment::Removed(name) => found(root, name).into_iter().collect(),
             Moment::After(_) => BTreeMap::new(),
         };
         Self { root: root.to_owned(), files }
@@ -39,23 +39,23 @@ impl Before {
     /// Waits for the moment, or until the command has ended; returns whether the moment came.
     pub(super) fn wait(&self, moment: Moment, mut has_ended: impl FnMut() -> bool) -> bool {
         let began = Instant::now();
-        let mut was_there = !self.files.is_empty();
+        let mut existed = !self.files.is_empty();
         loop {
-            let has_come = match moment {
-                Moment::Made(name) => {
+            let is_reached = match moment {
+                Moment::Created(name) => {
                     found(&self.root, name).iter().any(|(path, is)| self.files.get(path) != Some(is))
                 }
-                Moment::Gone(name) => {
-                    let is_there = !found(&self.root, name).is_empty();
-                    was_there |= is_there;
-                    was_there && !is_there
+                Moment::Removed(name) => {
+                    let exists = !found(&self.root, name).is_empty();
+                    existed |= exists;
+                    existed && !exists
                 }
                 Moment::After(ms) => began.elapsed() >= Duration::from_millis(ms),
             };
-            if has_come || has_ended() {
-                return has_come;
+            if is_reached || has_ended() {
+                return is_reached;
             }
-            thread::sleep(LOOK);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 }

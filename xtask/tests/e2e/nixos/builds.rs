@@ -15,7 +15,7 @@ fn manifest(project: &Project) -> serde_json::Value {
 }
 
 #[test]
-fn every_format_is_built_by_one_nix_and_is_what_the_manifest_says() {
+fn one_nix_command_builds_every_format_as_in_the_manifest() {
     let project = or_skip!(Project::new());
     let built = project.image(&["--profile", "headless", "--format", "all"]);
     built.expect_code(0).expect_said("these 6 derivations will be built");
@@ -40,16 +40,16 @@ fn every_format_is_built_by_one_nix_and_is_what_the_manifest_says() {
         assert_eq!(found["manifest"]["result"], "same", "{file}: {found}");
     }
 
-    let again = project.image(&["--profile", "headless", "--format", "all"]);
-    again.expect_code(0).expect_said("nothing changed: all artifacts are up to date");
-    assert!(!again.stderr.contains("build: started"), "{}", again.stderr);
+    let second = project.image(&["--profile", "headless", "--format", "all"]);
+    second.expect_code(0).expect_said("nothing changed: all artifacts are up to date");
+    assert!(!second.stderr.contains("build: started"), "{}", second.stderr);
     project.image(&["--profile", "headless", "--offline", "--format", "qemu"]).expect_code(0);
     assert!(project.log().starts_with("$ nix build '.#qemu-headless' "), "{}", project.log());
     assert!(project.log().lines().next().unwrap().ends_with(" --offline"), "{}", project.log());
 }
 
 #[test]
-fn what_the_garbage_collector_may_take_is_what_no_output_folder_links_to() {
+fn only_unlinked_outputs_are_garbage_collected() {
     let project = or_skip!(Project::new());
     project.image(&["--profile", "headless", "--format", "qemu,raw"]).expect_code(0);
     assert_eq!(project.roots().len(), 2);
@@ -66,7 +66,7 @@ fn what_the_garbage_collector_may_take_is_what_no_output_folder_links_to() {
 }
 
 #[test]
-fn formats_of_the_same_flake_stay_and_others_go() {
+fn formats_of_the_same_flake_are_kept_and_others_removed() {
     let project = or_skip!(Project::new());
     let commit = project.commit_of_head();
     project.image(&["--profile", "headless", "--format", "raw"]).expect_code(0);
@@ -92,7 +92,7 @@ fn formats_of_the_same_flake_stay_and_others_go() {
 }
 
 #[test]
-fn a_changed_artifact_is_made_anew_and_never_booted() {
+fn a_changed_artifact_is_rebuilt_and_never_booted() {
     let project = or_skip!(Project::new());
     let vmware = ["--profile", "headless", "--format", "vmware"];
     project.image(&vmware).expect_code(0);
@@ -106,7 +106,7 @@ fn a_changed_artifact_is_made_anew_and_never_booted() {
 }
 
 #[test]
-fn a_manifest_of_this_base_is_no_lock() {
+fn a_nixos_manifest_is_not_a_lock() {
     let project = or_skip!(Project::new());
     project.image(&["--profile", "headless", "--format", "iso"]).expect_code(0);
     let manifest = project.out("headless").join("manifest.json");

@@ -6,7 +6,7 @@ use crate::tool::{finish, wait_until};
 use rave_testing::or_skip;
 
 #[test]
-fn a_failed_build_shows_its_own_last_lines_and_where_the_rest_is() {
+fn a_failed_build_shows_its_last_lines_and_the_path_of_the_log() {
     let project = or_skip!(Project::new());
     let failed = project.image(&["--profile", "simple", "--format", "qemu"]);
     failed.expect_code(4).expect_said("-rave-broken.drv' failed with exit code 3");
@@ -22,7 +22,7 @@ fn a_failed_build_shows_its_own_last_lines_and_where_the_rest_is() {
 }
 
 #[test]
-fn an_evaluation_error_is_about_this_project_and_the_log_has_all() {
+fn an_evaluation_error_points_to_this_project_and_is_logged_completely() {
     let project = or_skip!(Project::new());
     let failed = project.image(&["--profile", "full", "--format", "raw"]);
     failed.expect_code(4).expect_said("error: the flake does not evaluate: the configuration is wrong\n");
@@ -47,7 +47,7 @@ fn an_output_without_its_file_is_named() {
 }
 
 #[test]
-fn an_interrupted_build_leaves_no_process_and_nothing_that_looks_finished() {
+fn an_interrupted_build_leaves_no_process_and_no_final_file() {
     let project = or_skip!(Project::new());
     for (signal, code) in [("INT", Some(130)), ("TERM", Some(130)), ("KILL", None)] {
         let arguments = ["image", "--base", "nixos", "--profile", "full", "--format", "qemu"];
@@ -75,14 +75,14 @@ fn a_nix_without_flakes_is_not_ready() {
 }
 
 #[test]
-fn a_nix_that_is_too_old_is_not_ready() {
+fn an_old_nix_is_not_ready() {
     let project = or_skip!(Project::with_nix_of(test_nix::OLD));
     let refused = project.image(&["--format", "iso"]);
     refused.expect_code(3).expect_said("error: nix 2.8 is too old: 2.18 or newer is needed\n");
 }
 
 #[test]
-fn without_a_base_nixos_is_taken_where_nix_works_and_debian_elsewhere() {
+fn the_default_base_is_nixos_where_nix_works_and_debian_elsewhere() {
     let project = or_skip!(Project::new());
     let arguments = ["run", "--no-build", "--headless", "--profile", "headless"];
     let chosen = finish(&project.xtask(&arguments));

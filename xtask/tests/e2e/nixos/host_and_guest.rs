@@ -7,12 +7,13 @@ use super::project::Project;
 use crate::tool::{HEADLESS, finish, shared_cache, shared_out};
 
 #[test]
-fn doctor_tells_of_the_nix_that_is_there() {
+fn doctor_reports_the_installed_nix() {
     let project = or_skip!(Project::new());
     let mut doctor = project.xtask(&["doctor", "--json"]);
     doctor.env("RAVE_BASE", "nixos").env("RAVE_NIXOS_SUBSTITUTERS", "file:///nowhere");
-    let said = finish(&doctor);
-    let rows: Vec<serde_json::Value> = serde_json::from_str(&said.stdout).expect(&said.stderr);
+    let doctor_output = finish(&doctor);
+    let rows: Vec<serde_json::Value> =
+        serde_json::from_str(&doctor_output.stdout).expect(&output_text.stderr);
     let row = |name: &str| {
         let found = rows.iter().find(|row| row["name"] == name);
         found.unwrap_or_else(|| panic!("no row {name} in {rows:?}"))
@@ -27,7 +28,7 @@ fn doctor_tells_of_the_nix_that_is_there() {
 }
 
 #[test]
-fn what_nix_built_is_booted_and_checked() {
+fn images_built_by_nix_are_booted_and_checked() {
     let project = or_skip!(Project::new());
     shared_cache(HEADLESS);
     // The fixture's disk is empty, so a bootable one replaces it; builds are not sandboxed here and can read its path.

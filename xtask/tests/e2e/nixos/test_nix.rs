@@ -109,8 +109,8 @@ fn wrap(folder: &Path, root: &Path) {
 
 fn run(command: &mut Command) -> Result<(), String> {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(()) } else { Err(format!("{command:?} failed: {}", said.trim())) }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("{command:?} failed: {}", stderr.trim())) }
 }
 
 /// The address of Debian's own archive in this machine's apt sources.

@@ -7,11 +7,11 @@ use std::net::TcpStream;
 use super::{NAME, Sandbox};
 
 /// While it is running: events are recorded, without arguments, and the record is intact.
-pub(super) fn what_happened_is_recorded(sandbox: &Sandbox) {
+pub(super) fn actions_are_recorded(sandbox: &Sandbox) {
     sandbox.exec(&["true", "--token", "not-to-be-kept"]).expect_code(0);
     let record = sandbox.run(&["audit", NAME, "--json"]);
     let text = &record.expect_code(0).stdout;
-    for said in [
+    for expected in [
         r#""event":"begun""#,
         r#""event":"started""#,
         r#""program":"true","arguments":2"#,
@@ -20,16 +20,16 @@ pub(super) fn what_happened_is_recorded(sandbox: &Sandbox) {
         r#""event":"opened","way":"out""#,
         r#""event":"policy","mode":"restricted""#,
     ] {
-        assert!(text.contains(said), "{said}: {text}");
+        assert!(text.contains(expected), "{expected}: {text}");
     }
     assert!(!text.contains("not-to-be-kept"), "{text}");
     assert!(sandbox.run(&["audit", NAME]).expect_code(0).stdout.contains("exec true with 2 arguments"));
-    whole(sandbox);
+    verify(sandbox);
 }
 
-pub(super) fn whole(sandbox: &Sandbox) {
-    let said = sandbox.run(&["audit", NAME, "--verify"]);
-    assert!(said.expect_code(0).stdout.contains("as they were written"), "{}", said.stdout);
+pub(super) fn verify(sandbox: &Sandbox) {
+    let verified = sandbox.run(&["audit", NAME, "--verify"]);
+    assert!(verified.expect_code(0).stdout.contains("as they were written"), "{}", verified.stdout);
 }
 
 /// After it was removed: its record still exists.
@@ -37,7 +37,7 @@ pub(super) fn the_record_outlives_it(sandbox: &Sandbox) {
     let record = sandbox.run(&["audit", NAME]);
     let text = &record.expect_code(0).stdout;
     assert!(text.contains("another supervisor took over") && text.trim_end().ends_with("removed"), "{text}");
-    whole(sandbox);
+    verify(sandbox);
     let folder = fs::read_dir(sandbox.place.path("state/audit")).unwrap().next().unwrap().unwrap().path();
     let file = folder.join("audit.jsonl");
     let changed = fs::read_to_string(&file).unwrap().replacen("denied.example", "allowed.example", 1);
@@ -46,7 +46,7 @@ pub(super) fn the_record_outlives_it(sandbox: &Sandbox) {
 }
 
 /// The gateway's page is served only for its own names.
-pub(super) fn a_page_is_for_its_own_names(sandbox: &Sandbox) {
+pub(super) fn a_page_is_only_for_its_own_names(sandbox: &Sandbox) {
     let port = sandbox.run(&["port", NAME, "gateway"]);
     let address = port.expect_code(0).stdout.trim().to_owned();
     let number = address.rsplit(':').next().unwrap();

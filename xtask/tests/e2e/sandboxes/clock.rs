@@ -8,11 +8,11 @@ use super::{NAME, Sandbox};
 use crate::tool::{poll, wait_until};
 
 /// How long the machine is paused.
-const STANDS: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// QEMU's control socket serves one client: the supervisor is killed first, and the next one finds the machine paused
 /// by someone else.
-pub(super) fn it_is_right_after_the_machine_stood(sandbox: &Sandbox) {
+pub(super) fn is_right_after_a_pause(sandbox: &Sandbox) {
     sandbox.kill("supervisor");
     wait_until("the supervisor is gone", || sandbox.state() == "unattended");
     let socket = sandbox.place.path("state/sandboxes").join(NAME).join("run/qmp.sock");

@@ -49,7 +49,7 @@ const CONNECT: &str = "while read host port; do \
      timeout 60 bash -c \"exec 3<>/dev/tcp/$host/$port\" 2>&1 | grep -q refused && echo $host refused || echo $host else; done";
 
 /// The same text as in the log, once, in the shell that caused it.
-fn the_guest_tells_it_at_the_next_prompt(sandbox: &Sandbox) {
+fn the_next_prompt_shows_the_refusal(sandbox: &Sandbox) {
     let command = format!("cargo xtask net {NAME} allow told.example");
     let shown = "until grep -q told.example /run/rave/denied; do sleep 0.1; done";
     // Interactive although it has no terminal: the prompts, and the text before them, are on stderr.
@@ -64,7 +64,7 @@ fn the_guest_tells_it_at_the_next_prompt(sandbox: &Sandbox) {
 }
 
 /// Leaves the control allowed.
-pub(super) fn a_guest_reaches_what_it_is_allowed_and_nothing_else(sandbox: &Sandbox, control: &Control) {
+pub(super) fn a_guest_reaches_only_what_it_is_allowed(sandbox: &Sandbox, control: &Control) {
     let route = "until ip route | grep -q default; do sleep 0.2; done";
     sandbox.exec(&["timeout", "120", "sh", "-c", route]).expect_code(0);
     assert!(!control.is_reached(sandbox), "nothing is allowed yet");
@@ -86,11 +86,11 @@ pub(super) fn a_guest_reaches_what_it_is_allowed_and_nothing_else(sandbox: &Sand
         .expect_said(&format!("cargo xtask net {NAME} allow denied.example"));
     let log = sandbox.run(&["net", NAME, "log"]);
     let rule = control.rule();
-    for said in ["the name denied.example was refused", &format!("cargo xtask net {NAME} allow {rule}")] {
-        assert!(log.stdout.contains(said), "{said}: {}", log.stdout);
+    for message in ["the name denied.example was refused", &format!("cargo xtask net {NAME} allow {rule}")] {
+        assert!(log.stdout.contains(message), "{message}: {}", log.stdout);
     }
 
-    the_guest_tells_it_at_the_next_prompt(sandbox);
+    the_next_prompt_shows_the_refusal(sandbox);
 
     sandbox.run(&["net", NAME, "allow", &rule, "denied.example"]).expect_code(0);
     assert!(control.is_reached(sandbox), "the control");

@@ -7,14 +7,14 @@ use crate::tool::wait_until;
 
 /// The services with their ports, and whether connections are accepted.
 fn ports(sandbox: &Sandbox) -> Vec<(String, u16, String)> {
-    let told = sandbox.run(&["port", NAME, "--json"]);
-    let told: serde_json::Value = serde_json::from_str(&told.expect_code(0).stdout).unwrap();
+    let listed = sandbox.run(&["port", NAME, "--json"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed.expect_code(0).stdout).unwrap();
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     let port = |port: &serde_json::Value| {
         let number = u16::try_from(port["host"].as_u64().unwrap()).unwrap();
         (text(&port["service"]), number, text(&port["state"]))
     };
-    told.as_array().unwrap().iter().map(port).collect()
+    listed.as_array().unwrap().iter().map(port).collect()
 }
 
 fn state_of(sandbox: &Sandbox, name: &str) -> String {
@@ -27,10 +27,10 @@ pub(super) fn a_service_is_let_through_once_it_answers(sandbox: &Sandbox) {
     wait_until("every service accepts connections", || {
         let mut is_all = true;
         for (service, port, state) in ports(sandbox) {
-            let is_let_in = TcpStream::connect(("127.0.0.1", port)).is_ok();
+            let is_connected = TcpStream::connect(("127.0.0.1", port)).is_ok();
             // A port that accepts although it was not reported has opened since, and is reported now.
-            let is_open = state == "open" || is_let_in && state_of(sandbox, &service) == "open";
-            assert_eq!(is_let_in, is_open, "{service} was reported as {state}");
+            let is_open = state == "open" || is_connected && state_of(sandbox, &service) == "open";
+            assert_eq!(is_connected, is_open, "{service} was reported as {state}");
             is_all &= is_open;
         }
         is_all

@@ -170,9 +170,9 @@ fn reachable(graph: &Graph, from: &ModulePath) -> BTreeSet<ModulePath> {
 
 /// The shortest cycle from the first module of a group, one line per edge.
 pub(crate) fn shortest(graph: &Graph, group: &BTreeSet<ModulePath>) -> Vec<String> {
-    let ways = group.iter().filter_map(|start| way_round(graph, start));
-    let way = ways.min_by_key(Vec::len).unwrap_or_default();
-    let edges = way.windows(2).filter_map(|pair| {
+    let cycles = group.iter().filter_map(|start| cycle_through(graph, start));
+    let cycle = cycles.min_by_key(Vec::len).unwrap_or_default();
+    let edges = cycle.windows(2).filter_map(|pair| {
         let reason = &graph[&pair[0]].get(&pair[1])?;
         let (from, to) = (name(&pair[0]), name(&pair[1]));
         Some(format!("{from} -> {to} ({}:{}: {})", reason.file, reason.line, reason.path))
@@ -180,21 +180,21 @@ pub(crate) fn shortest(graph: &Graph, group: &BTreeSet<ModulePath>) -> Vec<Strin
     edges.collect()
 }
 
-fn way_round(graph: &Graph, start: &ModulePath) -> Option<Vec<ModulePath>> {
+fn cycle_through(graph: &Graph, start: &ModulePath) -> Option<Vec<ModulePath>> {
     let mut before: BTreeMap<&ModulePath, &ModulePath> = BTreeMap::new();
     let mut queue: VecDeque<&ModulePath> = VecDeque::from([start]);
     while let Some(module) = queue.pop_front() {
         for to in graph.get(module)?.keys() {
             if to == start {
-                let mut way = vec![start.clone()];
+                let mut cycle = vec![start.clone()];
                 let mut at = module;
                 while at != start {
-                    way.push(at.clone());
+                    cycle.push(at.clone());
                     at = before[at];
                 }
-                way.push(start.clone());
-                way.reverse();
-                return Some(way);
+                cycle.push(start.clone());
+                cycle.reverse();
+                return Some(cycle);
             }
             if !before.contains_key(to) {
                 before.insert(to, module);

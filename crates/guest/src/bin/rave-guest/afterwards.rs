@@ -29,7 +29,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn all_of_it_is_waited_for() {
+    fn all_commands_are_waited_for() {
         let done = Arc::new(AtomicU32::new(0));
         for pause in [0, 50] {
             let done = Arc::clone(&done);

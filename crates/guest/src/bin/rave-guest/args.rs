@@ -66,8 +66,8 @@ pub(crate) enum Command {
 /// Parses `args` (without the program's own name). Fails with a message.
 pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
     let args: Vec<String> = args.collect();
-    let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    Ok(match words.as_slice() {
+    let arguments: Vec<&str> = args.iter().map(String::as_str).collect();
+    Ok(match arguments.as_slice() {
         ["help" | "--help" | "-h"] => Command::Help,
         ["--version" | "-V"] => Command::Version,
         ["health"] => Command::Health,
@@ -83,18 +83,20 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
         // Operations of other versions are ignored, as git requires (gitcredentials(7)).
         ["git-credential", operation] => Command::GitCredential { is_asked: *operation == "get" },
         ["barrier"] => Command::Barrier,
-        [SUBCOMMAND, words @ ..] => {
-            let session = Session::of_arguments(words).ok_or("session is only for the channel")?;
+        [SUBCOMMAND, arguments @ ..] => {
+            let session = Session::of_arguments(arguments).ok_or("session is only for the channel")?;
             Command::Session(Box::new(session))
         }
-        [TREE, words @ ..] => Command::Tree(Task::of_arguments(words).ok_or("tree is only for the host")?),
+        [TREE, arguments @ ..] => {
+            Command::Tree(Task::of_arguments(arguments).ok_or("tree is only for the host")?)
+        }
         [SSH_AGENT, socket] => Command::SshAgent(socket.into()),
         ["unlock-router"] => Command::UnlockRouter,
         ["install"] => Command::Install(None),
         ["install", "--check"] => Command::CheckMedium,
         ["install", "--answers", file] => Command::Install(Some(file.into())),
         [] => return Err("a command is required".into()),
-        words => return Err(format!("unknown arguments: {}", words.join(" "))),
+        arguments => return Err(format!("unknown arguments: {}", arguments.join(" "))),
     })
 }
 
@@ -102,21 +104,21 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
 mod tests {
     use super::*;
 
-    fn words(line: &str) -> Result<Command, String> {
+    fn parse_line(line: &str) -> Result<Command, String> {
         parse(line.split_whitespace().map(str::to_owned))
     }
 
     #[test]
-    fn every_command_of_the_help_is_understood() {
+    fn every_command_in_the_help_is_parsed() {
         for line in HELP.lines().skip(2).filter(|line| !line.contains("...")) {
             let command = line.trim().split("  ").next().unwrap();
-            assert!(words(command).is_ok(), "{command}");
+            assert!(parse_line(command).is_ok(), "{command}");
         }
     }
 
     #[test]
-    fn anything_else_is_named() {
-        assert_eq!(words("health --loud"), Err("unknown arguments: health --loud".into()));
-        assert_eq!(words(""), Err("a command is required".into()));
+    fn unknown_arguments_are_named() {
+        assert_eq!(parse_line("health --loud"), Err("unknown arguments: health --loud".into()));
+        assert_eq!(parse_line(""), Err("a command is required".into()));
     }
 }

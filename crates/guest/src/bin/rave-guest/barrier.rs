@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// A FIFO: its reader sleeps until somebody writes, fifo(7).
 const FIFO: &str = "/run/rave/barrier";
 /// The word that opens the barrier.
-const WORD: &[u8] = b"open\n";
+const OPEN: &[u8] = b"open\n";
 /// Linux's `O_NONBLOCK` on x86-64 and arm64: writing without a reader is an error.
 const O_NONBLOCK: i32 = 0o4000;
 /// How long the barrier's process may take to read.
@@ -35,7 +35,7 @@ fn wait(fifo: &Path) -> Result<(), Error> {
         Err(error) => return Err(failed("make", fifo)(error.into())),
     }
     // Anything else that is written does not open it.
-    while fs::read(fifo).map_err(failed("read", fifo))? != WORD {}
+    while fs::read(fifo).map_err(failed("read", fifo))? != OPEN {}
     Ok(())
 }
 
@@ -48,7 +48,7 @@ fn write(fifo: &Path) -> Result<(), Error> {
     let deadline = Instant::now() + LIMIT;
     loop {
         let writer = OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(fifo);
-        match writer.and_then(|mut writer| writer.write_all(WORD)) {
+        match writer.and_then(|mut writer| writer.write_all(OPEN)) {
             Err(_) if Instant::now() < deadline => thread::sleep(PAUSE),
             result => return result.map_err(failed("open the barrier", fifo)),
         }
@@ -61,7 +61,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     #[test]
-    fn it_holds_until_it_is_told_and_nothing_else_opens_it() {
+    fn the_barrier_opens_only_on_its_request() {
         let scratch = tempfile::tempdir().unwrap();
         let fifo = scratch.path().join("run/barrier");
         let (done, ended) = channel();

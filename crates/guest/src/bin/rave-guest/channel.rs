@@ -17,7 +17,7 @@ use std::time::Duration;
 /// Linux's `O_NONBLOCK` on x86-64 and arm64.
 const O_NONBLOCK: i32 = 0o4000;
 /// How often to check whether the host is connected: only poll(2) reports it, and would not wait for it.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(config: &GuestConfig, at_barrier: bool) -> Result<(), Error> {
     let path = format!("/dev/virtio-ports/{PORT_NAME}");
@@ -43,11 +43,11 @@ pub(crate) fn run(config: &GuestConfig, at_barrier: bool) -> Result<(), Error> {
     }
     loop {
         let mut fds = [PollFd::new(&port, PollFlags::IN)];
-        let is_there = poll(&mut fds, None).is_ok() && !fds[0].revents().contains(PollFlags::HUP);
-        if is_there {
+        let is_connected = poll(&mut fds, None).is_ok() && !fds[0].revents().contains(PollFlags::HUP);
+        if is_connected {
             server.serve(&port).map_err(failed("read", &path))?;
         } else {
-            thread::sleep(LOOK);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 }

@@ -54,7 +54,7 @@ struct Installer {
     /// The program, relative to the project.
     program: &'static str,
     /// Additional arguments of npm: none in a guest.
-    words: Vec<String>,
+    options: Vec<String>,
 }
 
 impl Installer {
@@ -65,7 +65,7 @@ impl Installer {
             project: claude::project(),
             version: claude::version(),
             program: claude::PROGRAM,
-            words: Vec::new(),
+            options: Vec::new(),
         }
     }
 
@@ -99,9 +99,9 @@ impl Installer {
         let fixed = ["ci", "--ignore-scripts", "--omit=dev", "--os=linux", "--cpu=x64", "--libc=glibc"];
         let quiet =
             ["--no-audit", "--no-fund", "--no-progress", "--no-update-notifier", "--loglevel=error", &cache];
-        let words = flags.split_whitespace().chain([&*npm]).chain(fixed).chain(quiet);
-        let words: Vec<&str> = words.chain(self.words.iter().map(String::as_str)).collect();
-        spawn::output_in(folder, "node", &words, LIMIT).map(drop)
+        let options = flags.split_whitespace().chain([&*npm]).chain(fixed).chain(quiet);
+        let options: Vec<&str> = options.chain(self.options.iter().map(String::as_str)).collect();
+        spawn::output_in(folder, "node", &options, LIMIT).map(drop)
     }
 }
 

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_called_by_its_name() {
+    fn a_full_disk_is_named() {
         let source = io::Error::from_raw_os_error(NO_SPACE);
         let error = Error::File { doing: "write", path: "/home/agent/.npmrc".into(), source };
         let text = error.to_string();

@@ -49,11 +49,11 @@ pub(crate) fn write_unsynced(path: &Path, mode: u32, content: impl AsRef<[u8]>) 
 fn replace(path: &Path, mode: u32, owner: Option<Ids>, content: &[u8], sync: bool) -> Result<(), Error> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".rave-new");
-    let beside = path.with_file_name(name);
-    let result = write_new(&beside, mode, owner, content, sync)
-        .and_then(|()| fs::rename(&beside, path).map_err(failed("write", path)));
+    let temporary = path.with_file_name(name);
+    let result = write_new(&temporary, mode, owner, content, sync)
+        .and_then(|()| fs::rename(&temporary, path).map_err(failed("write", path)));
     if result.is_err() {
-        let _ = fs::remove_file(&beside);
+        let _ = fs::remove_file(&temporary);
     }
     result
 }
@@ -71,13 +71,13 @@ fn write_new(path: &Path, mode: u32, owner: Option<Ids>, content: &[u8], sync: b
         if sync { file.sync_all() } else { Ok(()) }
     });
     written.map_err(failed("write", path))?;
-    own(path, owner)
+    chown_to(path, owner)
 }
 
 /// Creates a directory if it is missing; an existing one keeps its mode. Its parents must exist.
 pub(crate) fn directory(path: &Path, mode: u32, owner: Option<Ids>) -> Result<(), Error> {
     match DirBuilder::new().mode(mode).create(path) {
-        Ok(()) => own(path, owner),
+        Ok(()) => chown_to(path, owner),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(error) => Err(failed("make the folder", path)(error)),
     }
@@ -89,7 +89,7 @@ pub(crate) fn below(root: &Path, path: &str) -> PathBuf {
 }
 
 /// Changes the owner of `path`.
-pub(crate) fn own(path: &Path, owner: Option<Ids>) -> Result<(), Error> {
+pub(crate) fn chown_to(path: &Path, owner: Option<Ids>) -> Result<(), Error> {
     match owner {
         Some(ids) => {
             chown(path, Some(ids.user), Some(ids.group)).map_err(failed("change the owner of", path))

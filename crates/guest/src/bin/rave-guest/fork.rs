@@ -68,7 +68,7 @@ impl Running {
 
     fn try_renew(&mut self, identity: &Identity) -> Result<Receipt, Error> {
         let receipt = template::renew(identity)?;
-        ssh_keys::let_in(&self.config, &identity.authorized_keys)?;
+        ssh_keys::authorize(&self.config, &identity.authorized_keys)?;
         // The old server would use the parent's key until it is restarted.
         for unit in SSH {
             let kill = Path::new(SERVICES).join(unit).join("cgroup.kill");
@@ -99,8 +99,8 @@ fn refresh() {
     if let Err(error) = ssh_keys::make_all(Path::new(ssh_keys::SSH)) {
         println!("{error}");
     }
-    let systemctl = |words: &[&str]| {
-        if let Err(error) = spawn::output("systemctl", words, SYSTEMD) {
+    let systemctl = |arguments: &[&str]| {
+        if let Err(error) = spawn::output("systemctl", arguments, SYSTEMD) {
             println!("{error}");
         }
     };

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_of_a_secret_gets_its_placeholder_and_no_other_does() {
+    fn only_hosts_of_a_secret_get_its_placeholder() {
         for (asked, told) in [
             ("protocol=https\nhost=git.example\n", Some("username=token\npassword=P-git.example\n")),
             ("protocol=https\nhost=Git.Example:443\n\n", Some("username=token\npassword=P-git.example\n")),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_provided_before_goes() {
+    fn earlier_credentials_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("logins.json");
         install(&path, &logins()).unwrap();

@@ -36,15 +36,15 @@ pub(crate) fn report(config: &GuestConfig) -> Health {
             .filter_map(ask)
             .map(|(service, port)| (service, port, scope.spawn(move || answers(service.name, port))))
             .collect();
-        let told = threads.into_iter().zip(0..).map(|((service, port, thread), index)| {
+        let reports = threads.into_iter().zip(0..).map(|((service, port, thread), index)| {
             let answer = thread.join().unwrap_or_else(|_| Err("the check failed".into()));
             let unit = match &units {
                 Ok(units) => units.get(index).cloned().ok_or_else(|| "systemd did not name it".to_owned()),
                 Err(error) => Err(error.clone()),
             };
-            judge(service, port, unit, answer)
+            service_health(service, port, unit, answer)
         });
-        told.collect()
+        reports.collect()
     });
     Health {
         ok: services.iter().all(|service| service.ok),
@@ -77,24 +77,28 @@ pub(crate) fn answers(name: &str, port: u16) -> Result<String, String> {
     }
 }
 
-fn judge(
+fn service_health(
     service: ServiceUnit,
     port: u16,
     unit: Result<Unit, String>,
     answer: Result<String, String>,
 ) -> ServiceHealth {
     let answers = answer.is_ok();
-    let said = answer.unwrap_or_else(|problem| problem);
+    let reply = answer.unwrap_or_else(|problem| problem);
     let (active, state, sub_state, since_ms, detail) = match unit {
         Ok(unit) => {
             let since =
                 if unit.changed_ms == 0 { 0 } else { system::uptime_ms().saturating_sub(unit.changed_ms) };
-            let detail = if unit.is_active() { said } else { format!("{}; {said}", unit.describe()) };
+            let detail = if unit.is_active() { reply } else { format!("{}; {reply}", unit.describe()) };
             (unit.is_active(), unit.active, unit.sub, since, detail)
         }
-        Err(problem) => {
-            (false, "unknown".into(), String::new(), 0, format!("systemd was not reached: {problem}; {said}"))
-        }
+        Err(problem) => (
+            false,
+            "unknown".into(),
+            String::new(),
+            0,
+            format!("systemd was not reached: {problem}; {reply}"),
+        ),
     };
     ServiceHealth {
         name: service.name.into(),
@@ -124,15 +128,15 @@ mod tests {
         let kanban = SERVICES[0];
         let yes = || Ok("/api/health answers".to_owned());
         let no = || Err("nothing listens on port 3000".to_owned());
-        let good = judge(kanban, 3000, Ok(unit("active", "running")), yes());
+        let good = service_health(kanban, 3000, Ok(unit("active", "running")), yes());
         assert!(good.ok && good.answers && good.log == "journalctl -u vibe-kanban");
-        assert!(!judge(kanban, 3000, Ok(unit("active", "running")), no()).ok);
-        assert!(!judge(kanban, 3000, Ok(unit("inactive", "dead")), yes()).ok);
-        let bad = judge(kanban, 3000, Ok(unit("activating", "auto-restart")), no());
+        assert!(!service_health(kanban, 3000, Ok(unit("active", "running")), no()).ok);
+        assert!(!service_health(kanban, 3000, Ok(unit("inactive", "dead")), yes()).ok);
+        let bad = service_health(kanban, 3000, Ok(unit("activating", "auto-restart")), no());
         assert_eq!(
             bad.detail,
             "vibe-kanban.service is activating (auto-restart); nothing listens on port 3000"
         );
-        assert_eq!(judge(kanban, 3000, Err("x".into()), yes()).state, "unknown");
+        assert_eq!(service_health(kanban, 3000, Err("x".into()), yes()).state, "unknown");
     }
 }

@@ -25,8 +25,8 @@ pub(crate) fn get(port: u16, path: &str, limit: Duration) -> io::Result<u16> {
 /// Parses `HTTP/1.1 200 OK`, RFC 9112 section 4.
 fn status(head: &[u8]) -> Option<u16> {
     let line = std::str::from_utf8(head.split(|&byte| byte == b'\n').next()?).ok()?;
-    let mut words = line.split_whitespace();
-    words.next()?.starts_with("HTTP/").then(|| words.next()?.parse().ok())?
+    let mut fields = line.split_whitespace();
+    fields.next()?.starts_with("HTTP/").then(|| fields.next()?.parse().ok())?
 }
 
 #[cfg(test)]
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_line_is_read_and_noise_is_not() {
+    fn a_status_line_is_parsed_and_noise_is_refused() {
         assert_eq!(status(b"HTTP/1.1 503 Service Unavailable\r\nA: b\r\n"), Some(503));
         assert_eq!(status(b"HTTP/1.1\r\n"), None);
         assert_eq!(status(b"SSH-2.0-OpenSSH_10.0\r\n"), None);

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_with_data_is_taken_only_by_who_says_so_twice() {
+    fn a_disk_with_data_needs_two_confirmations() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("disk");
         fs::write(&path, vec![7; 4 << 20]).unwrap();
@@ -129,13 +129,13 @@ mod tests {
             ..Answers::default()
         };
         let other = scratch.path().to_path_buf();
-        for told in [
+        for insufficient in [
             answers(false, None),
             answers(true, None),
             answers(false, Some(&path)),
             answers(true, Some(&other)),
         ] {
-            let error = may_be_taken(&target, &disk, &told).unwrap_err().to_string();
+            let error = may_be_taken(&target, &disk, &insufficient).unwrap_err().to_string();
             assert!(error.starts_with(&format!("there is data on {}\n", path.display())), "{error}");
             assert!(error.contains("confirm it twice: rave.erase=yes rave.erase-disk="), "{error}");
         }

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_image_trusts_stays_and_the_hosts_authority_is_the_last_one_given() {
+    fn image_authorities_are_kept_and_the_hosts_is_replaced() {
         let scratch = tempfile::tempdir().unwrap();
         let root = scratch.path();
         for (path, text) in
@@ -231,14 +231,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_changes_nothing() {
+    fn an_empty_request_changes_nothing() {
         let scratch = tempfile::tempdir().unwrap();
         install(scratch.path(), &Provision::default()).unwrap();
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
     }
 
     #[test]
-    fn a_variable_that_is_none_is_left_out() {
+    fn invalid_variables_are_ignored() {
         let scratch = tempfile::tempdir().unwrap();
         let environment =
             vec![("A;B".into(), "1".into()), ("C".into(), "1\n2".into()), ("D".into(), "3".into())];

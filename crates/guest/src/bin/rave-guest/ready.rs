@@ -34,7 +34,7 @@ pub(crate) fn run(config: &GuestConfig) {
     let mut gave_up = false;
     send(&mut port, &boot_id, progress.reached(GuestStage::Userspace, "rave-guest runs"));
     loop {
-        let seen = watch.look(&progress);
+        let seen = watch.check(&progress);
         let news = progress.update(seen);
         let longest = if gave_up { SELDOM } else { LONGEST };
         pause = if news.is_empty() { (pause * 3 / 2).min(longest) } else { SHORTEST };

@@ -92,8 +92,8 @@ struct Request {
 
 fn request(head: &[u8]) -> Option<Request> {
     let line = std::str::from_utf8(head.split(|&byte| byte == b'\r').next()?).ok()?;
-    let mut words = line.split(' ');
-    let (method, target) = (words.next()?, words.next()?);
+    let mut fields = line.split(' ');
+    let (method, target) = (fields.next()?, fields.next()?);
     let path = target.split('?').next()?;
     let page = match path {
         "/healthz" => Page::Report,

@@ -85,7 +85,7 @@ fn prepare_home(home: &Path, skeleton: &Path, ids: Ids) -> Result<(), Error> {
     let about = fs::metadata(home).map_err(failed("look at", home))?;
     if about.uid() != ids.user {
         println!("{} belonged to user {}: given to {}", home.display(), about.uid(), ids.user);
-        files::own(home, Some(ids))?;
+        files::chown_to(home, Some(ids))?;
     }
     for folder in [".local", ".local/bin", ".local/share", ".config"] {
         files::directory(&home.join(folder), 0o755, Some(ids))?;
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_home_is_made_with_the_skeleton_and_a_second_run_changes_nothing() {
+    fn a_missing_home_is_created_from_the_skeleton_once() {
         let scratch = tempfile::tempdir().unwrap();
         let ids = own_ids(scratch.path());
         let skeleton = scratch.path().join("skel");

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_tells_the_command_and_what_it_printed() {
+    fn a_failure_has_the_command_and_its_output() {
         let error =
             output("sh", &["-c", "echo out; echo why >&2; exit 3"], Duration::from_secs(5)).unwrap_err();
         let text = error.to_string();
@@ -106,12 +106,12 @@ mod tests {
     }
 
     #[test]
-    fn a_text_becomes_the_input() {
+    fn text_is_passed_as_input() {
         assert_eq!(output_of_input("cat", &[], "a:b\n", Duration::from_secs(5)).unwrap(), "a:b\n");
     }
 
     #[test]
-    fn a_program_that_hangs_is_killed() {
+    fn a_hanging_program_is_killed() {
         let started = Instant::now();
         let error = output("sleep", &["60"], Duration::from_millis(50)).unwrap_err();
         assert!(error.to_string().contains("did not end"), "{error}");
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn more_output_than_a_pipe_holds_does_not_block() {
+    fn output_larger_than_a_pipe_does_not_block() {
         let out = output("head", &["-c", "3000000", "/dev/zero"], Duration::from_secs(5)).unwrap();
         assert_eq!(out.len(), 1 << 20);
     }

@@ -31,7 +31,7 @@ pub(crate) fn run(config: &GuestConfig, socket: &Path) -> Result<(), Error> {
     let listener = UnixListener::bind(socket).map_err(failed("listen on", socket))?;
     fs::set_permissions(socket, fs::Permissions::from_mode(0o600))
         .map_err(failed("set the mode of", socket))?;
-    files::own(socket, Some(files::owner(Path::new(&config.home))?))?;
+    files::chown_to(socket, Some(files::owner(Path::new(&config.home))?))?;
     serve(listener, io::stdin(), io::stdout()).map_err(failed("serve", socket))
 }
 
@@ -47,16 +47,16 @@ fn serve<W: Write + Send + 'static>(
         for (connection, stream) in numbered {
             let shared = Arc::clone(&for_connections);
             // Before the next connection, so that the limit counts this one.
-            let (tell, told) = channel();
+            let (sender, replies) = channel();
             let mut waiting = lock(&shared.waiting);
             if waiting.len() >= MOST {
                 continue;
             }
-            waiting.insert(connection, tell);
+            waiting.insert(connection, sender);
             drop(waiting);
             thread::spawn(move || {
                 // Any error only ends this connection.
-                let _ = relay(&shared, connection, stream, &told);
+                let _ = relay(&shared, connection, stream, &replies);
                 lock(&shared.waiting).remove(&connection);
                 let _ = Relayed { connection, message: Vec::new() }.write_to(&mut *lock(&shared.to_host));
             });
@@ -70,8 +70,8 @@ fn serve<W: Write + Send + 'static>(
         }
         decoder.push(&bytes[..count]);
         while let Some(answer) = decoder.next_message()? {
-            if let Some(tell) = lock(&shared.waiting).get(&answer.connection) {
-                let _ = tell.send(answer.message);
+            if let Some(sender) = lock(&shared.waiting).get(&answer.connection) {
+                let _ = sender.send(answer.message);
             }
         }
     }
@@ -81,7 +81,7 @@ fn relay<W: Write>(
     shared: &Shared<W>,
     connection: u32,
     mut stream: UnixStream,
-    told: &std::sync::mpsc::Receiver<Vec<u8>>,
+    replies: &std::sync::mpsc::Receiver<Vec<u8>>,
 ) -> io::Result<()> {
     loop {
         let mut length = [0; 4];
@@ -93,7 +93,7 @@ fn relay<W: Write>(
         let mut message = vec![0; length as usize];
         stream.read_exact(&mut message)?;
         Relayed { connection, message }.write_to(&mut *lock(&shared.to_host))?;
-        let answer = told.recv().map_err(|_| io::ErrorKind::UnexpectedEof)?;
+        let answer = replies.recv().map_err(|_| io::ErrorKind::UnexpectedEof)?;
         let length = u32::try_from(answer.len()).map_err(io::Error::other)?;
         stream.write_all(&[&length.to_be_bytes(), &answer[..]].concat())?;
     }
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_connection_asks_is_answered_to_it_alone() {
+    fn a_reply_goes_only_to_the_connection_that_asked() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("agent.sock");
         let listener = UnixListener::bind(&path).unwrap();
@@ -136,10 +136,10 @@ mod tests {
             let message = [message, &b"!"[..]].concat();
             Relayed { connection: *connection, message }.write_to(&mut &ours).unwrap();
         }
-        for (stream, told) in [(&mut one, "one!"), (&mut two, "two!")] {
+        for (stream, expected) in [(&mut one, "one!"), (&mut two, "two!")] {
             let mut answer = [0; 8];
             stream.read_exact(&mut answer).unwrap();
-            assert_eq!(answer, [&[0, 0, 0, 4][..], told.as_bytes()].concat()[..]);
+            assert_eq!(answer, [&[0, 0, 0, 4][..], expected.as_bytes()].concat()[..]);
         }
         drop(one);
         assert!(next().message.is_empty(), "its end is told");

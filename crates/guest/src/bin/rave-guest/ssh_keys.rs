@@ -26,13 +26,13 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
         println!("the host passed no key");
         return Ok(());
     };
-    let_in(config, &keys)?;
+    authorize(config, &keys)?;
     println!("the key that the host passed may log in as {}", config.user);
     Ok(())
 }
 
 /// Authorizes the owners of these keys, and nobody else.
-pub(crate) fn let_in(config: &GuestConfig, keys: &str) -> Result<(), Error> {
+pub(crate) fn authorize(config: &GuestConfig, keys: &str) -> Result<(), Error> {
     let folder = Path::new("/run/rave");
     files::directory(folder, 0o755, None)?;
     let folder = folder.join("authorized_keys.d");
@@ -85,13 +85,13 @@ fn make(folder: &Path, kind: &str) -> Result<(), Error> {
     if filled(&private) && filled(&public) {
         return Ok(());
     }
-    let beside = folder.join(format!(".rave-new-{kind}"));
+    let temporary = folder.join(format!(".rave-new-{kind}"));
     let beside_public = folder.join(format!(".rave-new-{kind}.pub"));
-    let _ = (fs::remove_file(&beside), fs::remove_file(&beside_public));
-    let name = beside.display().to_string();
+    let _ = (fs::remove_file(&temporary), fs::remove_file(&beside_public));
+    let name = temporary.display().to_string();
     let args = ["-q", "-t", kind, "-N", "", "-C", "", "-f", &name];
     spawn::output("ssh-keygen", &args, Duration::from_secs(60))?;
-    for (from, to) in [(&beside_public, &public), (&beside, &private)] {
+    for (from, to) in [(&beside_public, &public), (&temporary, &private)] {
         let synced = fs::File::open(from).and_then(|file| file.sync_all());
         synced.and_then(|()| fs::rename(from, to)).map_err(failed("write", to))?;
     }
@@ -113,8 +113,8 @@ fn passed_keys() -> Option<String> {
 pub(crate) fn public_keys(folder: &Path) -> Vec<String> {
     let read = |kind: &&str| {
         let text = fs::read_to_string(folder.join(format!("ssh_host_{kind}_key.pub"))).ok()?;
-        let mut words = text.split_whitespace();
-        Some(format!("{} {}", words.next()?, words.next()?))
+        let mut fields = text.split_whitespace();
+        Some(format!("{} {}", fields.next()?, fields.next()?))
     };
     TYPES.iter().filter_map(read).collect()
 }
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_made_once_and_a_half_made_pair_again() {
+    fn keys_are_created_once_and_incomplete_pairs_replaced() {
         let scratch = tempfile::tempdir().unwrap();
         make_all(scratch.path()).unwrap();
         let first = public_keys(scratch.path());
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_an_error_with_the_command() {
+    fn a_missing_folder_is_an_error_with_the_command() {
         let error = make_all(Path::new("/nowhere/at/all")).unwrap_err().to_string();
         assert!(error.contains("ssh-keygen -q -t"), "{error}");
     }

@@ -23,9 +23,9 @@ pub(crate) fn render(health: &Health) -> String {
 }
 
 fn row(service: &ServiceHealth) -> String {
-    let (class, word) = if service.ok { ("ok", "up") } else { ("bad", "down") };
+    let (class, label) = if service.ok { ("ok", "up") } else { ("bad", "down") };
     format!(
-        "<tr class={class}><th scope=row>{}</th><td>{word}</td><td>{}</td><td>{}</td><td><code>{}</code></td></tr>\n",
+        "<tr class={class}><th scope=row>{}</th><td>{label}</td><td>{}</td><td>{}</td><td><code>{}</code></td></tr>\n",
         escape(&service.name),
         service.port,
         escape(&service.detail),
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_that_is_down_is_told_with_its_log_and_nothing_breaks_out_of_the_page() {
+    fn a_failed_service_is_shown_with_its_escaped_log() {
         let service = ServiceHealth {
             name: "kanban".into(),
             unit: "vibe-kanban.service".into(),

@@ -99,14 +99,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uptime_is_read_in_milliseconds() {
+    fn uptime_is_parsed_in_milliseconds() {
         assert_eq!(parse_uptime("350735.47 234388.90\n"), Some(350_735_470));
         assert_eq!(parse_uptime("0.05 0.00"), Some(50));
         assert_eq!(parse_uptime("what"), None);
     }
 
     #[test]
-    fn a_user_is_found_by_the_whole_name() {
+    fn a_user_is_matched_by_the_complete_name() {
         let passwd = "root:x:0:0:root:/root:/bin/bash\nagent2:x:7:8::/:/bin/sh\nagent:x:1000:1001:,,,:/home/agent:/bin/bash\n";
         assert_eq!(parse_ids(passwd, "agent"), Some(Ids { user: 1000, group: 1001 }));
         assert_eq!(parse_ids(passwd, "age"), None);
@@ -121,13 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn a_route_names_its_interface() {
+    fn a_route_has_its_interface() {
         assert_eq!(routed_interface("Iface\tDestination\nens3\t00000000\t0202000A\n"), Some("ens3"));
         assert_eq!(routed_interface("Iface\tDestination\n"), None);
     }
 
     #[test]
-    fn a_real_listener_is_seen() {
+    fn a_real_listener_is_detected() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         assert!(listens(port));

@@ -100,7 +100,7 @@ StateChangeTimestampMonotonic=0
 ";
 
     #[test]
-    fn blocks_are_units() {
+    fn each_block_is_a_unit() {
         let units = parse(SHOWN);
         assert_eq!(units.len(), 2);
         assert_eq!(units[0].describe(), "a.service is activating (auto-restart, exit-code)");
@@ -109,7 +109,7 @@ StateChangeTimestampMonotonic=0
     }
 
     #[test]
-    fn down_without_a_job_is_given_up_but_not_with_one() {
+    fn a_unit_that_is_down_has_failed_unless_it_has_a_job() {
         let mut units = parse(SHOWN);
         assert!(!units[0].is_given_up());
         assert!(units[1].is_given_up());

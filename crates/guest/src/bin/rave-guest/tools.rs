@@ -12,7 +12,7 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
     let tools = Path::new(&config.tools);
     let mut problems = missing(tools, config);
     problems.extend(mend_links(tools, Path::new(npm::LINKS), config));
-    let pins = npm::held(config);
+    let pins = npm::pinned_packages(config);
     for note in other_versions(tools, &pins) {
         println!("{note}");
     }
@@ -101,7 +101,7 @@ mod tests {
             fs::write(&path, "#!/bin/sh\n").unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
-        for (name, version) in npm::held(&GuestConfig::default()) {
+        for (name, version) in npm::pinned_packages(&GuestConfig::default()) {
             let folder = tools.join("node_modules").join(name);
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join("package.json"), format!("{{\"version\":\"{version}\"}}")).unwrap();
@@ -123,17 +123,20 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_told() {
+    fn other_versions_are_reported() {
         let scratch = tempfile::tempdir().unwrap();
         let tools = complete(&scratch);
-        assert_eq!(other_versions(&tools, &npm::held(&GuestConfig::default())), Vec::<String>::new());
+        assert_eq!(
+            other_versions(&tools, &npm::pinned_packages(&GuestConfig::default())),
+            Vec::<String>::new()
+        );
         fs::write(tools.join("node_modules/pnpm/package.json"), "{\"version\":\"9.9.9\"}").unwrap();
-        let notes = other_versions(&tools, &npm::held(&GuestConfig::default()));
+        let notes = other_versions(&tools, &npm::pinned_packages(&GuestConfig::default()));
         assert!(notes.len() == 1 && notes[0].starts_with("pnpm is 9.9.9; "), "{notes:?}");
     }
 
     #[test]
-    fn broken_links_are_mended_and_the_users_own_are_kept() {
+    fn broken_links_are_repaired_and_user_links_are_kept() {
         let scratch = tempfile::tempdir().unwrap();
         let tools = complete(&scratch);
         let links = scratch.path().join("links");

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lock_lies_in_memory_unless_there_is_one() {
+    fn the_lock_is_in_memory_unless_a_file_exists() {
         let scratch = tempfile::tempdir().unwrap();
         let (lock, file) = (scratch.path().join("pid"), scratch.path().join("in-memory"));
         keep_in_memory(&lock, &file);

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_in_use_stays_though_it_is_empty() {
+    fn a_group_in_use_is_kept_even_if_empty() {
         let own = tempfile::tempdir().unwrap();
         let mut cgroups = Cgroups { own: own.path().to_owned(), made: 0, made_here: Vec::new() };
         let cgroup = cgroups.make().unwrap();

@@ -60,7 +60,7 @@ pub(super) struct Job {
     pub(super) credit: u32,
     status: Option<ExitStatus>,
     /// The time of its last output or of its end, once it has ended.
-    last_word: Option<Instant>,
+    last_activity: Option<Instant>,
     /// The number of bytes read since it ended.
     afterwards: usize,
     deadline: Option<Instant>,
@@ -86,7 +86,7 @@ impl Job {
             input_ends: false,
             credit: WINDOW,
             status: None,
-            last_word: None,
+            last_activity: None,
             afterwards: 0,
             deadline: timeout_ms.and_then(|limit| Instant::now().checked_add(Duration::from_millis(limit))),
             kill_at: None,
@@ -114,8 +114,8 @@ impl Job {
     }
 
     /// When to check it again even if nothing happens.
-    pub(super) fn next_look(&self) -> Option<Instant> {
-        let silence = self.last_word.filter(|_| self.credit > 0).map(|last| last + SILENCE);
+    pub(super) fn next_check(&self) -> Option<Instant> {
+        let silence = self.last_activity.filter(|_| self.credit > 0).map(|last| last + SILENCE);
         let time = if self.status.is_none() { self.kill_at.or(self.deadline) } else { None };
         [silence, time].into_iter().flatten().min()
     }
@@ -188,7 +188,7 @@ impl Job {
             }
             Ok(count) => {
                 self.credit -= u32::try_from(count).unwrap_or(u32::MAX).min(self.credit);
-                if let Some(last) = &mut self.last_word {
+                if let Some(last) = &mut self.last_activity {
                     *last = Instant::now();
                     self.afterwards += count;
                 }
@@ -198,12 +198,12 @@ impl Job {
     }
 
     /// Records its end.
-    pub(super) fn look_for_end(&mut self) {
+    pub(super) fn check_for_end(&mut self) {
         if self.status.is_none()
             && let Ok(Some(status)) = self.child.try_wait()
         {
             self.status = Some(status);
-            self.last_word = Some(Instant::now());
+            self.last_activity = Some(Instant::now());
             self.streams.input = None;
             self.input.clear();
         }
@@ -214,7 +214,7 @@ impl Job {
     }
 
     /// Ends it if it has timed out.
-    pub(super) fn look_at_time(&mut self, now: Instant) {
+    pub(super) fn check_timeouts(&mut self, now: Instant) {
         if self.status.is_some() {
             return;
         }
@@ -233,7 +233,7 @@ impl Job {
     /// Whether it has ended and its output is finished. Its children may keep its output open forever, but not the
     /// stream.
     pub(super) fn is_over(&self, now: Instant) -> bool {
-        let Some(last) = self.last_word else { return false };
+        let Some(last) = self.last_activity else { return false };
         let is_closed = self.streams.output.is_none() && self.streams.errors.is_none();
         let is_silent = self.credit > 0 && now.saturating_duration_since(last) >= SILENCE;
         is_closed || is_silent || self.afterwards > AFTERWARDS

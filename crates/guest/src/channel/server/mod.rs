@@ -115,7 +115,7 @@ impl Server {
             for (stream, source) in ready.jobs {
                 self.serve_job(stream, source, &mut buffer);
             }
-            self.look_at_jobs();
+            self.check_jobs();
             self.reap();
             self.flush(port)?;
         }
@@ -148,7 +148,7 @@ impl Server {
 
     fn timeout(&self) -> Option<Duration> {
         let now = Instant::now();
-        let next = self.jobs.values().filter_map(Job::next_look).min();
+        let next = self.jobs.values().filter_map(Job::next_check).min();
         let next = next.map(|at| at.saturating_duration_since(now));
         if self.dying.is_empty() { next } else { Some(next.unwrap_or(REAP).min(REAP)) }
     }
@@ -353,16 +353,16 @@ impl Server {
                     self.send(kind, stream, buffer[..count].to_vec());
                 }
             }
-            Source::End => job.look_for_end(),
+            Source::End => job.check_for_end(),
         }
     }
 
     /// Ends programs that have timed out, and reports those that are finished.
-    fn look_at_jobs(&mut self) {
+    fn check_jobs(&mut self) {
         let now = Instant::now();
         let mut over = Vec::new();
         for (stream, job) in &mut self.jobs {
-            job.look_at_time(now);
+            job.check_timeouts(now);
             if job.is_over(now) {
                 over.push(*stream);
             }
@@ -388,7 +388,7 @@ impl Server {
 
     fn reap(&mut self) {
         self.dying.retain_mut(|job| {
-            job.look_for_end();
+            job.check_for_end();
             !job.has_ended()
         });
     }

@@ -111,8 +111,8 @@ fn on_terminal(mut command: Command, terminal: &Terminal) -> std::io::Result<Sta
     unlockpt(&ours)?;
     let theirs = ioctl_tiocgptpeer(&ours, flags)?;
     tcsetwinsize(&ours, window_size(terminal.rows, terminal.columns))?;
-    let again = || theirs.try_clone().map(Stdio::from);
-    let child = command.stdin(again()?).stdout(again()?).stderr(again()?).spawn()?;
+    let duplicate = || theirs.try_clone().map(Stdio::from);
+    let child = command.stdin(duplicate()?).stdout(duplicate()?).stderr(duplicate()?).spawn()?;
     do_not_block(&ours)?;
     let input = ours.try_clone()?;
     Ok((child, Streams { input: Some(input), output: Some(ours), errors: None, is_terminal: true }))

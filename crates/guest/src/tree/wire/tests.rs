@@ -37,12 +37,12 @@ fn refused(bytes: &[u8], limits: Limits) -> String {
 }
 
 #[test]
-fn records_come_back() {
+fn records_round_trip() {
     assert_eq!(read(&stream(&records()), Limits::NONE).unwrap(), records());
 }
 
 #[test]
-fn contents_come_back_and_are_passed_over() {
+fn contents_round_trip_and_can_be_skipped() {
     let content = vec![7; 3 * PIECE + 5];
     let mut bytes = Vec::new();
     let mut writer = Writer::new(&mut bytes).unwrap();
@@ -66,7 +66,7 @@ fn contents_come_back_and_are_passed_over() {
 }
 
 #[test]
-fn a_sender_that_sends_too_much_or_elsewhere_is_refused() {
+fn excess_data_and_wrong_paths_from_a_sender_are_refused() {
     let many = stream(&vec![Record::Other { path: b"abc".to_vec() }; 5]);
     assert!(refused(&many, Limits { records: 4, ..Limits::NONE }).contains("more than 4 files"));
     assert!(refused(&many, Limits { names: 14, ..Limits::NONE }).contains("more than 14 bytes"));
@@ -83,12 +83,12 @@ fn a_sender_that_sends_too_much_or_elsewhere_is_refused() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_taken_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn any_bytes_are_handled_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = read(&[&MAGIC, bytes.as_slice()].concat(), Limits { records: 9, names: 99, content: 99 });
     }
 
     #[test]
-    fn a_stream_that_is_cut_is_never_whole(cut in 0usize..200) {
+    fn a_truncated_stream_is_never_complete(cut in 0usize..200) {
         let bytes = stream(&records());
         let cut = cut % bytes.len();
         prop_assert!(read(&bytes[..cut], Limits::NONE).is_err());

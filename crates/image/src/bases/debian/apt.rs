@@ -222,10 +222,10 @@ impl<'a> Apt<'a> {
         Ok(found)
     }
 
-    fn simulate(&self, asked: PackageRequest<'_>, words: &[String]) -> Result<BTreeSet<PackageId>, Error> {
+    fn simulate(&self, asked: PackageRequest<'_>, args: &[String]) -> Result<BTreeSet<PackageId>, Error> {
         let recommends = format!("--option=APT::Install-Recommends={}", asked.recommends);
         let mut ids = BTreeSet::new();
-        let command = self.apt(&["--simulate", &recommends, "install"]).args(words.iter().cloned());
+        let command = self.apt(&["--simulate", &recommends, "install"]).args(args.iter().cloned());
         command.run(&mut |line| ids.extend(planned(line.text))).stage(STAGE)?;
         Ok(ids)
     }
@@ -318,10 +318,10 @@ impl<'a> Apt<'a> {
         if found.is_empty() {
             return Ok(());
         }
-        let words = found
+        let args = found
             .iter()
             .map(|ArchivePackage { package, .. }| format!("{}={}", package.name, package.version));
-        let command = self.apt(&["download"]).args(words).current_dir(deb_cache.partial());
+        let command = self.apt(&["download"]).args(args).current_dir(deb_cache.partial());
         let mut done = 0;
         let total = Some(found.len() as u64);
         command
@@ -366,7 +366,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn apts_plan_is_read() {
+    fn apts_plan_is_parsed() {
         let id = planned(
             "Inst libc6 (2.41-12+deb13u5 Debian:13.8/stable, Debian-Security:13/stable-security [amd64]) []",
         );

@@ -81,7 +81,7 @@ mod tests {
     use crate::digest::Digest;
 
     #[test]
-    fn without_the_network_what_is_not_cached_is_missing() {
+    fn uncached_packages_are_missing_without_a_network() {
         let folder = tempfile::tempdir().unwrap();
         let cache_dir = Utf8Path::from_path(folder.path()).unwrap();
         let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_days() {
+    fn known_dates_are_converted() {
         for (text, seconds) in [
             ("1970-01-01T00:00:00Z", 0),
             ("2000-02-29T12:00:00Z", 951_825_600),
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn every_day_comes_back_and_what_is_no_date_is_refused() {
+    fn every_date_round_trips_and_invalid_dates_are_refused() {
         for day in (0..200_000).step_by(17) {
             let seconds = day * 86_400 + 3723;
             assert_eq!(parse(&show(seconds)), Some(seconds));

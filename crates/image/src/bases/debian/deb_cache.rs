@@ -72,8 +72,8 @@ impl DebCache {
             };
             // It is read by the root of a user namespace, which is a different user.
             fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).at("open to others", &path)?;
-            let beside = self.stanza(&sha256);
-            Replace::new(&beside).unsynced().write(stanza).at("write", &beside)?;
+            let stanza_path = self.stanza(&sha256);
+            Replace::new(&stanza_path).unsynced().write(stanza).at("write", &stanza_path)?;
             let place = self.deb(&sha256);
             fs::rename(&path, &place).at("rename into", &place)?;
         }
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_download_is_taken_by_its_digest_swept_when_it_was_killed_and_made_a_repository_of() {
+    fn downloads_are_verified_swept_and_served_as_a_repository() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Utf8Path::from_path(dir.path()).unwrap();
         let deb_cache = DebCache::open(cache).unwrap();

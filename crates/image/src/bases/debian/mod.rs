@@ -99,8 +99,8 @@ impl Rootfs {
     }
 
     /// Adds the exact packages, if they are known without querying the archive.
-    pub(crate) fn known(self, options: &ResolveOptions<'_>) -> Self {
-        Self { resolution: resolve::known(options, &self.suite, self.asked()), ..self }
+    pub(crate) fn with_known_packages(self, options: &ResolveOptions<'_>) -> Self {
+        Self { resolution: resolve::known_resolution(options, &self.suite, self.asked()), ..self }
     }
 
     /// The exact packages, and how they differ from the lock.
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_are_there_before_the_package_that_makes_a_store_of_them() {
+    fn certificates_precede_the_package_that_installs_them() {
         let one = |pem: &str| {
             let (file_name, pem, base64) = ("a.crt".into(), pem.into(), String::new());
             rootfs().trusting(Certificates(vec![TrustedCertificate { file_name, pem, base64 }]))
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_follows_what_changes_the_tar_and_nothing_else() {
+    fn the_key_depends_only_on_what_changes_the_tar() {
         let key = rootfs().key();
         let mut other = rootfs();
         other.packages.insert("htop".into());
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn packages_are_counted_from_apts_own_words() {
+    fn packages_are_counted_from_apt_messages() {
         let mut count = PackageCount::default();
         assert_eq!(count.count("0 upgraded, 2 newly installed, 0 to remove and 0 not upgraded."), None);
         assert_eq!(count.count("Unpacking git (1:2.47) ..."), None);

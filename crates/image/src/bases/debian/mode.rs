@@ -28,12 +28,12 @@ impl MmdebstrapMode {
     }
 
     pub(super) fn command(self) -> Vec<String> {
-        let words: &[&str] = match self {
+        let arguments: &[&str] = match self {
             Self::Unshare => &["mmdebstrap", "--mode=unshare"],
             Self::Root => &["unshare", "--mount", "mmdebstrap", "--mode=root"],
             Self::RootWithoutMounts => &["mmdebstrap", "--mode=root", "--skip=chroot/mount"],
         };
-        words.iter().map(ToString::to_string).collect()
+        arguments.iter().map(ToString::to_string).collect()
     }
 
     /// Prints on stderr the sources that mmdebstrap would write without a mirror, and creates nothing.

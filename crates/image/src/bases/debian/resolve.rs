@@ -99,7 +99,7 @@ impl Resolution {
 }
 
 /// The resolution, if it is known without querying the archive.
-pub(crate) fn known(
+pub(crate) fn known_resolution(
     options: &ResolveOptions<'_>,
     suite: &str,
     asked: PackageRequest<'_>,
@@ -155,7 +155,7 @@ pub(crate) fn fetch(
             })?
         }
     };
-    tell(stages, &resolution);
+    report_differences(stages, &resolution);
     Ok((deb_cache, resolution))
 }
 
@@ -252,7 +252,7 @@ fn resolve(
 /// How many names a line shows.
 const SHOWN: usize = 8;
 
-fn tell(stages: &StageRunner<'_>, resolution: &Resolution) {
+fn report_differences(stages: &StageRunner<'_>, resolution: &Resolution) {
     for VersionDifference { name, locked, built } in &resolution.differs {
         let text = format!("{name}: {locked} of debian.lock is no longer available; using {built}");
         stages.report(Event::Warning { text: &text });

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mirror_stands_in_for_its_archive_alone() {
+    fn a_mirror_replaces_only_its_archive() {
         let (main, security) = ("http://m/debian".parse().unwrap(), "http://m/security".parse().unwrap());
         let both = Mirrors { main: Some(&main), security: Some(&security) };
         assert_eq!(both.line("deb http://a/debian trixie main"), "deb http://m/debian trixie main");
@@ -120,12 +120,12 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_any_name_is_one_word() {
+    fn folder_names_are_quoted_as_one_word() {
         assert_eq!(of_folder("/a b/ä[1]%".into()), "deb [trusted=yes] copy:/a%20b/%C3%A4%5B1%5D%25 ./");
     }
 
     #[test]
-    fn of_the_hosts_settings_only_those_of_the_network_count() {
+    fn only_network_settings_of_the_host_apply() {
         let dumped = "Acquire \"\";\nAcquire::http \"\";\nAcquire::http::Proxy \"http://cache:3142\";\n\
                       Acquire::HTTP::Proxy::host \"DIRECT\";\nAcquire::https::CAInfo \"/ca.pem\";\n\
                       Acquire::httpx::a \"\";\nAcquire::Languages:: \"de\";\nAcquire::Retries \"9\";\n";

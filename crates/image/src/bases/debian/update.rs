@@ -147,12 +147,12 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_named_fixes_first() {
+    fn security_fixes_are_listed_first() {
         let old = lock(&[("a", "1.9"), ("b", "2"), ("c", "1"), ("d", "2"), ("e", "1"), ("same", "1")]);
         let new =
             lock(&[("a", "1.10"), ("b", "2+deb13u1"), ("c", "1!"), ("d", "2~1"), ("f", "3"), ("same", "1")]);
         let renewed = UpdatedLock { lock: new, security: ["b", "same"].map(String::from).into() };
-        let told: Vec<String> = changes(Some(&old), &renewed)
+        let lines: Vec<String> = changes(Some(&old), &renewed)
             .into_iter()
             .map(|PackageChange { name, old, new, kind }| {
                 let text = |version: Option<String>| version.unwrap_or_else(|| "-".into());
@@ -167,7 +167,7 @@ mod tests {
             "f - 3 Added",
             "e 1 - Removed",
         ];
-        assert_eq!(told, expected);
+        assert_eq!(lines, expected);
         assert_eq!(changes(Some(&renewed.lock), &renewed), []);
         assert_eq!(changes(None, &renewed).len(), 6);
     }

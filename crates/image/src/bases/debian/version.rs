@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_examples_of_the_manual_and_of_the_archive() {
+    fn the_manuals_examples_are_ordered_correctly() {
         let ordered = [
             "1.0~~",
             "1.0~~a",
@@ -98,7 +98,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(60))]
 
         #[test]
-        fn as_dpkg_orders_them(a in "([0-9]:)?[0-9][0-9a-c.+~]{0,6}(-[0-9a-c.+~]{1,4})?", b in "([0-9]:)?[0-9][0-9a-c.+~]{0,6}(-[0-9a-c.+~]{1,4})?") {
+        fn versions_are_ordered_as_by_dpkg(a in "([0-9]:)?[0-9][0-9a-c.+~]{0,6}(-[0-9a-c.+~]{1,4})?", b in "([0-9]:)?[0-9][0-9a-c.+~]{0,6}(-[0-9a-c.+~]{1,4})?") {
             let holds = |relation: &str| {
                 Cmd::new("dpkg").args(["--compare-versions", a.as_str(), relation, b.as_str()]).output().is_ok()
             };

@@ -30,19 +30,19 @@ pub fn evaluate(formats: &[Format], profile: &str, options: &Nixos) -> Vec<Strin
 
 /// Registers a store path as a garbage collector root.
 pub fn root(store_path: &str, link: &Utf8Path) -> Vec<String> {
-    words(&["nix", "build", store_path, "--offline", "--out-link", link.as_str()])
+    owned(&["nix", "build", store_path, "--offline", "--out-link", link.as_str()])
 }
 
 /// Digests and sizes of store paths.
 pub fn path_info(store_paths: &[&str]) -> Vec<String> {
-    let mut argv = words(&["nix", "path-info", "--json", "--closure-size"]);
+    let mut argv = owned(&["nix", "path-info", "--json", "--closure-size"]);
     argv.extend(store_paths.iter().map(|path| (*path).to_owned()));
     argv
 }
 
 /// The flake's metadata, such as its commit.
 pub fn metadata(options: &Nixos) -> Vec<String> {
-    let mut argv = words(&["nix", "flake", "metadata", "--json", "--no-write-lock-file"]);
+    let mut argv = owned(&["nix", "flake", "metadata", "--json", "--no-write-lock-file"]);
     if options.offline {
         argv.push("--offline".into());
     }
@@ -51,21 +51,21 @@ pub fn metadata(options: &Nixos) -> Vec<String> {
 
 /// The settings of nix.conf, including its includes; the command had another name before 2.20.
 pub fn config() -> [Vec<String>; 2] {
-    [words(&["nix", "config", "show", "--json"]), words(&["nix", "show-config", "--json"])]
+    [owned(&["nix", "config", "show", "--json"]), owned(&["nix", "show-config", "--json"])]
 }
 
 /// The store and whether it trusts this user; the command had another name before 2.19.
 pub fn store() -> [Vec<String>; 2] {
-    [words(&["nix", "store", "info", "--json"]), words(&["nix", "store", "ping", "--json"])]
+    [owned(&["nix", "store", "info", "--json"]), owned(&["nix", "store", "ping", "--json"])]
 }
 
 /// Where the store's files are.
 pub fn store_folder() -> Vec<String> {
-    words(&["nix", "eval", "--raw", "--expr", "builtins.storeDir"])
+    owned(&["nix", "eval", "--raw", "--expr", "builtins.storeDir"])
 }
 
 fn start(formats: &[Format], profile: &str) -> Vec<String> {
-    let mut argv = words(&["nix", "build"]);
+    let mut argv = owned(&["nix", "build"]);
     // Relative to the working folder: a checkout's path may contain characters that a flake URL may not.
     argv.extend(formats.iter().map(|format| format!(".#{}", attribute(*format, profile))));
     // The lock belongs to the checkout, and only `nix flake update` changes it.
@@ -98,8 +98,8 @@ fn joined<T: ToString>(values: &[T], separator: &str) -> String {
     values.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
 }
 
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
+fn owned(arguments: &[&str]) -> Vec<String> {
+    arguments.iter().map(|word| (*word).to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn several_formats_are_one_command() {
+    fn several_formats_are_built_by_one_command() {
         let argv = build(&[Format::Qemu, Format::Iso], "full", &Nixos::default(), "/state/x y".into());
         assert_eq!(
             argv,
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_passed_on() {
+    fn options_are_passed_to_nix() {
         let options = Nixos {
             builders: ["ssh://a x86_64-linux", "ssh://b x86_64-linux - 4 1 kvm"]
                 .map(|line| line.parse().unwrap())
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_about_the_store() {
+    fn store_queries() {
         assert_eq!(path_info(&["/a", "/b"]), ["nix", "path-info", "--json", "--closure-size", "/a", "/b"]);
         assert_eq!(config().map(|argv| argv.join(" ")), ["nix config show --json", "nix show-config --json"]);
         assert_eq!(store().map(|argv| argv.join(" ")), ["nix store info --json", "nix store ping --json"]);

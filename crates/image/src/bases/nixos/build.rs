@@ -219,7 +219,7 @@ impl FlakeBuild<'_> {
             origin: Origin::Nixos(manifest::NixosOrigin {
                 flake_revision: flake.revision,
                 flake_nar_hash: flake.nar_hash,
-                nix_version: nix.said.clone(),
+                nix_version: nix.printed_version.clone(),
                 outputs,
                 payload: is_payload(built),
             }),
@@ -227,7 +227,7 @@ impl FlakeBuild<'_> {
             npm_packages: npm_tools::locked(&guest)?,
             guest,
             artifacts,
-            build_tools: vec![BuildTool { name: "nix".into(), version: nix.said.clone() }],
+            build_tools: vec![BuildTool { name: "nix".into(), version: nix.printed_version.clone() }],
         })
     }
 

@@ -25,7 +25,7 @@ pub(super) struct FailureCollector {
     ended: VecDeque<Build>,
     errors: Vec<String>,
     /// Other messages, in case nix fails without an error message.
-    said: VecDeque<String>,
+    messages: VecDeque<String>,
 }
 
 /// The derivation that failed.
@@ -60,7 +60,7 @@ impl FailureCollector {
                 }
                 self.errors.push(text.clone());
             }
-            NixEvent::Message { text, .. } => push(&mut self.said, text.clone(), LINES),
+            NixEvent::Message { text, .. } => push(&mut self.messages, text.clone(), LINES),
             _ => {}
         }
     }
@@ -71,8 +71,8 @@ impl FailureCollector {
     }
 
     /// The last messages other than errors.
-    pub(super) fn said(&self) -> Vec<String> {
-        self.said.iter().cloned().collect()
+    pub(super) fn messages(&self) -> Vec<String> {
+        self.messages.iter().cloned().collect()
     }
 
     /// The build named by an error, if any.
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_build_that_failed_is_told_and_not_those_that_wait_for_it() {
+    fn the_failed_build_is_reported_and_not_its_dependents() {
         let mut failure = FailureCollector::default();
         for (id, drv) in [(1, "/nix/store/a-bad.drv"), (2, "/nix/store/b-good.drv")] {
             let text = String::new();
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_newer_versions() {
+    fn messages_of_newer_versions_are_parsed() {
         let mut failure = FailureCollector::default();
         failure.take(&error("error: Cannot build '/nix/store/c-worse.drv'.\n       Reason: 1 dependency failed.\n       Output paths:\n         /nix/store/x"));
         failure.take(&error("error: Cannot build '/nix/store/a-bad.drv'.\n       Reason: builder failed with exit code 3.\n       Last 2 log lines:\n       > x"));
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_has_bounds() {
+    fn stored_failures_are_bounded() {
         let mut failure = FailureCollector::default();
         for id in 0..10_000 {
             let drv = Some(format!("/nix/store/{id}.drv"));

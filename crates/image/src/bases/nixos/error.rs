@@ -104,11 +104,11 @@ impl Error {
             return Self::Derivation { drv, reason, lines, log };
         }
         // The last error is the one that nix ended with, the first ones led to it.
-        let said = match failure.errors().last() {
+        let shown = match failure.errors().last() {
             Some(last) => last.clone(),
-            None => failure.said().join("\n"),
+            None => failure.messages().join("\n"),
         };
-        let (reason, more) = here.trimmed(&said);
+        let (reason, more) = here.trimmed(&shown);
         if evaluated || failure.errors().is_empty() {
             return Self::Failed { reason, more, log };
         }
@@ -153,18 +153,18 @@ impl Error {
 
     /// The remedy suggested by nix's own message.
     fn of_words(&self) -> Option<String> {
-        let said = format!("{self}\n{}", self.facts().join("\n"));
-        let text = if said.contains("No space left on device") {
+        let shown = format!("{self}\n{}", self.facts().join("\n"));
+        let text = if shown.contains("No space left on device") {
             "the disk is full: free some space (`nix store gc` removes what nothing needs), then run the same command again; what was built is kept"
-        } else if said.contains("kvm") && said.contains("required to build") {
+        } else if shown.contains("kvm") && shown.contains("required to build") {
             "let nix use KVM (`system-features = kvm` in nix.conf, and /dev/kvm for its builders), or build elsewhere with --builder"
-        } else if said.contains("some outputs of") && said.contains("checking is not possible") {
+        } else if shown.contains("some outputs of") && shown.contains("checking is not possible") {
             "--rebuild compares with what is there: build it once without"
-        } else if said.contains("does not provide attribute") {
+        } else if shown.contains("does not provide attribute") {
             "the flake sees only files that git knows: `git add` new ones"
         } else if ["unable to download", "Could not resolve", "Couldn't resolve", "cannot connect to"]
             .iter()
-            .any(|sign| said.contains(sign))
+            .any(|sign| shown.contains(sign))
         {
             "check the network, then run the same command again; what was fetched and built is kept"
         } else {
@@ -192,14 +192,14 @@ impl Checkout<'_> {
         let lines: Vec<&str> = text.lines().collect();
         // The trace goes from outside in, and the error itself comes last.
         let start = lines.iter().rposition(|line| line.trim_start().starts_with("error:")).unwrap_or(0);
-        let own = |line: &str| self.own(line.trim());
-        let mut said = lines[start..].iter().map(|line| own(line)).filter(|line| !line.is_empty());
-        let first = said.next().unwrap_or_default();
+        let relative = |line: &str| self.relative(line.trim());
+        let mut shown = lines[start..].iter().map(|line| relative(line)).filter(|line| !line.is_empty());
+        let first = shown.next().unwrap_or_default();
         let mut reason = first.strip_prefix("error:").unwrap_or(&first).trim().to_owned();
         if reason.is_empty() {
-            reason = said.next().unwrap_or_else(|| "nix gives no reason".to_owned());
+            reason = shown.next().unwrap_or_else(|| "nix gives no reason".to_owned());
         }
-        let mut more: Vec<String> = said.take(MOST_LINES).collect();
+        let mut more: Vec<String> = shown.take(MOST_LINES).collect();
         let mut places: Vec<String> = lines[..start].iter().filter_map(|line| self.place(line)).collect();
         // The innermost are the nearest to the cause.
         places.reverse();
@@ -212,12 +212,12 @@ impl Checkout<'_> {
     /// The place in this project named by a line of a trace, such as `nix/settings.nix:39:3`.
     fn place(&self, line: &str) -> Option<String> {
         let place = line.trim().strip_prefix("at ")?.trim_end_matches(':');
-        let own = self.own(place);
-        (own != place && !own.starts_with('/')).then_some(own)
+        let relative = self.relative(place);
+        (relative != place && !relative.starts_with('/')).then_some(relative)
     }
 
     /// `text` with store paths of this project's files replaced by their paths in the checkout.
-    fn own(&self, text: &str) -> String {
+    fn relative(&self, text: &str) -> String {
         let mut text = text.to_owned();
         if let Some(source) = &self.source {
             text = text.replace(&format!("{source}/"), "");
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn an_evaluation_error_is_about_this_project() {
+    fn evaluation_errors_point_to_this_project() {
         let trace = format!(
             "error:\n       … while calling the 'throw' builtin\n         at {SOURCE}/nix/settings.nix:41:3:\n           40| else\n\n       … while evaluating the option `system.build'\n         at /nix/store/other-source/lib/modules.nix:1084:9:\n\n       … while x\n         at {SOURCE}/flake.nix:7:5:\n\n       error: the configuration is wrong\n       rave.toml: vm.memory is missing"
         );
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_without_a_trace_is_told_as_it_is() {
+    fn an_error_without_a_trace_is_shown_unchanged() {
         let error =
             of("error: flake 'git+file:///x' does not provide attribute 'packages.x86_64-linux.nope'", false);
         assert!(
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nix_that_only_says_something_plain_is_quoted() {
+    fn a_plain_message_of_nix_is_quoted() {
         let mut failure = FailureCollector::default();
         failure.take(&NixEvent::Message { level: Level::Info, text: "Segmentation fault".into() });
         let here = Checkout { root: "/x".into(), source: None };

@@ -121,7 +121,7 @@ impl Reader {
                 self.try_pending(line.len(), emit);
             }
             // Output of programs that nix runs, and of nix itself before its logger starts or when it crashes.
-            None => emit(said_plainly(line)),
+            None => emit(plain_message(line)),
         }
     }
 
@@ -152,7 +152,7 @@ impl Reader {
     }
 }
 
-fn said_plainly(line: &str) -> NixEvent {
+fn plain_message(line: &str) -> NixEvent {
     let text = plain(line);
     let level = if text.trim_start().starts_with("error:") { Level::Error } else { Level::Info };
     NixEvent::Message { level, text }

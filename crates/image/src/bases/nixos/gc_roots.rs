@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roots_of_a_folder_that_is_gone_go_too() {
+    fn roots_of_a_deleted_folder_are_removed() {
         let state = tempfile::tempdir().unwrap();
         let state = Utf8Path::from_path(state.path()).unwrap();
         let out = state.join("out");

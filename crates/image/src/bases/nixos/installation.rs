@@ -20,7 +20,7 @@ pub struct Nix {
     /// Its version.
     pub version: NixVersion,
     /// Its version as it prints it.
-    pub said: String,
+    pub printed_version: String,
 }
 
 impl Nix {
@@ -30,22 +30,22 @@ impl Nix {
         if let Some(nix) = FOUND.get() {
             return Ok(nix.clone());
         }
-        let nix = Self::look()?;
+        let nix = Self::query()?;
         Ok(FOUND.get_or_init(|| nix).clone())
     }
 
-    fn look() -> Result<Self, Error> {
-        let said = ask(&["nix", "--version"])?;
-        let version = version(&said).ok_or_else(|| Error::Answer {
+    fn query() -> Result<Self, Error> {
+        let printed_version = ask(&["nix", "--version"])?;
+        let version = version(&printed_version).ok_or_else(|| Error::Answer {
             command: "nix --version".into(),
-            detail: format!("{said:?} names no version"),
+            detail: format!("{printed_version:?} names no version"),
         })?;
         if version < OLDEST {
             return Err(Error::TooOld { found: version });
         }
         // Some distributions of nix enable flakes without a setting, so test for the feature itself.
         match ask(&["nix", "eval", "--json", "--expr", "builtins ? getFlake"]) {
-            Ok(answer) if answer == "true" => Ok(Self { version, said }),
+            Ok(answer) if answer == "true" => Ok(Self { version, printed_version }),
             Ok(_) => Err(Error::FlakesOff),
             Err(Error::Unusable { reason, .. }) if reason.contains("experimental") => Err(Error::FlakesOff),
             Err(error) => Err(error),
@@ -100,12 +100,12 @@ fn words(argv: &[String]) -> Vec<&str> {
 }
 
 /// The last word that is a version: `nix (Determinate Nix 3.8.5) 2.30.2` gives 2.30.
-fn version(said: &str) -> Option<NixVersion> {
+fn version(printed_version: &str) -> Option<NixVersion> {
     let of_word = |word: &str| {
         let mut numbers = word.split(|c: char| !c.is_ascii_digit());
         Some(NixVersion(numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
     };
-    said.lines().next()?.split_whitespace().rev().find_map(of_word)
+    printed_version.lines().next()?.split_whitespace().rev().find_map(of_word)
 }
 
 fn ask(argv: &[&str]) -> Result<String, Error> {
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_of_every_version() {
+    fn answers_of_every_version_are_parsed() {
         let config =
             serde_json::json!({"system-features": {"value": ["benchmark", "kvm"], "defaultValue": []}});
         assert_eq!(features(&config), ["benchmark", "kvm"]);
@@ -141,15 +141,15 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_nix_says_its_version() {
-        for (said, expected) in [
+    fn every_nix_variant_reports_its_version() {
+        for (printed_version, expected) in [
             ("nix (Nix) 2.26.3", NixVersion(2, 26)),
             ("nix (Nix) 2.18.1pre20230905_abcdef", NixVersion(2, 18)),
             ("nix (Determinate Nix 3.8.5) 2.30.2", NixVersion(2, 30)),
             ("nix (Lix, like Nix) 2.91.1", NixVersion(2, 91)),
             ("nix (Nix) 2.3", NixVersion(2, 3)),
         ] {
-            assert_eq!(version(said), Some(expected), "{said}");
+            assert_eq!(version(printed_version), Some(expected), "{printed_version}");
         }
         assert_eq!(version("nix"), None);
         assert!(NixVersion(2, 9) < OLDEST && NixVersion(3, 0) > OLDEST);

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_links_but_for_those_that_vmware_writes_to() {
+    fn files_are_links_except_those_that_vmware_writes() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap().canonicalize_utf8().unwrap();
         let (store, out) = (folder.join("store"), folder.join("out"));

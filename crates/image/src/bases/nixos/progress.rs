@@ -193,9 +193,9 @@ mod tests {
 
     /// What is shown for these lines, without times.
     fn shown(lines: &[&str]) -> Vec<String> {
-        let said = Mutex::new(Vec::new());
+        let printed = Mutex::new(Vec::new());
         let sink = |event: Shown<'_>| {
-            said.lock().unwrap().push(match event {
+            printed.lock().unwrap().push(match event {
                 Shown::StageStarted { stage } => format!("{stage}: started"),
                 Shown::StageFinished { stage, .. } => format!("{stage}: done"),
                 Shown::StageOutput { stage, line } => format!("{stage} | {line}"),
@@ -210,12 +210,12 @@ mod tests {
             reader.take(line, &mut |event| progress.take(&event));
         }
         progress.finish();
-        said.into_inner().unwrap()
+        printed.into_inner().unwrap()
     }
 
     #[test]
     fn a_build_is_evaluated_fetched_and_built() {
-        let said = shown(&[
+        let printed = shown(&[
             r#"@nix {"action":"start","id":1,"level":4,"parent":0,"text":"evaluating derivation 'x'","type":0}"#,
             r#"@nix {"action":"msg","level":1,"msg":"\u001b[35;1mwarning:\u001b[0m Git tree is dirty"}"#,
             r#"@nix {"action":"msg","level":3,"msg":"these 2 derivations will be built:"}"#,
@@ -248,6 +248,6 @@ mod tests {
             "fetch: done",
             "build: done",
         ];
-        assert_eq!(said, expected);
+        assert_eq!(printed, expected);
     }
 }

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_built_is_read_in_order() {
+    fn built_outputs_are_parsed_in_order() {
         let text = r#"[{"drvPath":"/s/q.drv","outputs":{"out":"/s/q"},"startTime":1},{"drvPath":"/s/r.drv","outputs":{"out":"/s/r"}}]"#;
         let found = built(text, 2).unwrap();
         assert_eq!((found[0].drv_path.as_str(), found[1].out_path.as_str()), ("/s/q.drv", "/s/r"));
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_read_of_every_version() {
+    fn sizes_of_every_version_are_parsed() {
         let expected = PathInfo { nar_hash: "sha256-x".into(), closure_size: 296 };
         let info = r#"{"narHash":"sha256-x","closureSize":296}"#;
         for text in [
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flake_may_be_dirty_or_in_no_git() {
+    fn a_flake_may_be_dirty_or_outside_git() {
         let found =
             flake(r#"{"revision":"abc","locked":{"narHash":"sha256-y"},"path":"/s/source"}"#).unwrap();
         assert_eq!(found.revision.as_deref(), Some("abc"));

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_are_gone_and_the_text_is_whole() {
+    fn escape_sequences_are_removed_without_losing_text() {
         assert_eq!(
             plain("\u{1b}[31;1merror:\u{1b}[0m no '\u{1b}[35;1m/x\u{1b}[0m'\n\tend"),
             "error: no '/x'\n end"
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_derivation_is_called_by_its_name() {
+    fn derivations_are_shown_by_name() {
         assert_eq!(drv_name("/nix/store/1wmggi42z9ll0y3w8c6lrqhdczscpxjl-rave-disk.drv"), "rave-disk");
         assert_eq!(drv_name("odd"), "odd");
         assert_eq!(drv_name("/x/a-b.drv"), "a-b");

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digests_are_checked_by_the_real_program() {
+    fn digests_are_accepted_by_the_real_program() {
         let folder = tempfile::tempdir().unwrap();
         let tree = Utf8Path::from_path(folder.path()).unwrap();
         std::fs::write(tree.join("a"), "content").unwrap();
@@ -56,9 +56,9 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_read_from_debugfs() {
-        let told = "Inode: 17   Type: symlink\nFast link dest: \"boot/vmlinuz-6.12\"\n";
-        assert_eq!(link_target(told), Some("boot/vmlinuz-6.12"));
+    fn links_are_parsed_from_debugfs() {
+        let printed = "Inode: 17   Type: symlink\nFast link dest: \"boot/vmlinuz-6.12\"\n";
+        assert_eq!(link_target(printed), Some("boot/vmlinuz-6.12"));
         assert_eq!(link_target("Fast link dest: \"a b\""), None);
         assert_eq!(link_target("/vmlinuz: File not found by ext2_lookup"), None);
     }

@@ -114,8 +114,8 @@ fn squashfs_argv(disk: &Utf8Path, target: &Utf8Path) -> Vec<String> {
     let fixed = ["-comp", "zstd", "-Xcompression-level", "6", "-noappend", "-no-xattrs", "-all-root"];
     // Otherwise it uses a quarter of the machine's memory without being faster.
     let quiet = ["-mem", "128M", "-no-progress", "-quiet", "-p", "disk.raw m 444 0 0"];
-    let words = ["mksquashfs", disk.as_str(), target.as_str()];
-    words.iter().chain(&fixed).chain(&quiet).map(ToString::to_string).collect()
+    let args = ["mksquashfs", disk.as_str(), target.as_str()];
+    args.iter().chain(&fixed).chain(&quiet).map(ToString::to_string).collect()
 }
 
 /// The command line (xorrisofs(1)), as in grub-mkrescue. Dates come from `SOURCE_DATE_EPOCH`. The EFI system partition
@@ -126,7 +126,7 @@ fn squashfs_argv(disk: &Utf8Path, target: &Utf8Path) -> Vec<String> {
 fn iso_argv(work: &Utf8Path, target: &Utf8Path, names: &IsoNames, mbr: &Utf8Path) -> Vec<String> {
     let tree = work.join("tree");
     let esp = work.join("esp.img");
-    let words = [
+    let args = [
         "xorriso",
         // Ignore the startup files of the host and the user; must be the first argument (xorriso(1)).
         "-no_rc",
@@ -163,7 +163,7 @@ fn iso_argv(work: &Utf8Path, target: &Utf8Path, names: &IsoNames, mbr: &Utf8Path
         target.as_str(),
         tree.as_str(),
     ];
-    words.map(String::from).into()
+    args.map(String::from).into()
 }
 
 /// A medium whose files are being assembled.
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_the_disks_own_and_fit_their_fields() {
+    fn names_come_from_the_disk_and_fit_their_fields() {
         let names = names();
         assert!(names.label.len() <= 32 && names.label.starts_with("RAVE_"), "{names:?}");
         assert!(names.label.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_'));
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_boot_configuration_names_this_iso_and_leaves_no_placeholder() {
+    fn the_boot_configuration_names_this_iso_and_has_no_placeholders() {
         let text = configuration(&names(), 44_040_192, "init=/x ro");
         assert!(text.contains(&format!("rave.live={} ", names().label)), "{text}");
         assert!(text.contains("rave.root-offset=44040192 init=/x ro $*"), "{text}");

@@ -34,7 +34,7 @@ pub enum Algorithm {
 
 impl DigestLine {
     /// The algorithm, if it is known, in any of its spellings.
-    pub fn known(&self) -> Option<Algorithm> {
+    pub fn algorithm(&self) -> Option<Algorithm> {
         let compact: String = self.algorithm.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).collect();
         match compact.to_ascii_uppercase().as_str() {
             "SHA1" | "SHA" => Some(Algorithm::Sha1),

@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_in_a_package_fit_a_plain_header_and_stay_apart() {
+    fn names_in_a_package_fit_a_ustar_header_and_stay_distinct() {
         assert_eq!(package_stem("a b"), "a b");
         let (one, other) = (package_stem(&"é".repeat(100)), package_stem(&"é".repeat(101)));
         assert!(one != other && one.starts_with('é'), "{one} {other}");

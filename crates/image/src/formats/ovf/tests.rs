@@ -95,12 +95,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn descriptors_come_back_as_they_were(envelope in envelope()) {
+    fn descriptors_round_trip(envelope in envelope()) {
         prop_assert_eq!(Envelope::parse(&envelope.render()).unwrap(), envelope);
     }
 
     #[test]
-    fn a_damaged_descriptor_is_refused_or_read_but_never_fallen_over(
+    fn a_damaged_descriptor_is_parsed_or_refused_without_a_panic(
         at in any::<prop::sample::Index>(), with in "[ -~]{0,3}", length in 0_usize..40
     ) {
         let text = virtualbox::descriptor(&export_spec(), 5).render();
@@ -114,7 +114,7 @@ proptest! {
 }
 
 #[test]
-fn both_hypervisors_descriptors_say_what_was_asked() {
+fn descriptors_of_both_hypervisors_have_the_requested_values() {
     for envelope in [virtualbox::descriptor(&export_spec(), 5), vmware::descriptor(&export_spec(), 5)] {
         let read = Envelope::parse(&envelope.render()).unwrap();
         assert_eq!(read, envelope);
@@ -126,7 +126,7 @@ fn both_hypervisors_descriptors_say_what_was_asked() {
 }
 
 #[test]
-fn the_ports_and_the_disk_are_in_virtualboxs_own_part() {
+fn ports_and_disk_are_in_virtualboxs_extension() {
     let text = virtualbox::descriptor(&export_spec(), 5).render();
     let forward = r#"<Forwarding name="ssh" proto="1" hostip="127.0.0.1" hostport="2223" guestport="22"/>"#;
     assert!(text.contains(forward), "{text}");
@@ -137,7 +137,7 @@ fn the_ports_and_the_disk_are_in_virtualboxs_own_part() {
 }
 
 #[test]
-fn capacities_in_units() {
+fn capacities_are_parsed_with_units() {
     let bytes = |capacity, units: &str| {
         let disk = VirtualDisk {
             id: "d".into(),
@@ -158,7 +158,7 @@ fn capacities_in_units() {
 }
 
 #[test]
-fn another_document_is_refused() {
+fn other_documents_are_refused() {
     let error = Envelope::parse("<html/>").unwrap_err().to_string();
     assert_eq!(error, "no OVF descriptor: its root element is html, not Envelope");
 }

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_spelling_of_a_unit() {
+    fn every_spelling_of_a_unit_is_parsed() {
         for (unit, expected) in [
             ("byte * 2^30", Some(1 << 30)),
             ("byte*2^20", Some(1 << 20)),

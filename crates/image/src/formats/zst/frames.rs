@@ -134,7 +134,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn garbage_is_refused_and_nothing_more(bytes in proptest::collection::vec(any::<u8>(), 0..512), real: bool) {
+        fn garbage_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..512), real: bool) {
             let mut bytes = bytes;
             if real {
                 bytes.splice(0..0, MAGIC);
@@ -143,7 +143,7 @@ mod tests {
         }
 
         #[test]
-        fn frames_of_zeros_are_read_as_long_as_they_are(length in 1_u64..1 << 34) {
+        fn frames_of_zeros_are_read_at_full_length(length in 1_u64..1 << 34) {
             let mut file = tempfile::tempfile().unwrap();
             write_zeros(&mut file, length).unwrap();
             let found = frames(&mut file).unwrap();

@@ -245,8 +245,8 @@ fn language() -> String {
 
 /// Copies what git would commit, and the user's own settings.
 fn copy_checkout(root: &Utf8Path, target: &Utf8Path) -> anyhow::Result<()> {
-    let words = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
-    let listed = git(root).args(words).output().map_err(|error| {
+    let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+    let listed = git(root).args(arguments).output().map_err(|error| {
         CommandError::of_command(Code::HostNotReady, "git cannot list the checkout's files", &error, 5)
             .remedy("run this in a clone of the repository, with git installed")
     })?;

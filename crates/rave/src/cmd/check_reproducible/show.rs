@@ -81,7 +81,7 @@ mod tests {
     use rave_image::compare::{TreeDifference, ValueDifference};
 
     #[test]
-    fn the_first_file_is_told_with_both_values() {
+    fn the_first_differing_file_is_shown_with_both_values() {
         let fact =
             |what, ours: &str, theirs: &str| ValueDifference { what, values: [ours.into(), theirs.into()] };
         let file = FileDifference {

@@ -23,7 +23,7 @@ pub fn here() -> anyhow::Result<Fencer> {
 }
 
 /// Warns about each missing part in one line.
-pub fn tell(offer: &Offer, ui: &Ui) {
+pub fn report_missing(offer: &Offer, ui: &Ui) {
     for (part, what) in offer.missing() {
         ui.warn(&format!("QEMU is fenced without its {}: {what}; see cargo xtask doctor", part.name()));
     }
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_told_part_by_part_and_refused_where_it_is_required() {
+    fn each_missing_part_is_reported_and_refused_if_required() {
         let whole = Offer { network: Given::Whole, files: Given::Whole, calls: Given::Whole };
         assert!(require(&whole).is_ok());
         assert!(parts(&whole).iter().all(|finding| finding.state == State::Ok));
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_whose_fence_cannot_be_asked_has_a_row_that_says_so() {
+    fn a_host_whose_fence_is_unknown_has_a_row_with_the_reason() {
         let rows = findings(Err(&anyhow::anyhow!("the path of this program is not known")));
         assert_eq!((rows.len(), rows[0].state), (1, State::Warning));
         assert_eq!(rows[0].found, "could not be probed: the path of this program is not known");

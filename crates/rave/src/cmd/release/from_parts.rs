@@ -32,10 +32,10 @@ pub(super) fn run(args: &Order<'_>, settings: &Settings, ui: &Ui) -> anyhow::Res
         plan::show_parts(&plan, settings, ui);
         return Ok(Code::Ok);
     }
-    preflight::tell(&rows, ui);
+    preflight::report(&rows, ui);
     let key = passphrase::open(args, ui)?;
     let finished = cut::join(&plan, &parts, &key, &plan::now, &ui.sink())?;
-    outcome::tell(&finished, &plan, settings, ui);
+    outcome::report(&finished, &plan, settings, ui);
     Ok(Code::Ok)
 }
 

@@ -6,7 +6,7 @@ use camino::Utf8Path;
 use rave_fs::Replace;
 use rave_release::dsse::Envelope;
 use rave_release::key::{self, LockedKey, SigningKey};
-use rave_release::key_statement::{self, KeyStatement, Said};
+use rave_release::key_statement::{self, KeyChange, KeyStatement};
 
 use super::passphrase;
 use crate::cli::{Keygen, PassphraseFrom, ReleaseCommand, Revoke, Rotate};
@@ -35,8 +35,8 @@ fn rotate(args: &Rotate, ui: &Ui) -> anyhow::Result<Code> {
     let old = open(&args.key, &args.passphrase, ui)?;
     let from = PassphraseFrom { passphrase_file: args.to_passphrase_file.clone(), passphrase_fd: None };
     let new = open(&args.to, &from, ui)?;
-    let said = Said::Rotate { successor: new.public().clone(), principal: args.principal.clone() };
-    let statement = KeyStatement { key: old.public().clone(), serial: args.serial, said };
+    let change = KeyChange::Rotate { successor: new.public().clone(), principal: args.principal.clone() };
+    let statement = KeyStatement { key: old.public().clone(), serial: args.serial, change };
     add(&args.out, &statement, &statement.sign(&[&old, &new])?, ui)
 }
 
@@ -47,7 +47,7 @@ fn revoke(args: &Revoke, ui: &Ui) -> anyhow::Result<Code> {
         None => signing.public().clone(),
     };
     let statement =
-        KeyStatement { key, serial: args.serial, said: Said::Revoke { reason: args.reason.clone() } };
+        KeyStatement { key, serial: args.serial, change: KeyChange::Revoke { reason: args.reason.clone() } };
     add(&args.out, &statement, &statement.sign(&[&signing])?, ui)
 }
 

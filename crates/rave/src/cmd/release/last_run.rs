@@ -66,7 +66,7 @@ mod tests {
     use rave_release::cut::StageTime;
 
     #[test]
-    fn the_last_time_of_each_stage_is_kept_and_a_damaged_file_is_nothing() {
+    fn the_last_duration_of_each_stage_is_kept_and_damaged_files_are_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let state = Utf8Path::from_path(folder.path()).unwrap().join("state");
         let took = |name: &str, seconds| StageTime { name: name.into(), seconds, reused: false };

@@ -7,7 +7,7 @@ use crate::settings::Settings;
 use crate::ui::Ui;
 
 /// Saves and shows them.
-pub(super) fn tell(finished: &Finished, plan: &Plan, settings: &Settings, ui: &Ui) {
+pub(super) fn report(finished: &Finished, plan: &Plan, settings: &Settings, ui: &Ui) {
     if !finished.stages.is_empty() {
         let mut last = LastRun::read(&settings.state_dir);
         last.add(finished);

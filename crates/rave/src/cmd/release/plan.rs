@@ -251,9 +251,9 @@ pub(super) fn changelog(root: &Utf8Path, version: &semver::Version) -> Option<St
 
 /// The commit that is checked out.
 pub(in crate::cmd) fn commit(root: &Utf8Path) -> anyhow::Result<String> {
-    let said = git(root).args(["rev-parse", "HEAD"]).output();
-    let said = said.map_err(|error| CommandError::usage(format!("no commit is checked out: {error}")))?;
-    Ok(said.text().trim().to_owned())
+    let output = git(root).args(["rev-parse", "HEAD"]).output();
+    let output = output.map_err(|error| CommandError::usage(format!("no commit is checked out: {error}")))?;
+    Ok(output.text().trim().to_owned())
 }
 
 /// Seconds since 1970.

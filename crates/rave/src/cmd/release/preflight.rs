@@ -77,7 +77,7 @@ pub(super) fn show(rows: &[Row], ui: &Ui) {
 }
 
 /// Warns about each check that could not be made.
-pub(super) fn tell(rows: &[Row], ui: &Ui) {
+pub(super) fn report(rows: &[Row], ui: &Ui) {
     let not_tried = |row: &Row| match &row.result {
         Ok(Fact::NotTried(why)) => Some(format!("preflight: {} was not tried: {why}", row.name)),
         _ => None,
@@ -103,14 +103,14 @@ pub(super) fn require(rows: &[Row]) -> Result<(), CommandError> {
     Err(rest.fold(error, CommandError::detail).remedy(remedy.clone()))
 }
 
-fn said(root: &Utf8Path, words: &[&str]) -> Result<String, (String, String)> {
-    let output = git(root).args(words.iter().copied()).output();
+fn git_output(root: &Utf8Path, arguments: &[&str]) -> Result<String, (String, String)> {
+    let output = git(root).args(arguments.iter().copied()).output();
     let remedy = "run this in a clone of the repository, with git installed";
     output.map(|output| output.text()).map_err(|error| (format!("git: {error}"), remedy.into()))
 }
 
 fn clean_tree(root: &Utf8Path) -> Found {
-    let status = said(root, &["status", "--porcelain"])?;
+    let status = git_output(root, &["status", "--porcelain"])?;
     match status.lines().next() {
         None => Ok("nothing differs from the commit".into()),
         Some(first) => wrong(
@@ -122,7 +122,7 @@ fn clean_tree(root: &Utf8Path) -> Found {
 
 /// A clock that was set back would date the release before its sources.
 fn clock(root: &Utf8Path, now: i64) -> Found {
-    let committed = said(root, &["log", "-1", "--format=%ct"])?;
+    let committed = git_output(root, &["log", "-1", "--format=%ct"])?;
     match committed.trim().parse::<i64>() {
         Ok(committed) if committed <= now => Ok("not before the commit".into()),
         Ok(_) => wrong("this host's clock is before the date of the commit", "set the clock"),
@@ -140,7 +140,7 @@ fn version(root: &Utf8Path, wanted: &Version) -> Found {
             "set version in Cargo.toml, or give the workspace's with --version",
         );
     }
-    let tags = said(root, &["tag", "--list"])?;
+    let tags = git_output(root, &["tag", "--list"])?;
     let versions = tags.lines().filter_map(|tag| tag.trim().trim_start_matches('v').parse::<Version>().ok());
     match versions.max() {
         Some(last) if last >= *wanted => {

@@ -48,14 +48,14 @@ impl RealWorkshop<'_> {
 
 /// Cargo's metadata of the crates for the guest's platform, without network access, from `cargo_home` if it is given.
 fn cargo_metadata(root: &Utf8Path, cargo_home: Option<&Utf8Path>) -> Result<String, rave_process::Error> {
-    let words = [
+    let arguments = [
         "metadata",
         "--locked",
         "--offline",
         "--format-version=1",
         "--filter-platform=x86_64-unknown-linux-gnu",
     ];
-    let command = Cmd::new("cargo").args(words).current_dir(root);
+    let command = Cmd::new("cargo").args(arguments).current_dir(root);
     let command = match cargo_home {
         Some(folder) => command.env("CARGO_HOME", folder.as_str()),
         None => command,
@@ -103,7 +103,7 @@ impl Workshop for RealWorkshop<'_> {
         Ok(Built { manifest: built.manifest, out_dir: settings.out_dir.clone() })
     }
 
-    fn build_again(&self, profile: &ProfilePlan) -> anyhow::Result<()> {
+    fn rebuild(&self, profile: &ProfilePlan) -> anyhow::Result<()> {
         let settings = self.settings(profile);
         let differ = check_reproducible::quietly(&self.image(profile), settings, self.ui)?;
         if differ.is_empty() {

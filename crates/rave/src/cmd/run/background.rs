@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How often the start is polled.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How much of its output is reported, bytes.
-const LAST_WORDS: usize = 2000;
+const MAX_LOG_TAIL: usize = 2000;
 
 /// The name of the hidden command.
 const COMMAND: &str = "serve-network";
@@ -46,13 +46,13 @@ pub(super) fn hand_over(instance: &mut Instance) -> anyhow::Result<u32> {
             return Ok(pid);
         }
         // The first line is the command; the program prints nothing unless it fails.
-        let words = last_words(&log);
-        let has_failed = words.ends_with('\n') && words.lines().count() > 1;
+        let tail = log_tail(&log);
+        let has_failed = tail.ends_with('\n') && tail.lines().count() > 1;
         if has_failed || Instant::now() >= deadline {
             return Err(CommandError::host_not_ready(
                 "the guest's network could not continue without this process",
             )
-            .detail(words.trim().to_owned())
+            .detail(tail.trim().to_owned())
             .remedy("run it without --detach")
             .into());
         }
@@ -61,11 +61,11 @@ pub(super) fn hand_over(instance: &mut Instance) -> anyhow::Result<u32> {
 }
 
 /// The command that restores the network after its process was killed.
-pub(super) fn again(run_dir: &Utf8Path) -> String {
+pub(super) fn restore_command(run_dir: &Utf8Path) -> String {
     format!("cargo xtask {COMMAND} {}", shell_quote(run_dir.as_str()))
 }
 
-fn last_words(log: &Utf8Path) -> String {
+fn log_tail(log: &Utf8Path) -> String {
     let bytes = fs::read(log).unwrap_or_default();
-    String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(LAST_WORDS)..]).into_owned()
+    String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(MAX_LOG_TAIL)..]).into_owned()
 }

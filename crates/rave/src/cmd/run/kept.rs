@@ -65,7 +65,7 @@ pub(super) fn adopt(
 
 fn take_over(kept: &KeptDisk, out_dir: &Utf8Path, format: Format) -> anyhow::Result<Earlier> {
     let Some(earlier) = kept.earlier() else { return Ok(Earlier::None) };
-    if kept.digest().is_some() || !earlier.is_sound() {
+    if kept.digest().is_some() || !earlier.is_unchanged() {
         return Ok(Earlier::Stays(earlier));
     }
     let Ok(manifest) = Manifest::read(out_dir) else { return Ok(Earlier::Stays(earlier)) };
@@ -121,7 +121,7 @@ pub(super) fn open(
         }
         (Some(old), None | Some(KeepBase::Old)) => {
             if choice.is_none() {
-                tell_older(old, ui);
+                report_older_base(old, ui);
             }
             return Ok(Kept {
                 overlay: kept.overlay(),
@@ -147,10 +147,10 @@ fn hold(kept: &KeptDisk, built: &Built<'_>, digest: &str, ui: &Ui) -> anyhow::Re
 }
 
 fn base(kept: &KeptDisk) -> anyhow::Result<Utf8PathBuf> {
-    kept.base().ok_or_else(|| gone(kept))
+    kept.base().ok_or_else(|| missing_base(kept))
 }
 
-fn tell_older(digest: &str, ui: &Ui) {
+fn report_older_base(digest: &str, ui: &Ui) {
     let short = digest.get(..12).unwrap_or(digest);
     ui.note(&format!(
         "booting the kept disk on its original image (SHA-256 {short}...), not on the newer one; --keep-base old \
@@ -159,7 +159,7 @@ fn tell_older(digest: &str, ui: &Ui) {
     ));
 }
 
-fn gone(kept: &KeptDisk) -> anyhow::Error {
+fn missing_base(kept: &KeptDisk) -> anyhow::Error {
     CommandError::new(
         Code::BuildFailed,
         format!("the backing image of the kept disk in {} is missing", kept.folder()),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_versions_disk_goes_on_with_its_image_held() {
+    fn an_old_disk_keeps_its_image() {
         let scratch = tempfile::tempdir().unwrap();
         let (out, kept) = earlier_disk(Utf8Path::from_path(scratch.path()).unwrap());
         assert!(matches!(take_over(&kept, &out, Format::Raw).unwrap(), Earlier::Adopted));
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_versions_disk_stays_where_its_image_was_changed_or_a_newer_disk_is() {
+    fn an_old_disk_is_left_alone_if_its_image_changed_or_a_newer_disk_exists() {
         let scratch = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(scratch.path()).unwrap();
         let (out, kept) = earlier_disk(folder);

@@ -10,7 +10,7 @@ use crate::command_error::CommandError;
 use crate::ui::Ui;
 
 /// The maximum number of refusals that one run reports; a guest could cause endless ones.
-const TOLD: usize = 20;
+const MAX_REPORTED: usize = 20;
 
 /// Refuses rules that need more than `run` offers: a certificate authority that the guest trusts, and a supervisor.
 pub(super) fn check(flags: &NetworkFlags) -> Result<(), CommandError> {
@@ -56,21 +56,21 @@ pub(super) fn line(policy: &Policy) -> String {
 /// Reports each refusal once.
 #[derive(Default)]
 pub(super) struct Denials {
-    told: HashSet<(Kind, String)>,
+    reported: HashSet<(Kind, String)>,
 }
 
 impl Denials {
     /// Reports new refusals.
-    pub(super) fn tell(&mut self, log: &Log, ui: &Ui) {
-        for denial in self.untold(log) {
+    pub(super) fn report(&mut self, log: &Log, ui: &Ui) {
+        for denial in self.unreported(log) {
             ui.note(&text(&denial));
         }
     }
 
-    fn untold(&mut self, log: &Log) -> Vec<Denial> {
+    fn unreported(&mut self, log: &Log) -> Vec<Denial> {
         let mut new = Vec::new();
         for denial in log.denials.iter().filter(|denial| !is_usual(denial)) {
-            if self.told.len() < TOLD && self.told.insert((denial.kind, denial.to.clone())) {
+            if self.reported.len() < MAX_REPORTED && self.reported.insert((denial.kind, denial.to.clone())) {
                 new.push(denial.clone());
             }
         }
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn without_flags_it_is_open_and_flags_add_to_what_is_allowed() {
+    fn the_default_is_open_and_flags_extend_the_allowed_list() {
         let own = Policy {
             mode: Mode::Open,
             allow: vec!["p.example:1/tcp,private".parse().unwrap()],
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_only_a_sandbox_can_have_are_refused_with_the_command_that_has_them() {
+    fn rules_for_sandboxes_only_are_refused_with_the_right_command() {
         let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Rule>>();
         let allow = |texts: &[&str]| NetworkFlags { allow: rules(texts), ..NetworkFlags::default() };
         assert!(check(&allow(&["a.example", "10.0.0.0/8,private"])).is_ok());
@@ -131,26 +131,27 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_is_told_once_and_not_without_an_end() {
+    fn refusals_are_reported_once_and_limited() {
         let mut denials = Denials::default();
         let log = |count: usize| Log {
             denials: (0..count).map(|number| denial(&format!("10.0.0.{number}:1"))).collect(),
             ..Log::default()
         };
-        assert_eq!(denials.untold(&log(2)).len(), 2);
-        assert_eq!(denials.untold(&log(3)).len(), 1);
-        assert_eq!(denials.untold(&log(100)).len(), TOLD - 3);
-        assert_eq!(denials.untold(&log(200)).len(), 0);
+        assert_eq!(denials.unreported(&log(2)).len(), 2);
+        assert_eq!(denials.unreported(&log(3)).len(), 1);
+        assert_eq!(denials.unreported(&log(100)).len(), MAX_REPORTED - 3);
+        assert_eq!(denials.unreported(&log(200)).len(), 0);
         let clock = Denial { kind: Kind::Udp, ..denial("0.pool.example:123") };
-        assert!(Denials::default().untold(&Log { denials: vec![clock], ..Log::default() }).is_empty());
+        assert!(Denials::default().unreported(&Log { denials: vec![clock], ..Log::default() }).is_empty());
     }
 
     #[test]
-    fn what_a_guest_wrote_is_shown_as_text() {
-        let told = text(&denial("\u{1b}[2J10.0.0.1:1"));
+    fn guest_text_is_escaped() {
+        let reported = text(&denial("\u{1b}[2J10.0.0.1:1"));
         assert!(
-            !told.contains('\u{1b}') && told.ends_with("; to allow it: run --allow 127.0.0.1:1/tcp,private"),
-            "{told}"
+            !reported.contains('\u{1b}')
+                && reported.ends_with("; to allow it: run --allow 127.0.0.1:1/tcp,private"),
+            "{reported}"
         );
     }
 }

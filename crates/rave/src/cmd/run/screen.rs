@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gtk_comes_before_sdl_and_curses_is_no_window() {
+    fn gtk_is_preferred_to_sdl_and_curses_is_not_a_window() {
         let of = |kinds: &[&str]| {
             let displays = kinds.iter().map(|kind| (*kind).to_owned()).collect();
             window(&Offers { displays, ..Offers::default() })
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_served_screen_tells_its_viewer_address_and_password() {
+    fn a_served_screen_shows_viewer_address_and_password() {
         let server = server("vnc", VNC_BASE).unwrap();
         let (port, password) = (server.port, server.password.as_str().to_owned());
         assert!(port >= VNC_BASE);

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_chooses_the_port_of_its_service_and_the_last_one_counts() {
+    fn a_flag_selects_the_port_of_its_service_and_the_last_one_wins() {
         let flags = [
             flag("gateway", HostPort::Auto),
             flag("ssh", HostPort::Auto),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn people_are_sent_to_the_routers_page_and_to_the_others_roots() {
+    fn the_routers_page_and_other_services_roots_are_shown() {
         let pages: Vec<&str> = ServiceName::ALL.iter().map(|service| page(service.as_str())).collect();
         assert_eq!(pages, ["/", "/ui/", "/", "/"]);
     }

@@ -1,8 +1,8 @@
 //! `--ssh-agent`: which key of the user's SSH agent a sandbox may use until it stops.
 
 use rave_sandbox::Place;
-use rave_sandbox::look::look;
 use rave_sandbox::ssh_agent::{self, Forwarded};
+use rave_sandbox::state::current_state;
 
 use crate::cli::AgentKey;
 use crate::command_error::CommandError;
@@ -10,7 +10,7 @@ use crate::command_error::CommandError;
 /// Stores the key for the following start; without the flag no key may be used. A running sandbox is not changed.
 pub(super) fn keep(place: &Place, wanted: Option<&AgentKey>) -> anyhow::Result<()> {
     let wrong = |why: &str, remedy: &str| CommandError::usage(format!("--ssh-agent: {why}")).remedy(remedy);
-    if look(place).qemu.is_some() {
+    if current_state(place).qemu.is_some() {
         return match wanted {
             Some(_) => Err(wrong(
                 &format!("the sandbox {} is already running", place.name()),

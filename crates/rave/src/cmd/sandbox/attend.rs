@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use rave_process::interrupt;
 use rave_process::progress::{Event, StageOutcome};
 use rave_sandbox::control::Status;
-use rave_sandbox::look::look;
 use rave_sandbox::start::{Supervise, attend};
+use rave_sandbox::state::current_state;
 use rave_sandbox::{Connection, Error, LifeLock, Place, SandboxName, Store, Turn};
 use rave_vm::standalone;
 use rave_vm::terminal_text::plain;
@@ -19,7 +19,7 @@ use crate::settings;
 use crate::ui::Ui;
 
 /// How often a booting sandbox is polled.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a booting sandbox may delay others: longer than a healthy guest takes on an idle host.
 const TURN: Duration = Duration::from_secs(60);
 
@@ -41,7 +41,7 @@ impl Named {
 
     /// Takes the lock of a sandbox, which must exist.
     pub(super) fn lock(&self, ui: &Ui) -> Result<LifeLock, Error> {
-        self.store.lock(&self.name, &mut || tell_wait(&self.name, ui))
+        self.store.lock(&self.name, &mut || report_wait(&self.name, ui))
     }
 
     /// Connects to the supervisor of a sandbox, which must be running; starts a new supervisor if it was killed.
@@ -59,7 +59,7 @@ impl Named {
     }
 }
 
-pub(super) fn tell_wait(name: &SandboxName, ui: &Ui) {
+pub(super) fn report_wait(name: &SandboxName, ui: &Ui) {
     ui.note(&format!("another command is starting, stopping or removing {name}; waiting for it"));
 }
 
@@ -69,8 +69,8 @@ pub(super) fn supervisor(name: &SandboxName, accel: Option<Accel>) -> anyhow::Re
     let mut arguments = vec!["supervise".to_owned(), name.to_string(), "--state".to_owned()];
     arguments.push(settings::state_dir()?.into_string());
     if let Some(accel) = accel {
-        let word = if accel == Accel::Kvm { "kvm" } else { "tcg" };
-        arguments.extend(["--accel".to_owned(), word.to_owned()]);
+        let accel_name = if accel == Accel::Kvm { "kvm" } else { "tcg" };
+        arguments.extend(["--accel".to_owned(), accel_name.to_owned()]);
     }
     Ok(Supervise { program, arguments })
 }
@@ -128,7 +128,7 @@ pub(super) fn wait(
     loop {
         let status = match connection.status() {
             Ok(status) => status,
-            Err(_) if look(place).qemu.is_none() => return Err(ended(place).into()),
+            Err(_) if current_state(place).qemu.is_none() => return Err(ended(place).into()),
             Err(error) => return Err(error.into()),
         };
         if is_enough(&status) {
@@ -144,7 +144,7 @@ pub(super) fn wait(
         if started.elapsed() >= limit {
             return Err(hangs(place, &status, limit).into());
         }
-        interrupt::pause(LOOK)?;
+        interrupt::pause(POLL_INTERVAL)?;
     }
 }
 

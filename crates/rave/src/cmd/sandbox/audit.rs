@@ -15,7 +15,7 @@ use crate::exit::Code;
 use crate::ui::Ui;
 
 /// How often new lines are looked for.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 pub(super) fn run(args: &cli::Audit, ui: &Ui) -> anyhow::Result<Code> {
     let named = Named::new(&args.name)?;
@@ -37,19 +37,19 @@ pub(super) fn run(args: &cli::Audit, ui: &Ui) -> anyhow::Result<Code> {
         if !args.follow || !files.record.exists() {
             return Ok(Code::Ok);
         }
-        interrupt::pause(LOOK)?;
+        interrupt::pause(POLL_INTERVAL)?;
     }
 }
 
 /// The record's files of the sandbox, or of the last removed one of this name.
 fn files(named: &Named, earlier: bool, ui: &Ui) -> anyhow::Result<Files> {
-    let gone = named.store.earlier_audits(&named.name)?.pop();
+    let removed = named.store.earlier_audits(&named.name)?.pop();
     let own = named.place().audit();
-    match gone {
+    match removed {
         _ if !earlier && own.record.exists() => Ok(own),
-        Some(gone) => {
-            ui.note(&format!("{} was removed at {}", named.name, utc(gone.removed * 1000)));
-            Ok(gone.files())
+        Some(removed) => {
+            ui.note(&format!("{} was removed at {}", named.name, utc(removed.removed * 1000)));
+            Ok(removed.files())
         }
         None if earlier => Err(CommandError::usage(format!("no earlier {} has a record", named.name)).into()),
         None if named.store.find(&named.name)?.is_some() => {
@@ -62,15 +62,15 @@ fn files(named: &Named, earlier: bool, ui: &Ui) -> anyhow::Result<Files> {
 }
 
 /// How often a line that is still being written is read again at most.
-const LOOKS: u32 = 5;
+const MAX_RETRIES: u32 = 5;
 
 fn check(args: &cli::Audit, files: &Files, ui: &Ui) -> anyhow::Result<Code> {
     let mut verdict = verify(files).map_err(Error::from)?;
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_RETRIES {
         if matches!(verdict, Verdict::Whole { .. }) {
             break;
         }
-        interrupt::pause(LOOK)?;
+        interrupt::pause(POLL_INTERVAL)?;
         verdict = verify(files).map_err(Error::from)?;
     }
     let name = &args.name;
@@ -113,10 +113,10 @@ fn row(line: &[u8]) -> String {
         (1, _) => String::new(),
         (count, seconds) => format!(", {count} times in {seconds} s"),
     };
-    format!("{}  {}{times}", utc(entry.first), plain(&words(&entry.event)).trim())
+    format!("{}  {}{times}", utc(entry.first), plain(&describe(&entry.event)).trim())
 }
 
-fn words(event: &Event) -> String {
+fn describe(event: &Event) -> String {
     let from = |way: &Way| if *way == Way::Out { "to" } else { "from the host to" };
     match event {
         Event::Begun { sandbox } => format!("the record of {sandbox} begins"),

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_wider_does_not_count_and_is_named() {
+    fn wider_settings_are_ignored_and_named() {
         let user = user(Mode::Restricted, &["a.example"]);
         let (after, refused) = user.clone().narrowed(&asks(
             "[network]\nmode = \"open\"\nallow = [\"a.example\", \"evil.example\", \"10.0.0.0/8,private\"]\n\
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_narrower_counts() {
+    fn narrower_settings_apply() {
         let user = user(Mode::Open, &["db.example:5432/tcp"]);
         let (after, refused) = user
             .narrowed(&asks(
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_users_workspace_names_no_private_address() {
+    fn an_open_policy_takes_no_private_addresses_from_a_workspace() {
         let (after, refused) = user(Mode::Open, &[])
             .narrowed(&asks("[network]\nallow = [\"10.0.0.7:22/tcp,private\"]\n"))
             .unwrap();
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_list_the_users_stays_and_an_empty_one_takes_it_away() {
+    fn a_missing_list_keeps_the_users_and_an_empty_one_clears_it() {
         let user = user(Mode::Restricted, &["a.example"]);
         assert_eq!(user.clone().narrowed(&asks("")).unwrap().0, user);
         assert!(user.narrowed(&asks("[network]\nallow = []\n")).unwrap().0.policy.allow.is_empty());
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_users_workspace_names_no_group_and_does_not_close_the_users_eyes() {
+    fn an_open_policy_takes_no_groups_from_a_workspace_and_keeps_inspection() {
         let rules = ["a.example,inspect", "npm", "192.0.43.7"];
         for mode in [Mode::Learn, Mode::Open] {
             let user = user(mode, &rules);
@@ -221,14 +221,14 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_the_user_looks_into_twice_is_not_taken_without_the_look() {
+    fn an_inspected_rule_is_not_taken_without_inspection() {
         let user = user(Mode::Restricted, &["a.example", "a.example,inspect"]);
         assert_eq!(listed(&user, "allow = [\"a.example\"]"), (vec![], 1));
         assert_eq!(listed(&user, "allow = [\"a.example,inspect\"]").1, 0);
     }
 
     #[test]
-    fn a_rule_that_denies_and_is_none_is_an_error() {
+    fn an_invalid_deny_rule_is_an_error() {
         let asked = asks("[network]\ndeny = [\"a.example\", \"b.example:443\"]\n");
         let error = user(Mode::Open, &[]).narrowed(&asked).unwrap_err().to_string();
         assert!(error.contains("network.deny") && error.contains("b.example:443"), "{error}");

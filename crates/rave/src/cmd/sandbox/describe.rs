@@ -2,7 +2,7 @@
 
 use camino::Utf8Path;
 use rave_net::Mode;
-use rave_sandbox::look::look;
+use rave_sandbox::state::current_state;
 use rave_sandbox::{SandboxName, Store};
 use rave_vm::ports::PortForward;
 use rave_vm::terminal_text::plain;
@@ -21,19 +21,19 @@ use crate::ui::Ui;
 pub(super) fn ports(args: &cli::Port, ui: &Ui) -> anyhow::Result<Code> {
     let named = Named::new(&args.name)?;
     named.store.get(&named.name)?;
-    let look = look(&named.place());
-    if look.qemu.is_none() {
+    let current = current_state(&named.place());
+    if current.qemu.is_none() {
         return Err(rave_sandbox::Error::NotRunning { name: named.name }.into());
     }
     let Some(service) = &args.service else {
         if args.json {
-            ui.json(&Port::all(&look))?;
+            ui.json(&Port::all(&current))?;
         } else {
-            ui.table(&["service", "where"], &ports::rows(&named.name, &Port::all(&look)));
+            ui.table(&["service", "where"], &ports::rows(&named.name, &Port::all(&current)));
         }
         return Ok(Code::Ok);
     };
-    let forward = find(&look.forwards, service)?;
+    let forward = find(&current.forwards, service)?;
     ui.data(&format!("{}:{}", forward.bind, forward.host));
     Ok(Code::Ok)
 }
@@ -41,11 +41,11 @@ pub(super) fn ports(args: &cli::Port, ui: &Ui) -> anyhow::Result<Code> {
 /// The forward of a service; the sandbox must be running.
 pub(super) fn forward_of(named: &Named, service: &str) -> anyhow::Result<PortForward> {
     named.store.get(&named.name)?;
-    let look = look(&named.place());
-    if look.qemu.is_none() {
+    let current = current_state(&named.place());
+    if current.qemu.is_none() {
         return Err(rave_sandbox::Error::NotRunning { name: named.name.clone() }.into());
     }
-    Ok(find(&look.forwards, service)?.clone())
+    Ok(find(&current.forwards, service)?.clone())
 }
 
 fn find<'a>(forwards: &'a [PortForward], service: &str) -> Result<&'a PortForward, CommandError> {
@@ -57,10 +57,10 @@ fn find<'a>(forwards: &'a [PortForward], service: &str) -> Result<&'a PortForwar
 }
 
 /// `cargo xtask inspect NAME`; `None` if the argument is a file or not the name of a sandbox.
-pub fn describe(word: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<Code>> {
-    let Ok(name) = word.as_str().parse::<SandboxName>() else { return Ok(None) };
+pub fn describe(argument: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<Code>> {
+    let Ok(name) = argument.as_str().parse::<SandboxName>() else { return Ok(None) };
     let store = Store::new(&settings::state_dir()?);
-    if word.exists() {
+    if argument.exists() {
         return Ok(None);
     }
     if !store.names()?.contains(&name) {
@@ -75,19 +75,19 @@ pub fn describe(word: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<C
         return Ok(Some(Code::Ok));
     }
     let place = store.place(&row.name);
-    let look = &row.look;
+    let current = &row.current;
     let process = |pid: Option<u32>| pid.map_or("-".to_owned(), |pid| format!("process {pid}"));
-    let status = look.status.as_ref();
+    let status = current.status.as_ref();
     let mut rows = vec![
         ("name", row.name.to_string()),
-        ("state", look.state.as_str().to_owned()),
+        ("state", current.state.as_str().to_owned()),
         ("image", format!("{}, {}", record.base, record.profile)),
         ("made", format!("{} ago", time(rave_sandbox::now().saturating_sub(record.created)))),
         ("memory", format!("{} MiB", record.memory_mib)),
         ("CPUs", record.cpus.to_string()),
         ("network", row.network.map_or("unreadable", Mode::as_str).to_owned()),
         ("folder", place.folder().to_string()),
-        ("QEMU", process(look.qemu)),
+        ("QEMU", process(current.qemu)),
         ("supervisor", process(status.map(|status| status.supervisor))),
     ];
     if let Some(parent) = &record.parent {
@@ -103,7 +103,7 @@ pub fn describe(word: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<C
     };
     rows.push(("stops", limit(record.expiry.ttl)));
     rows.push(("stops if idle", limit(record.expiry.idle)));
-    if let Some(end) = look.end.as_ref().filter(|end| !end.detail.is_empty()) {
+    if let Some(end) = current.end.as_ref().filter(|end| !end.detail.is_empty()) {
         rows.push(("ended", plain(&end.detail).trim().to_owned()));
     }
     let workspace = row.workspace.as_ref().map(|folder| plain(folder.as_str()).trim().to_owned());

@@ -8,7 +8,7 @@ use rave_sandbox::exec::{self, HostEvent, Streams};
 use rave_sandbox::now;
 
 use super::attend::Named;
-use super::net::tell_denials;
+use super::net::report_denials;
 use crate::cli;
 use crate::command_error::CommandError;
 use crate::exit::Code;
@@ -39,7 +39,7 @@ pub(super) fn run(args: &cli::Exec, ui: &Ui) -> anyhow::Result<Code> {
         ui.warn(&format!("the host's disk is full: {} is paused until there is space", args.name));
     }
     let since = now();
-    let mut events = Events { attached: &attached, size, told: None };
+    let mut events = Events { attached: &attached, size, received: None };
     let raw = if has_terminal { RawTerminal::of_stdin() } else { None };
     let (mut stdout, mut stderr) = (attached.stdout(), attached.stderr());
     let streams = Streams {
@@ -62,7 +62,7 @@ pub(super) fn run(args: &cli::Exec, ui: &Ui) -> anyhow::Result<Code> {
         let seconds = args.timeout.unwrap_or(Duration::ZERO).as_secs();
         ui.warn(&format!("the program was ended after {seconds} s (--timeout)"));
     }
-    tell_denials(&named, since, ended.shell_code() != 0, ui);
+    report_denials(&named, since, ended.shell_code() != 0, ui);
     Ok(Code::Guest(ended.shell_code()))
 }
 
@@ -84,15 +84,15 @@ fn variable(text: &str) -> anyhow::Result<(String, String)> {
 struct Events<'a> {
     attached: &'a Attached,
     size: Option<(u16, u16)>,
-    told: Option<Signal>,
+    received: Option<Signal>,
 }
 
 impl Events<'_> {
     fn next(&mut self) -> Vec<HostEvent> {
         let mut events = Vec::new();
-        if self.told.is_none() {
-            self.told = interrupt::requested();
-            events.extend(self.told.map(|signal| HostEvent::Signal(number(signal))));
+        if self.received.is_none() {
+            self.received = interrupt::requested();
+            events.extend(self.received.map(|signal| HostEvent::Signal(number(signal))));
         }
         let size = self.attached.size();
         if size != self.size {
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variable_has_a_value_or_ours() {
+    fn a_variable_has_a_value_or_takes_the_hosts() {
         assert_eq!(variable("A=b=c").unwrap(), ("A".into(), "b=c".into()));
         assert_eq!(variable("A=").unwrap(), ("A".into(), String::new()));
         assert_eq!(variable("PATH").unwrap().1, std::env::var("PATH").unwrap());

@@ -6,8 +6,8 @@ use std::time::Duration;
 use rave_audit::Event;
 use rave_process::interrupt;
 use rave_sandbox::fork::{Passing, Taken, derive_name, make, take};
-use rave_sandbox::look::look;
 use rave_sandbox::start::{Supervise, attend};
+use rave_sandbox::state::current_state;
 use rave_sandbox::{Connection, Error, LifeLock, Place, Record, SandboxName, Store, Turn};
 use rave_vm::accel::Accelerator;
 use rave_vm::moment::Saved;
@@ -15,7 +15,7 @@ use rave_vm::standalone;
 use rave_workspace::Place as Workspace;
 use rave_workspace::record::BUSY;
 
-use super::attend::{Named, supervisor, tell_wait, wait};
+use super::attend::{Named, report_wait, supervisor, wait};
 use super::audit::note;
 use super::ports::show_address;
 use super::{limits, ssh_config};
@@ -74,7 +74,7 @@ fn freeze(named: &Named, parent: &Record, news: &[New], ui: &Ui) -> anyhow::Resu
     workspace.copy_to(moment.folder())?;
     let taken = take(&named.place(), connection.as_mut(), &moment, &lock)?;
     drop(workspace);
-    tell(&named.name, taken, ui);
+    report_saved(&named.name, taken, ui);
     for new in news {
         let record = make(&named.store, parent, &moment, taken, new.place.name(), &new.lock)?;
         Workspace::new(moment.folder()).copy_to(new.place.folder())?;
@@ -88,17 +88,17 @@ fn freeze(named: &Named, parent: &Record, news: &[New], ui: &Ui) -> anyhow::Resu
 /// Connects to a sandbox if it is running.
 pub(super) fn connect(named: &Named, lock: &LifeLock) -> anyhow::Result<Option<Connection>> {
     let place = named.place();
-    if look(&place).qemu.is_none() {
+    if current_state(&place).qemu.is_none() {
         return Ok(None);
     }
     Ok(Some(attend(&place, &supervisor(&named.name, None)?, lock)?))
 }
 
 /// Reports if the sandbox was saved without its memory.
-pub(super) fn tell(name: &SandboxName, taken: Taken, ui: &Ui) {
-    match (taken.saved, taken.stood) {
+pub(super) fn report_saved(name: &SandboxName, taken: Taken, ui: &Ui) {
+    match (taken.saved, taken.paused) {
         (Saved::Disk, _) => ui.note(&format!("{name} is not running: only its disk is saved, which boots")),
-        (Saved::Memory, Some(stood)) => ui.note(&format!("{name} was paused for {} ms", stood.as_millis())),
+        (Saved::Memory, Some(paused)) => ui.note(&format!("{name} was paused for {} ms", paused.as_millis())),
         (Saved::Memory, None) => {}
     }
 }
@@ -124,7 +124,7 @@ fn claim(
         if *name == named.name || claimed.iter().any(|(other, _)| other == name) {
             return Err(taken(name).into());
         }
-        let lock = store.claim(name, &mut || tell_wait(name, ui))?;
+        let lock = store.claim(name, &mut || report_wait(name, ui))?;
         if store.place(name).has_record() {
             return Err(taken(name).into());
         }
@@ -136,7 +136,7 @@ fn claim(
         };
         let name = derive_name(&named.name, is_taken);
         let name = name.ok_or_else(|| CommandError::usage("every name that could be derived is taken"))?;
-        let lock = store.claim(&name, &mut || tell_wait(&name, ui))?;
+        let lock = store.claim(&name, &mut || report_wait(&name, ui))?;
         // Another `fork` may have taken the name: then the next one is tried.
         if !store.place(&name).has_record() {
             claimed.push((name, lock));
@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_one_fork_fails_it_is_said_which_stand() {
+    fn a_failed_fork_lists_the_forks_that_exist() {
         let store = Store::new(camino::Utf8Path::new("/state"));
         let name = |text: &str| text.parse::<SandboxName>().unwrap();
         let made = [store.place(&name("one")), store.place(&name("three"))];
@@ -229,11 +229,14 @@ mod tests {
             |text: &str| Error::NotStarted { name: name("x"), why: text.into(), remedy: Some("do".into()) };
         assert!(failure(&made, &[]).is_none());
         let failed = [(name("two"), why("no memory")), (name("four"), why("no ports"))];
-        let told = failure(&made, &failed).unwrap();
-        assert!(told.what.starts_with("the fork two was not made: ") && told.what.contains("no memory"));
-        assert!(told.detail[0].starts_with("four: ") && told.detail[0].contains("no ports"), "{told:?}");
+        let report = failure(&made, &failed).unwrap();
+        assert!(report.what.starts_with("the fork two was not made: ") && report.what.contains("no memory"));
+        assert!(
+            report.detail[0].starts_with("four: ") && report.detail[0].contains("no ports"),
+            "{report:?}"
+        );
         assert_eq!(
-            (told.detail[1].as_str(), told.remedy.as_str()),
+            (report.detail[1].as_str(), report.remedy.as_str()),
             ("these forks are running: one, three", "do")
         );
         assert!(failure(&[], &failed).unwrap().detail[1].starts_with("no fork was made"));

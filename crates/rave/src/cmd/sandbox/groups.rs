@@ -220,14 +220,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn npm_names_its_registry_and_those_of_scopes() {
+    fn npm_hosts_are_its_registry_and_those_of_scopes() {
         let text = r#"{"json":true,"registry":"https://npm.example/","@corp:registry":"https://corp.example/npm","user-agent":"x"}"#;
         assert_eq!(npm(text), ["https://corp.example/npm", "https://npm.example/"]);
         assert_eq!(npm("npm: not found"), Vec::<String>::new());
     }
 
     #[test]
-    fn pip_names_its_indexes_and_variables_count() {
+    fn pip_hosts_come_from_its_indexes_and_variables() {
         let text = "global.index-url='https://pip.example/simple'\nglobal.timeout='60'\nuser.extra-index-url='https://a.example/x\\nhttps://b.example/y'\n";
         let found = pip(text, |name| (name == "PIP_EXTRA_INDEX_URL").then(|| "https://c.example".to_owned()));
         let urls: Vec<&str> = found.iter().map(|(_, url)| url.as_str()).collect();
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn cargo_names_sources_and_where_packages_lie() {
+    fn cargo_hosts_are_its_sources_and_downloads() {
         let home = tempfile::tempdir().unwrap();
         let home = Utf8Path::from_path(home.path()).unwrap();
         std::fs::write(
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn the_archives_of_the_image_are_debians_too_and_none_opens_a_private_network() {
+    fn debian_hosts_include_the_images_archives_and_no_private_network() {
         let mut groups = Groups::default();
         let archives = ["http://deb.example/debian".to_owned(), "http://security.example/x".to_owned()];
         add_archives(&mut groups, &archives).unwrap();
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_without_hosts_is_an_error_unless_the_model_is_denied() {
+    fn a_group_without_hosts_is_an_error_except_a_denied_model() {
         let rule = |text: &str| vec![text.parse::<Rule>().unwrap()];
         assert_eq!(of_rules(&[], &rule("model")).unwrap(), Groups::default());
         assert_eq!(of_rules(&rule("a.example"), &rule("b.example")).unwrap(), Groups::default());
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn git_names_hosts_of_credentials() {
+    fn git_hosts_come_from_credentials() {
         let text = "user.name=x\ncredential.https://git.example.helper=store\nurl.https://mirror.example/a/.insteadof=https://b.example/\n";
         assert_eq!(git(text), ["https://git.example", "https://mirror.example/a/"]);
     }

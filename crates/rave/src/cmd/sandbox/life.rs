@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use rave_process::interrupt;
 use rave_sandbox::control::{Answer, EndKind, Order};
-use rave_sandbox::look::look;
 use rave_sandbox::start::attend;
+use rave_sandbox::state::current_state;
 use rave_sandbox::{Connection, Error};
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 
 use super::agent_key;
-use super::attend::{Named, supervisor, tell_wait, turn, wait_started};
+use super::attend::{Named, report_wait, supervisor, turn, wait_started};
 use super::{limits, ssh_config};
 use crate::cli;
 use crate::cmd::run::deadline;
@@ -87,7 +87,7 @@ pub(super) fn start(args: &cli::Start, ui: &Ui) -> anyhow::Result<Code> {
         agent_key::keep(&place, args.ssh_agent.as_ref())?;
         let turn = turn(&named.store, ui)?;
         // After the wait: others have started meanwhile.
-        if look(&place).qemu.is_none() {
+        if current_state(&place).qemu.is_none() {
             limits::check(&named.store)?;
         }
         let connection = attend(&place, &supervisor(&named.name, accel)?, &lock)?;
@@ -106,12 +106,12 @@ pub(in crate::cmd) fn remove(args: &cli::Rm, ui: &Ui) -> anyhow::Result<Code> {
         let place = named.place();
         let lock = match named.lock(ui) {
             // A sandbox with an unreadable record can still be removed, unless it is running.
-            Err(Error::BadRecord { .. }) if args.force && look(&place).qemu.is_none() => {
-                named.store.lock_unreadable(&named.name, &mut || tell_wait(&named.name, ui))?
+            Err(Error::BadRecord { .. }) if args.force && current_state(&place).qemu.is_none() => {
+                named.store.lock_unreadable(&named.name, &mut || report_wait(&named.name, ui))?
             }
             lock => lock?,
         };
-        if look(&place).qemu.is_some() {
+        if current_state(&place).qemu.is_some() {
             if !args.force {
                 return Err(Error::Running { name: named.name }.into());
             }

@@ -2,8 +2,8 @@
 
 use camino::Utf8PathBuf;
 use rave_net::{Mode, Usage};
-use rave_sandbox::look::{Look, look};
 use rave_sandbox::snapshot::{self, Snapshot};
+use rave_sandbox::state::{CurrentState, current_state};
 use rave_sandbox::{Identity, Record, SandboxName, Store, network, now, process_age};
 use rave_vm::terminal_text::plain;
 use serde::Serialize;
@@ -21,7 +21,7 @@ pub(super) struct Row {
     /// None if it cannot be read.
     pub(super) record: Option<Record>,
     #[serde(flatten)]
-    pub(super) look: Look,
+    pub(super) current: CurrentState,
     /// What a clone renewed.
     pub(super) identity: Option<Identity>,
     /// Its snapshots.
@@ -45,25 +45,25 @@ pub(super) struct Row {
 impl Row {
     pub(super) fn of(store: &Store, name: SandboxName) -> Self {
         let place = store.place(&name);
-        let look = look(&place);
-        let idle_seconds = look.status.as_ref().map(|status| match status.running {
+        let current = current_state(&place);
+        let idle_seconds = current.status.as_ref().map(|status| match status.running {
             0 => now().saturating_sub(status.last_use),
             _ => 0,
         });
         let (record, identity) = (store.find(&name).ok().flatten(), Identity::of(&place));
         let expiry = record.as_ref().map(|record| record.expiry).unwrap_or_default();
         let left = |limit: Option<u64>, since: Option<u64>| Some(limit?.saturating_sub(since?));
-        let age = look.qemu.and_then(process_age).map(|age| age.as_secs());
+        let age = current.qemu.and_then(process_age).map(|age| age.as_secs());
         let (ttl_seconds, idle_stop_seconds) = (left(expiry.ttl, age), left(expiry.idle, idle_seconds));
         let network = network::read(&place).ok().map(|policy| policy.mode);
         let snapshots = snapshot::list(&place).unwrap_or_default();
         let model = network::usage(&place);
-        let ports = Port::all(&look);
+        let ports = Port::all(&current);
         let workspace = rave_workspace::Record::source_of(&rave_workspace::Place::new(place.folder()));
         Self {
             name,
             record,
-            look,
+            current,
             identity,
             snapshots,
             network,
@@ -87,7 +87,7 @@ impl Row {
 
     /// Its network is halted because its record cannot be written.
     fn is_halted(&self) -> bool {
-        self.look.status.as_ref().is_some_and(|status| status.record_failure.is_some())
+        self.current.status.as_ref().is_some_and(|status| status.record_failure.is_some())
     }
 
     fn cells(&self) -> Vec<String> {
@@ -96,7 +96,7 @@ impl Row {
         let record = self.record.as_ref();
         vec![
             self.name.to_string(),
-            record.map_or("unreadable", |_| self.look.state.as_str()).to_owned(),
+            record.map_or("unreadable", |_| self.current.state.as_str()).to_owned(),
             record.map_or_else(unknown, |record| record.profile.clone()),
             record
                 .and_then(|record| record.parent.as_ref())
@@ -108,8 +108,8 @@ impl Row {
             record.map_or_else(unknown, |record| time(now().saturating_sub(record.created))),
             self.idle_seconds.map_or_else(unknown, time),
             self.stops().unwrap_or_else(unknown),
-            self.look.memory.map_or_else(unknown, mebibytes),
-            mebibytes(self.look.disk),
+            self.current.memory.map_or_else(unknown, mebibytes),
+            mebibytes(self.current.disk),
             self.model.map_or_else(unknown, used),
             ports.collect::<Vec<_>>().join(" "),
             self.workspace.as_ref().map_or_else(unknown, |folder| plain(folder.as_str()).trim().to_owned()),
@@ -120,7 +120,7 @@ impl Row {
 pub(super) fn run(args: &cli::Ps, ui: &Ui) -> anyhow::Result<Code> {
     let store = Store::new(&settings::state_dir()?);
     let rows = store.names()?.into_iter().map(|name| Row::of(&store, name));
-    let rows: Vec<Row> = rows.filter(|row| args.all || row.look.state.runs()).collect();
+    let rows: Vec<Row> = rows.filter(|row| args.all || row.current.state.runs()).collect();
     if args.json {
         ui.json(&rows)?;
         return Ok(Code::Ok);
@@ -174,14 +174,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_sizes_are_short() {
+    fn times_and_sizes_are_formatted_briefly() {
         let times: Vec<String> = [0, 119, 120, 7199, 7200, 200_000].into_iter().map(time).collect();
         assert_eq!(times, ["0 s", "119 s", "2 min", "119 min", "2 h", "2 d"]);
         assert_eq!([mebibytes(0), mebibytes(1), mebibytes(3 << 20)], ["0 MiB", "1 MiB", "3 MiB"]);
     }
 
     #[test]
-    fn what_a_model_was_used_for_has_money_where_prices_are_known() {
+    fn model_usage_has_costs_if_prices_are_known() {
         let usage = Usage { requests: 1, input_tokens: 10, output_tokens: 5, money: 0.0 };
         assert_eq!(used(usage), "1 request, 15 tokens");
         assert_eq!(used(Usage { requests: 2, money: 0.000_105, ..usage }), "2 requests, 15 tokens, 0.0001");

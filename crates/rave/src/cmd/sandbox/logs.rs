@@ -14,7 +14,7 @@ use crate::exit::Code;
 use crate::ui::Ui;
 
 /// How often a followed log is read.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// A line longer than this is printed in pieces, bytes.
 const LINE: usize = 64 * 1024;
 
@@ -41,7 +41,7 @@ pub(super) fn run(args: &cli::Logs, ui: &Ui) -> anyhow::Result<Code> {
         return Ok(Code::Ok);
     }
     loop {
-        if interrupt::pause(LOOK).is_err() {
+        if interrupt::pause(POLL_INTERVAL).is_err() {
             return Ok(Code::Interrupted);
         }
         tail.print(ui)?;

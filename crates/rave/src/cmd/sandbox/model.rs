@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_names_the_provider_the_key_and_limits() {
+    fn a_file_has_the_provider_the_key_and_limits() {
         let folder = tempfile::tempdir().unwrap();
         let key = folder.path().join("key");
         std::fs::write(&key, "k-1\n").unwrap();
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_name_the_field() {
         for (text, why) in [
             ("key.command = [\"true\"]", "no url"),
             ("url = \"http://a.example\"\nkey.command = [\"true\"]", "not https"),

@@ -17,7 +17,7 @@ use crate::exit::Code;
 use crate::ui::Ui;
 
 /// How many refusals are reported after a program at most: the last ones.
-const TOLD: usize = 5;
+const MAX_REPORTED: usize = 5;
 
 /// Runs the command.
 pub(super) fn run(args: &cli::Net, ui: &Ui) -> anyhow::Result<Code> {
@@ -39,7 +39,7 @@ pub(super) fn run(args: &cli::Net, ui: &Ui) -> anyhow::Result<Code> {
             ui.note(&format!("{name}: {}", summary(&status.policy)));
         }
     }
-    tell_halt(&status, ui);
+    report_halt(&status, ui);
     Ok(Code::Ok)
 }
 
@@ -126,17 +126,17 @@ fn hosts(policy: &Policy, rule: &Rule) -> Vec<Vec<String>> {
 }
 
 /// Warns that the network is halted, and why.
-fn tell_halt(status: &NetworkStatus, ui: &Ui) {
+fn report_halt(status: &NetworkStatus, ui: &Ui) {
     if let Some(why) = &status.halted {
         ui.warn(&format!("the network is halted until its record can be written: {why}"));
     }
 }
 
 /// Reports what the network refused while a failed program ran: that may be the cause. The messages are those of `log`.
-pub(super) fn tell_denials(named: &Named, since: u64, has_failed: bool, ui: &Ui) {
+pub(super) fn report_denials(named: &Named, since: u64, has_failed: bool, ui: &Ui) {
     let status = Connection::open(&named.place()).and_then(|mut it| it.network(Change::default()).ok());
     if let Some(status) = &status {
-        tell_halt(status, ui);
+        report_halt(status, ui);
     }
     if !has_failed {
         return;
@@ -145,7 +145,7 @@ pub(super) fn tell_denials(named: &Named, since: u64, has_failed: bool, ui: &Ui)
     denials.retain(|denial| denial.last >= since);
     // Times are whole seconds: refusals of another program in the same second come first, and are dropped first.
     denials.sort_by_key(|denial| denial.last);
-    for denial in &denials[denials.len().saturating_sub(TOLD)..] {
+    for denial in &denials[denials.len().saturating_sub(MAX_REPORTED)..] {
         ui.note(&network::message(&named.name, denial));
     }
 }

@@ -21,8 +21,8 @@ pub(super) fn run(args: &cli::Open, ui: &Ui) -> anyhow::Result<Code> {
         ui.data(&address);
         return Ok(Code::Ok);
     }
-    let is_there = |status: &Status| !status.starting.contains(&args.service);
-    wait(&named.place(), named.connect(ui)?, deadline(Accelerator::Tcg), ui, is_there)?;
+    let is_open = |status: &Status| !status.starting.contains(&args.service);
+    wait(&named.place(), named.connect(ui)?, deadline(Accelerator::Tcg), ui, is_open)?;
     // xdg-open(1) leaves the browser behind and ends.
     match Cmd::new("xdg-open").arg(&address).output() {
         Ok(_) => ui.note(&format!("opened {address}")),

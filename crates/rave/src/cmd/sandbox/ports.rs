@@ -2,7 +2,7 @@
 
 use rave_sandbox::SandboxName;
 use rave_sandbox::control::Status;
-use rave_sandbox::look::Look;
+use rave_sandbox::state::CurrentState;
 use rave_vm::ports::PortForward;
 use rave_vm::sandbox::SSH;
 use serde::Serialize;
@@ -31,10 +31,10 @@ pub(super) enum State {
 }
 
 impl Port {
-    pub(super) fn all(look: &Look) -> Vec<Self> {
-        match &look.status {
+    pub(super) fn all(current: &CurrentState) -> Vec<Self> {
+        match &current.status {
             Some(status) => Self::of(status),
-            None => Self::with(&look.forwards, None),
+            None => Self::with(&current.forwards, None),
         }
     }
 
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_is_told_only_where_it_leads_somewhere() {
+    fn a_host_port_is_shown_only_if_it_is_open() {
         let forward = PortForward::new("gateway", 40_001, 80);
         let short = |starting: Option<&[String]>| {
             Port { state: state(starting, &forward), forward: forward.clone() }.short()

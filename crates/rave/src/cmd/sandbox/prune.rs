@@ -2,11 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use rave_sandbox::look::{State, look};
+use rave_sandbox::state::{State, current_state};
 use rave_sandbox::{Place, SandboxName, Store, now};
 use rave_vm::template::Templates;
 
-use super::attend::{Named, tell_wait};
+use super::attend::{Named, report_wait};
 use super::list::{mebibytes, time};
 use super::ssh_config;
 use crate::cli;
@@ -71,7 +71,7 @@ fn sandboxes(args: &cli::Prune, yes: bool, store: &Store, ui: &Ui) -> anyhow::Re
         return Err(CommandError::usage("nothing was removed").remedy("confirm, or give --yes").into());
     }
     for one in &stopped {
-        let lock = match store.lock(&one.name, &mut || tell_wait(&one.name, ui)) {
+        let lock = match store.lock(&one.name, &mut || report_wait(&one.name, ui)) {
             // It was removed while the question was open.
             Err(rave_sandbox::Error::Unknown { .. }) => continue,
             lock => lock?,
@@ -79,7 +79,7 @@ fn sandboxes(args: &cli::Prune, yes: bool, store: &Store, ui: &Ui) -> anyhow::Re
         let place = store.place(&one.name);
         let named = Named { store: store.clone(), name: one.name.clone() };
         // It may have been used while the question was open.
-        let was_used = look(&place).state.runs() || last_written(&place) != one.written;
+        let was_used = current_state(&place).state.runs() || last_written(&place) != one.written;
         if was_used || seen::refuse_unapplied(&named).is_err() {
             ui.note(&format!("{} was used meanwhile and is kept", one.name));
             continue;
@@ -95,9 +95,9 @@ fn stopped(store: &Store, older_than: Option<Duration>, ui: &Ui) -> anyhow::Resu
     let mut stopped = Vec::new();
     for name in store.names()? {
         let place = store.place(&name);
-        let look = look(&place);
+        let current = current_state(&place);
         // An unreadable record is left alone: another version may be able to read it.
-        if !matches!(look.state, State::Stopped | State::Crashed) || store.get(&name).is_err() {
+        if !matches!(current.state, State::Stopped | State::Crashed) || store.get(&name).is_err() {
             continue;
         }
         let written = last_written(&place);
@@ -108,7 +108,7 @@ fn stopped(store: &Store, older_than: Option<Duration>, ui: &Ui) -> anyhow::Resu
         match seen::refuse_unapplied(&named) {
             Ok(()) => stopped.push(Stopped {
                 name: named.name,
-                disk: look.disk.saturating_add(look.saved_memory),
+                disk: current.disk.saturating_add(current.saved_memory),
                 written,
             }),
             Err(error) => ui.note(&format!("{} stays: {error}", named.name)),

@@ -64,8 +64,8 @@ fn parse(text: &str) -> Result<Vec<UserSecret>, String> {
     let secrets: Vec<UserSecret> = file.secret.into_iter().map(Entry::secret).collect::<Result<_, _>>()?;
     let twice = |what: &str, of: &dyn Fn(&UserSecret) -> Option<String>| {
         let mut known = BTreeSet::new();
-        let again = secrets.iter().filter_map(of).find(|one| !known.insert(one.clone()));
-        again.map_or(Ok(()), |one| Err(format!("two secrets have {what} {one}")))
+        let duplicate = secrets.iter().filter_map(of).find(|one| !known.insert(one.clone()));
+        duplicate.map_or(Ok(()), |one| Err(format!("two secrets have {what} {one}")))
     };
     twice("the name", &|one| Some(one.secret.name.clone()))?;
     twice("the variable", &|one| Some(one.variable.clone()))?;
@@ -128,7 +128,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
-    fn a_file_names_secrets_and_none_is_read_before_it_is_used() {
+    fn secrets_are_listed_in_a_file_and_read_only_when_used() {
         let folder = tempfile::tempdir().unwrap();
         let key = folder.path().join("key");
         let text = format!(
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_name_the_field() {
         let entry = |more: &str| {
             format!(
                 "[[secret]]\nname = \"forge\"\nhost = \"a.example\"\nvalue.environment = \"FORGE\"\n{more}\n"

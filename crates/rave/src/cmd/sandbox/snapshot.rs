@@ -16,7 +16,7 @@ use rave_workspace::record::BUSY;
 
 use super::attend::{Named, supervisor, turn, wait_started};
 use super::audit::note;
-use super::fork::{connect, tell};
+use super::fork::{connect, report_saved};
 use super::life::end;
 use super::limits;
 use super::list::{mebibytes, time};
@@ -58,7 +58,7 @@ pub(super) fn run(args: &cli::Snapshot, ui: &Ui) -> anyhow::Result<Code> {
     let taken = snapshot::take(&place, connection.as_mut(), &label, &mut keep, &lock)?;
     drop(workspace);
     record(&named, "taken", &label, ui);
-    tell(&named.name, taken, ui);
+    report_saved(&named.name, taken, ui);
     if args.json {
         let all = snapshot::list(&place)?;
         ui.json(&all.iter().find(|one| one.label == label))?;

@@ -59,11 +59,11 @@ pub(in crate::cmd) fn wait_for(named: &Named, ui: &Ui) -> anyhow::Result<Ssh> {
     let connection = named.connect(ui)?;
     let limit = deadline(rave_vm::accel::Accelerator::Tcg);
     let status = wait(&named.place(), connection, limit, ui, |status| !status.host_keys.is_empty())?;
-    way_in(named, &status)
+    pinned_login(named, &status)
 }
 
 /// Pins the keys that the guest announced.
-fn way_in(named: &Named, status: &Status) -> anyhow::Result<Ssh> {
+fn pinned_login(named: &Named, status: &Status) -> anyhow::Result<Ssh> {
     let record = named.store.get(&named.name)?;
     let place = named.place();
     let forward = status.forwards.iter().find(|forward| forward.service == SSH);

@@ -44,8 +44,8 @@ pub(super) fn run(args: &cli::SshConfig, ui: &Ui) -> anyhow::Result<Code> {
         return Ok(Code::Ok);
     }
     replace(&config, &after).map_err(|error| unusable("write", &config, &error))?;
-    let word = if args.install { "includes" } else { "no longer includes" };
-    ui.note(&format!("{config} {word} {}", file(&store)));
+    let verb = if args.install { "includes" } else { "no longer includes" };
+    ui.note(&format!("{config} {verb} {}", file(&store)));
     Ok(Code::Ok)
 }
 
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_comes_first_once_and_goes_alone() {
+    fn the_include_line_is_first_unique_and_removed_alone() {
         let before = "Host a\n  User b";
         let line = "Include \"/x y/ssh_config\"";
         let with = with_line(before, line);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use camino::Utf8Path;
 use rave_host::Needs;
 use rave_image::Manifest;
-use rave_net::{Mode, Network, Nobody, Outbound, Policy, Trust};
+use rave_net::{Mode, Network, NoRecord, Outbound, Policy, Trust};
 use rave_spec::Format;
 use rave_vm::Error;
 use rave_vm::accel::ProbeResult;
@@ -131,7 +131,7 @@ fn offline(socket: &Utf8Path) -> io::Result<Box<dyn Any>> {
         policy: Policy { mode: Mode::Offline, ..Policy::default() },
         forwards: Vec::new(),
         journal: None,
-        witness: Arc::new(Nobody),
+        witness: Arc::new(NoRecord),
         outbound: Outbound::of_this_process(),
         authority: None,
         trust: Trust::OfHost,

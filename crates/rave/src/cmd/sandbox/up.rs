@@ -5,10 +5,12 @@ use rave_host::Needs;
 use rave_net::{Policy, Rule};
 use rave_sandbox::admission;
 use rave_sandbox::control::{Origin, Status};
-use rave_sandbox::look::look;
 use rave_sandbox::network::Change;
 use rave_sandbox::start::attend;
-use rave_sandbox::{Error, Expiry, Place, PortWish, Record, SCHEMA, SandboxName, Store, audit, network, now};
+use rave_sandbox::state::current_state;
+use rave_sandbox::{
+    Error, Expiry, Place, PortChoice, Record, SCHEMA, SandboxName, Store, audit, network, now,
+};
 use rave_spec::{Format, ServiceName, WORKSPACE_FILE};
 use rave_vm::keys::KeyPair;
 use rave_vm::machine::Arch;
@@ -18,7 +20,7 @@ use rave_vm::template::Recipe;
 use rave_vm::terminal_text::plain;
 
 use super::agent_key;
-use super::attend::{Named, supervisor, tell_wait, turn, wait_started};
+use super::attend::{Named, report_wait, supervisor, turn, wait_started};
 use super::defaults::Defaults;
 use super::groups;
 use super::limits;
@@ -31,7 +33,7 @@ use crate::cli;
 use crate::cmd::fence;
 use crate::cmd::run::services::policies as policies_of;
 use crate::cmd::run::{accelerator, artifact, deadline};
-use crate::cmd::workspace::push::{self, whole};
+use crate::cmd::workspace::push::{self, canonical};
 use crate::cmd::workspace::trust;
 use crate::command_error::CommandError;
 use crate::exit::Code;
@@ -64,7 +66,7 @@ pub(in crate::cmd) fn bring_up(
     settings: &Settings,
     ui: &Ui,
 ) -> anyhow::Result<(Place, Status)> {
-    let workspace = args.workspace.as_deref().map(whole).transpose()?;
+    let workspace = args.workspace.as_deref().map(canonical).transpose()?;
     let name = name(args.name.as_deref(), workspace.as_deref())?;
     policies_of(&args.ports)?;
     let store = Store::new(&settings.state_dir);
@@ -75,21 +77,21 @@ pub(in crate::cmd) fn bring_up(
     if is_required || store.find(&name)?.is_some_and(requires) {
         fence::require(&fencer.offer)?;
     }
-    fence::tell(&fencer.offer, ui);
+    fence::report_missing(&fencer.offer, ui);
     let qemu = Qemu::find(Arch::X86_64)?.fenced_by(fencer);
     // Done before the lock: a build may take minutes, and an existing sandbox needs none. Network errors are reported
     // first.
     let mut planned = None;
     if store.find(&name)?.is_none() {
         planned = Some(plan(args, workspace.as_deref(), settings, ui)?);
-        build::tell_base(settings, ui);
+        build::report_base(settings, ui);
         image(args, settings, ui)?;
     }
     let probe = accelerator(settings, &qemu, ui)?;
-    let lock = store.claim(&name, &mut || tell_wait(&name, ui))?;
+    let lock = store.claim(&name, &mut || report_wait(&name, ui))?;
     let place = store.place(&name);
     admission::keep(&store, limits::of(settings))?;
-    if look(&place).qemu.is_none() {
+    if current_state(&place).qemu.is_none() {
         limits::check(&store)?;
     }
     if let Some(record) = store.find(&name)? {
@@ -105,7 +107,7 @@ pub(in crate::cmd) fn bring_up(
     agent_key::keep(&place, args.ssh_agent.as_ref())?;
     let turn = turn(&store, ui)?;
     // Others have started during the wait.
-    if look(&place).qemu.is_none() {
+    if current_state(&place).qemu.is_none() {
         limits::check(&store)?;
     }
     let connection = attend(&place, &supervisor(&name, settings.accel)?, &lock)?;
@@ -157,8 +159,8 @@ fn refuse_changes(args: &cli::Up, record: &Record) -> anyhow::Result<()> {
     ];
     let ports = policies_of(&args.ports)?;
     let is_other_port = |(service, policy): (&ServiceName, &PortPolicy)| {
-        let wish = record.ports.iter().find(|wish| wish.service == service.as_str());
-        wish.is_none_or(|wish| wish.host != fixed(*policy))
+        let choice = record.ports.iter().find(|choice| choice.service == service.as_str());
+        choice.is_none_or(|choice| choice.host != fixed(*policy))
     };
     let mut other = other.into_iter().chain([("--port", ports.iter().any(is_other_port))]);
     match other.find(|(_, is_other)| *is_other) {
@@ -204,7 +206,7 @@ fn make(
     let services = request::services(settings, &manifest, |name, _| {
         policies.get(&name).copied().unwrap_or(PortPolicy::Auto)
     });
-    let wish = |request: rave_vm::ports::PortRequest| PortWish {
+    let choice = |request: rave_vm::ports::PortRequest| PortChoice {
         service: request.service,
         guest: request.guest,
         host: fixed(request.policy),
@@ -220,7 +222,7 @@ fn make(
         memory_mib: args.memory.map_or(planned.memory_mib, u64::from),
         cpus: args.cpus.unwrap_or(planned.cpus),
         disk_mib: settings.spec.spec.vm.disk.get(),
-        ports: services.into_iter().map(wish).collect(),
+        ports: services.into_iter().map(choice).collect(),
         expiry: Expiry {
             ttl: args.ttl.map(|ttl| ttl.as_secs()).or(planned.expiry.ttl),
             idle: args.idle_stop.map(|idle| idle.as_secs()).or(planned.expiry.idle),

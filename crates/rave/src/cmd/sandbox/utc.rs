@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
+    fn dates_match_the_calendar() {
         // date -u -d @SECONDS
         for (seconds, text) in [
             (0, "1970-01-01T00:00:00.007Z"),

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sandbox_that_booted_is_no_clone() {
+    fn a_booted_sandbox_is_not_a_clone() {
         assert_eq!(origin(&Origin::Template).outcome, Outcome::Passed);
         let booted = origin(&Origin::DiskInstead { why: "the template is damaged".into() });
         assert_eq!(booted.outcome, Outcome::Failed("it booted: the template is damaged".into()));

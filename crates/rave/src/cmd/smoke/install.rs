@@ -22,7 +22,7 @@ use crate::request::{self, Found};
 /// How long an installation may take: the live boot, the medium's digests, and writing it, under software emulation.
 const LIMIT: Duration = Duration::from_secs(1800);
 /// How often its progress is polled.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// The prefix of the installer's own errors on the console.
 const ERROR: &str = "rave-guest: ";
 const DONE: &str = "RAVE is installed on";
@@ -88,7 +88,7 @@ pub(super) fn install(context: &RowContext<'_>, iso: &Utf8Path) -> Result<Instal
     let mut instance = Instance::boot(machine, context.probe.engine, context.qemu)?;
     let result = watch(&mut instance, &scratch.serial_log(), started, output);
     instance.kill()?;
-    let said = result?;
+    let answer = result?;
     let row = CheckResult {
         name: "installed".into(),
         group: "install".into(),
@@ -96,7 +96,7 @@ pub(super) fn install(context: &RowContext<'_>, iso: &Utf8Path) -> Result<Instal
         outcome: Outcome::Passed,
         seconds: (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
         attempts: 1,
-        last_answer: said,
+        last_answer: answer,
     };
     let user = answers.user.map_or_else(|| manifest.guest.user.clone(), str::to_owned);
     Ok(Installed { disk, user, password: answers.password, row })
@@ -165,8 +165,9 @@ fn watch(
     loop {
         let ended = instance.ended()?;
         let text = text(log);
-        if let Some(said) = text.lines().rev().find(|line| line.contains(DONE)).filter(|_| ended.is_some()) {
-            return Ok(said.trim().to_owned());
+        if let Some(answer) = text.lines().rev().find(|line| line.contains(DONE)).filter(|_| ended.is_some())
+        {
+            return Ok(answer.trim().to_owned());
         }
         let cause = match ended {
             Some(Status::Code(0)) => Some("the machine went off before it was done".to_owned()),
@@ -183,7 +184,7 @@ fn watch(
             shown = line.to_owned();
             output.progress(line);
         }
-        if let Err(interrupted) = interrupt::pause(LOOK) {
+        if let Err(interrupted) = interrupt::pause(POLL_INTERVAL) {
             return Err(Error::Interrupted(interrupted).into());
         }
     }
@@ -202,12 +203,12 @@ fn refusal(console: &str) -> Option<(&str, &str)> {
 }
 
 /// The failure; without an error from the installer it shows the last lines of the console.
-fn unfinished(cause: String, said: Option<String>, log: &Utf8Path, started: Instant) -> BootFailure {
+fn unfinished(cause: String, answer: Option<String>, log: &Utf8Path, started: Instant) -> BootFailure {
     let last = || serial::last_lines(log).unwrap_or_default().last().cloned().unwrap_or_default();
     BootFailure {
         stage: "the installation".into(),
         cause,
-        evidence: said.unwrap_or_else(last),
+        evidence: answer.unwrap_or_else(last),
         remedy: "the serial log has all that the installer said".into(),
         reached: Vec::new(),
         waited: (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
@@ -219,14 +220,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_that_is_not_given_is_no_line() {
+    fn missing_answers_are_omitted() {
         let answers = Answers { host_name: Some("installed"), user: None, password: Some("p=1".into()) };
         let expected = "rave.install=auto\nrave.then=poweroff\nrave.hostname=installed\nrave.password=p=1\n";
         assert_eq!(answers.text(), expected);
     }
 
     #[test]
-    fn the_installers_own_error_is_told_with_what_to_do() {
+    fn the_installers_error_is_reported_with_a_remedy() {
         let console =
             "checking the medium\r\nrave-guest: there is data on /dev/vda\r\nuse an empty disk\r\n[FAILED]";
         assert_eq!(refusal(console), Some(("there is data on /dev/vda", "use an empty disk")));

@@ -56,7 +56,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     #[test]
-    fn as_many_as_memory_and_processors_allow_and_at_least_one() {
+    fn memory_and_processors_limit_the_jobs_to_at_least_one() {
         assert_eq!(fit(Some(23_000), 2, 4096, 2), 1);
         assert_eq!(fit(Some(23_000), 16, 4096, 2), 4);
         assert_eq!(fit(Some(23_000), 4, 1024, 1), 4);
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn two_are_under_way_at_once_and_results_keep_the_items_order() {
+    fn two_jobs_run_in_parallel_and_results_keep_their_order() {
         let both = Barrier::new(2);
         let (results, end) = side_by_side(2, &[10, 20], |item| {
             // A single one would wait here forever.
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn after_an_error_none_is_begun() {
+    fn no_job_starts_after_an_error() {
         let begun = AtomicUsize::new(0);
         let (results, end) = side_by_side(1, &[1, 2, 3], |item| {
             begun.fetch_add(1, Ordering::Relaxed);

@@ -16,8 +16,8 @@ const ALL: &str = "all";
 /// The rows of one run: the first of each format, or all of them with `--format all`, unless `--rows` says otherwise.
 pub(super) fn chosen(args: &cli::Smoke, settings: &Settings) -> anyhow::Result<Vec<MatrixRow>> {
     let formats = build::formats(settings, &args.formats)?;
-    let words: Vec<&str> = args.rows.iter().map(String::as_str).collect();
-    match words.as_slice() {
+    let arguments: Vec<&str> = args.rows.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
         [] if args.formats.contains(&FormatFlag::All) => Ok(all_of(&formats)),
         [ALL] => Ok(all_of(&formats)),
         [] | [FIRST] => Ok(formats.iter().filter_map(|format| matrix::of(*format).next()).collect()),

@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_killed_run_left_is_removed_and_what_is_in_use_is_not() {
+    fn leftovers_of_killed_runs_are_removed_and_folders_in_use_kept() {
         let state = tempfile::tempdir().unwrap();
         let state = Utf8Path::from_path(state.path()).unwrap();
         let left = state.join("smoke/left");

@@ -31,7 +31,7 @@ pub(super) fn report(report: &Report, args: &cli::Smoke, settings: &Settings, ui
         ui.data(&closing(report.counts));
     }
     if report.counts.failed > 0 {
-        ui.note(&format!("to run just these again: {}", again(report, args, settings)));
+        ui.note(&format!("to run just these again: {}", rerun_command(report, args, settings)));
     }
     Ok(())
 }
@@ -108,7 +108,7 @@ fn table(rows: &[CheckResult], terminal: Option<usize>) -> Vec<Vec<String>> {
                 _ => &row.last_answer,
             };
             let seen = seen.lines().next().unwrap_or_default().to_owned();
-            vec![row.name.clone(), row.outcome.word().to_owned(), format!("{:.1} s", row.seconds), seen]
+            vec![row.name.clone(), row.outcome.as_str().to_owned(), format!("{:.1} s", row.seconds), seen]
         })
         .collect();
     let column = |index: usize, header: &str| {
@@ -126,21 +126,21 @@ fn table(rows: &[CheckResult], terminal: Option<usize>) -> Vec<Vec<String>> {
 }
 
 /// The command that repeats what failed, with this run's flags.
-fn again(report: &Report, args: &cli::Smoke, settings: &Settings) -> String {
+fn rerun_command(report: &Report, args: &cli::Smoke, settings: &Settings) -> String {
     let failed: Vec<&Run> = report.runs.iter().filter(|run| run.counts().failed > 0).collect();
     let rows: Vec<&str> = failed.iter().map(|run| run.subject.row.as_str()).collect();
-    let mut words = vec!["--rows".to_owned(), rows.join(",")];
+    let mut arguments = vec!["--rows".to_owned(), rows.join(",")];
     if args.clone {
-        words = vec!["--isolation".to_owned(), "--clone".to_owned()];
+        arguments = vec!["--isolation".to_owned(), "--clone".to_owned()];
     } else if args.isolation {
-        words.insert(0, "--isolation".to_owned());
+        arguments.insert(0, "--isolation".to_owned());
     }
     if failed.is_empty() {
         let files = report.made.iter().filter(|made| made.counts().failed > 0);
         let formats: Vec<&str> = files.map(|made| made.format.as_str()).collect();
-        words = vec!["--format".to_owned(), formats.join(",")];
+        arguments = vec!["--format".to_owned(), formats.join(",")];
     }
-    let mut flag = |name: &str, value: &str| words.extend([name.to_owned(), shell_quote(value)]);
+    let mut flag = |name: &str, value: &str| arguments.extend([name.to_owned(), shell_quote(value)]);
     flag("--profile", settings.profile.as_str());
     if args.target.base.is_some() {
         flag("--base", settings.base.as_str());
@@ -167,7 +167,7 @@ fn again(report: &Report, args: &cli::Smoke, settings: &Settings) -> String {
     if !names.is_empty() {
         flag("--only", &names.join(","));
     }
-    format!("cargo xtask smoke {}", words.join(" "))
+    format!("cargo xtask smoke {}", arguments.join(" "))
 }
 
 #[cfg(test)]
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_cut_to_the_terminal_and_a_row_without_one_says_why() {
+    fn answers_are_truncated_to_the_terminal_and_missing_ones_have_a_reason() {
         let rows = [
             row("a-check", Outcome::Passed, &"ä".repeat(150)),
             row("b", Outcome::Error("no ssh\nmore".into()), ""),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_closing_line_counts_what_was_not_run_where_something_was_not() {
+    fn the_summary_counts_skipped_rows() {
         assert_eq!(closing(Counts { passed: 34, failed: 0, not_run: 0 }), "34 passed, 0 failed");
         assert_eq!(closing(Counts { passed: 1, failed: 2, not_run: 3 }), "1 passed, 2 failed, 3 not run");
     }

@@ -3,7 +3,7 @@
 use rave_image::bases::debian::lock::{FILE, Lock};
 use rave_image::bases::debian::update::{self, ChangeKind, PackageChange, UpdateRequest};
 
-use super::outcome::tell;
+use super::outcome::report;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
@@ -27,7 +27,7 @@ pub(super) fn run(dry_run: bool, settings: &Settings, ui: &Ui) -> anyhow::Result
     if old.is_some() {
         show(&changes, ui);
     }
-    tell(FILE, old.as_ref() == Some(&renewed.lock), &summary(&changes), dry_run, ui);
+    report(FILE, old.as_ref() == Some(&renewed.lock), &summary(&changes), dry_run, ui);
     if !dry_run {
         renewed.lock.write(&settings.root)?;
     }
@@ -40,12 +40,17 @@ fn show(changes: &[PackageChange], ui: &Ui) {
     }
     let version = |version: &Option<String>| version.clone().unwrap_or_else(|| "-".to_owned());
     let row = |change: &PackageChange| {
-        vec![change.name.clone(), version(&change.old), version(&change.new), word(change.kind).to_owned()]
+        vec![
+            change.name.clone(),
+            version(&change.old),
+            version(&change.new),
+            kind_name(change.kind).to_owned(),
+        ]
     };
     ui.table(&["package", "old", "new", "what"], &changes.iter().map(row).collect::<Vec<_>>());
 }
 
-fn word(kind: ChangeKind) -> &'static str {
+fn kind_name(kind: ChangeKind) -> &'static str {
     match kind {
         ChangeKind::Security => "security fix",
         ChangeKind::Newer => "newer",
@@ -66,9 +71,9 @@ fn summary(changes: &[PackageChange]) -> String {
         ChangeKind::Removed,
     ];
     let count = |kind: &ChangeKind| changes.iter().filter(|change| change.kind == *kind).count();
-    let counts = KINDS.iter().map(|kind| (count(kind), word(*kind))).filter(|(count, _)| *count > 0);
-    let words: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
-    if words.is_empty() { "no package, the archive's indexes alone".to_owned() } else { words.join(", ") }
+    let counts = KINDS.iter().map(|kind| (count(kind), kind_name(*kind))).filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
+    if parts.is_empty() { "no package, the archive's indexes alone".to_owned() } else { parts.join(", ") }
 }
 
 #[cfg(test)]

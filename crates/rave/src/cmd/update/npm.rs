@@ -9,7 +9,7 @@ use rave_process::Cmd;
 use rave_process::network::NetworkEnvironment;
 use rave_process::progress::Event;
 
-use super::outcome::tell;
+use super::outcome::report;
 use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::settings::Settings;
@@ -56,7 +56,7 @@ pub(super) fn run(dry_run: bool, settings: &Settings, ui: &Ui) -> anyhow::Result
     if !rows.is_empty() {
         ui.table(&["npm package", "old", "new"], &rows);
     }
-    tell(LOCK, old == new, &format!("{} packages", rows.len()), dry_run, ui);
+    report(LOCK, old == new, &format!("{} packages", rows.len()), dry_run, ui);
     if !dry_run && old != new {
         Replace::new(&place.join(LOCK)).write(new)?;
     }
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packages_that_changed_came_or_went_are_listed() {
+    fn added_removed_and_changed_packages_are_listed() {
         let lock = |packages: &str| {
             versions(&format!("{{\"packages\": {{\"\": {{\"version\": \"0\"}}, {packages}}}}}")).unwrap()
         };

@@ -24,7 +24,7 @@ use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::ui::Ui;
 
-type Wish = BTreeMap<BytePath, (Change, Wanted)>;
+type WantedChanges = BTreeMap<BytePath, (Change, Wanted)>;
 
 /// What was done, for `--json`.
 #[derive(Debug, Default, Serialize)]
@@ -40,7 +40,7 @@ pub(super) fn run(args: &cli::Apply, ui: &Ui) -> anyhow::Result<Code> {
     let mut workspace = Workspace::open(&named, ui)?;
     let changes = workspace.changes(folds_case(&workspace.record)?)?;
     if !args.json {
-        workspace.tell_left(ui);
+        workspace.report_left_out(ui);
     }
     let only: Vec<BytePath> = args.only.iter().map(|path| path_of(path)).collect();
     let chosen = choose(changes, &only, &workspace.quarantine)?;
@@ -52,8 +52,8 @@ pub(super) fn run(args: &cli::Apply, ui: &Ui) -> anyhow::Result<Code> {
         wanted = interactive::ask(open, &workspace.place.blobs(), ui)?;
         wanted.extend(refused.into_iter().map(|change| (change.path.clone(), (change, Wanted::Whole))));
     } else if agrees(&chosen.asked, args.json, ui) {
-        let whole = |change: Change| (change.path.clone(), (change, Wanted::Whole));
-        wanted.extend(chosen.asked.into_iter().map(whole));
+        let whole_change = |change: Change| (change.path.clone(), (change, Wanted::Whole));
+        wanted.extend(chosen.asked.into_iter().map(whole_change));
     } else {
         done.left.extend(chosen.asked);
     }
@@ -71,12 +71,12 @@ pub(super) fn run(args: &cli::Apply, ui: &Ui) -> anyhow::Result<Code> {
     if args.json {
         ui.json(&done)?;
     } else {
-        tell(args, &done, ui);
+        report(args, &done, ui);
     }
-    Ok(if done.outcomes.values().all(is_taken) { Code::Ok } else { Code::CheckFailed })
+    Ok(if done.outcomes.values().all(is_applied) { Code::Ok } else { Code::CheckFailed })
 }
 
-fn is_taken(outcome: &Outcome) -> bool {
+fn is_applied(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Applied | Outcome::Merged)
 }
 
@@ -87,7 +87,7 @@ fn event(args: &cli::Apply, done: &Done) -> Event {
         (_, Some(branch)) => format!("the branch {branch}"),
         _ => "the folder".to_owned(),
     };
-    let taken = done.outcomes.values().filter(|outcome| is_taken(outcome)).count();
+    let taken = done.outcomes.values().filter(|outcome| is_applied(outcome)).count();
     let left = done.outcomes.len() - taken + done.left.len();
     Event::Apply { into, taken: count(taken), left: count(left) }
 }
@@ -95,7 +95,7 @@ fn event(args: &cli::Apply, done: &Done) -> Event {
 /// Whether changes that run on a build are taken: after a question, or with `--yes`. Without a terminal the answer is
 /// no.
 fn agrees(asked: &[Change], is_json: bool, ui: &Ui) -> bool {
-    if asked.is_empty() || ui.says_yes() {
+    if asked.is_empty() || ui.assumes_yes() {
         return true;
     }
     if is_json || !ui.can_ask() {
@@ -107,7 +107,7 @@ fn agrees(asked: &[Change], is_json: bool, ui: &Ui) -> bool {
 
 fn write_patch(
     workspace: &mut Workspace,
-    wanted: &Wish,
+    wanted: &WantedChanges,
     file: &Utf8Path,
 ) -> anyhow::Result<BTreeMap<BytePath, Outcome>> {
     let blobs = workspace.place.blobs();
@@ -136,7 +136,7 @@ fn write_patch(
     Ok(outcomes)
 }
 
-fn tell(args: &cli::Apply, done: &Done, ui: &Ui) {
+fn report(args: &cli::Apply, done: &Done, ui: &Ui) {
     let mut counts = [0; 2];
     for (path, outcome) in &done.outcomes {
         match outcome {

@@ -31,7 +31,7 @@ pub(super) fn pull(args: &cli::Pull, ui: &Ui) -> anyhow::Result<Code> {
     if args.json {
         ui.json(&json!({ "changes": changes, "left": workspace.pull.left }))?;
     } else {
-        workspace.tell_left(ui);
+        workspace.report_left_out(ui);
         ui.note(&format!(
             "{} has changed {} files; see them: cargo xtask diff {}",
             args.name,
@@ -59,7 +59,7 @@ pub(super) fn run(args: &cli::Diff, ui: &Ui) -> anyhow::Result<Code> {
         ui.json(&json!({ "changes": values, "left": workspace.pull.left }))?;
         return Ok(Code::Ok);
     }
-    workspace.tell_left(ui);
+    workspace.report_left_out(ui);
     if changes.is_empty() {
         ui.note(&format!("{} has no unapplied changes", args.name));
         return Ok(Code::Ok);
@@ -71,7 +71,7 @@ pub(super) fn run(args: &cli::Diff, ui: &Ui) -> anyhow::Result<Code> {
     if !args.stat {
         for change in &changes {
             text.push('\n');
-            text.push_str(&show::whole(change, &blobs)?);
+            text.push_str(&show::full_diff(change, &blobs)?);
         }
     }
     if args.no_pager {

@@ -16,7 +16,7 @@ use crate::ui::Ui;
 /// SIGTERM of signal(7).
 const TERMINATE: i32 = 15;
 /// How much of a program's standard error is kept, bytes.
-const MOST_SAID: usize = 4096;
+const MAX_STDERR: usize = 4096;
 /// The exit code of a `rave-guest` that does not know its arguments: it is older than this version.
 const UNKNOWN_ARGUMENTS: u8 = 2;
 
@@ -58,8 +58,8 @@ impl Guest for SandboxGuest {
             timeout_ms: self.limit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
             ..Exec::default()
         };
-        let mut said = Said(Vec::new());
-        let streams = Streams { stdin: input, stdout: output, stderr: &mut said };
+        let mut message = Beginning(Vec::new());
+        let streams = Streams { stdin: input, stdout: output, stderr: &mut message };
         let mut is_ended = false;
         let mut events = || {
             let ends = !is_ended && interrupt::requested().is_some();
@@ -71,7 +71,7 @@ impl Guest for SandboxGuest {
         if let Some(error) = ended.error {
             return Err(error);
         }
-        let said = String::from_utf8_lossy(&said.0).trim().to_owned();
+        let message = String::from_utf8_lossy(&message.0).trim().to_owned();
         match ended.shell_code() {
             0 => Ok(()),
             UNKNOWN_ARGUMENTS if command.first().is_some_and(|program| program == "rave-guest") => {
@@ -79,18 +79,18 @@ impl Guest for SandboxGuest {
                                                 make another sandbox"
                     .into())
             }
-            code if said.is_empty() => Err(format!("{} ended with {code}", command.join(" "))),
-            _ => Err(said.trim_start_matches("rave-guest: ").to_owned()),
+            code if message.is_empty() => Err(format!("{} ended with {code}", command.join(" "))),
+            _ => Err(message.trim_start_matches("rave-guest: ").to_owned()),
         }
     }
 }
 
 /// Keeps the beginning of what is written to it.
-struct Said(Vec<u8>);
+struct Beginning(Vec<u8>);
 
-impl Write for Said {
+impl Write for Beginning {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let most = MOST_SAID.saturating_sub(self.0.len()).min(bytes.len());
+        let most = MAX_STDERR.saturating_sub(self.0.len()).min(bytes.len());
         self.0.extend_from_slice(&bytes[..most]);
         Ok(bytes.len())
     }

@@ -10,7 +10,7 @@ use rave_workspace::secrets::Secrets;
 use rave_workspace::{BytePath, Place, Record};
 
 use super::guest::SandboxGuest;
-use super::seen::own_list;
+use super::seen::user_list;
 use crate::cli;
 use crate::cmd::sandbox::attend::Named;
 use crate::cmd::sandbox::audit::{count, note};
@@ -22,14 +22,14 @@ const MOST_NAMED: usize = 20;
 
 pub(super) fn run(args: &cli::Push, ui: &Ui) -> anyhow::Result<Code> {
     let named = Named::new(&args.name)?;
-    let source = args.folder.as_deref().map(whole).transpose()?;
+    let source = args.folder.as_deref().map(canonical).transpose()?;
     let started = Instant::now();
     let how = How { include: &args.include, history: args.history, force: args.force };
     let done = copy(&named, source.as_deref(), how, ui)?;
     if args.json {
         ui.json(&done.0)?;
     } else {
-        tell(&named, &done, started, ui);
+        report(&named, &done, started, ui);
     }
     Ok(if done.0.conflicts.is_empty() { Code::Ok } else { Code::CheckFailed })
 }
@@ -44,7 +44,7 @@ pub(in crate::cmd) struct How<'a> {
 
 /// Copies the folder of `up --workspace`; a folder that was copied before is not copied again.
 pub(in crate::cmd) fn of_up(named: &Named, folder: &Utf8Path, how: How<'_>, ui: &Ui) -> anyhow::Result<()> {
-    let source = whole(folder)?;
+    let source = canonical(folder)?;
     let place = Place::new(named.place().folder());
     if let Some(record) = Record::find(&place)? {
         if record.source != source {
@@ -58,28 +58,28 @@ pub(in crate::cmd) fn of_up(named: &Named, folder: &Utf8Path, how: How<'_>, ui: 
     }
     let started = Instant::now();
     let done = copy(named, Some(&source), how, ui)?;
-    tell(named, &done, started, ui);
+    report(named, &done, started, ui);
     Ok(())
 }
 
 /// A folder as stored in the record.
-pub(in crate::cmd) fn whole(folder: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
+pub(in crate::cmd) fn canonical(folder: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     let bad = |error: std::io::Error| rave_workspace::Error::BadSource {
         path: folder.to_owned(),
         why: error.to_string(),
     };
-    let whole = folder.canonicalize_utf8().map_err(bad)?;
-    if !whole.is_dir() {
+    let canonical = folder.canonicalize_utf8().map_err(bad)?;
+    if !canonical.is_dir() {
         return Err(bad(std::io::ErrorKind::NotADirectory.into()).into());
     }
-    Ok(whole)
+    Ok(canonical)
 }
 
 /// What was copied, and what was already known to be left out.
 type Done = (Pushed, BTreeMap<BytePath, String>);
 
 fn copy(named: &Named, source: Option<&Utf8Path>, how: How<'_>, ui: &Ui) -> anyhow::Result<Done> {
-    let own = own_list("secrets.txt")?;
+    let own = user_list("secrets.txt")?;
     let secrets = Secrets::new(own.as_ref().map(|(path, text)| (path.as_str(), text.as_str())))?;
     let guest = SandboxGuest::new(named, None, ui)?;
     let place = Place::new(named.place().folder());
@@ -98,7 +98,7 @@ fn copy(named: &Named, source: Option<&Utf8Path>, how: How<'_>, ui: &Ui) -> anyh
     Ok((pushed, known))
 }
 
-fn tell(named: &Named, (pushed, known): &Done, started: Instant, ui: &Ui) {
+fn report(named: &Named, (pushed, known): &Done, started: Instant, ui: &Ui) {
     let name = &named.name;
     let size = pushed.bytes.div_ceil(1 << 20);
     let time = started.elapsed().as_secs_f64();

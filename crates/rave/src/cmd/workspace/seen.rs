@@ -4,7 +4,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
-use rave_sandbox::look::look;
+use rave_sandbox::state::current_state;
 use rave_workspace::changes::{Change, changes};
 use rave_workspace::quarantine::Quarantine;
 use rave_workspace::record::{Place, Pull, Record};
@@ -35,7 +35,7 @@ impl Workspace {
     fn open_within(named: &Named, limit: Option<Duration>, ui: &Ui) -> anyhow::Result<Self> {
         named.store.get(&named.name)?;
         let place = Place::new(named.place().folder());
-        let own = own_list("quarantine.txt")?;
+        let own = user_list("quarantine.txt")?;
         let quarantine = Quarantine::new(own.as_ref().map(|(path, text)| (path.as_str(), text.as_str())))?;
         // Before the lock, which creates a folder.
         Record::get(&place)?;
@@ -67,7 +67,7 @@ impl Workspace {
     }
 
     /// Warns about files that could not be fetched.
-    pub(super) fn tell_left(&self, ui: &Ui) {
+    pub(super) fn report_left_out(&self, ui: &Ui) {
         for (path, why) in self.pull.left.iter().take(20) {
             ui.warn(&format!("{path} is left out: {}", rave_workspace::escape::escaped(why.as_bytes())));
         }
@@ -78,7 +78,7 @@ impl Workspace {
 }
 
 /// A user's own list in the configuration folder.
-pub(super) fn own_list(name: &str) -> anyhow::Result<Option<(Utf8PathBuf, String)>> {
+pub(super) fn user_list(name: &str) -> anyhow::Result<Option<(Utf8PathBuf, String)>> {
     let path = settings::config_dir()?.join(name);
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(Some((path, text))),
@@ -127,12 +127,12 @@ pub(in crate::cmd) fn refuse_unapplied_now(named: &Named, ui: &Ui) -> anyhow::Re
 fn refuse(named: &Named, what: String) -> CommandError {
     let name = &named.name;
     let diff = format!("cargo xtask diff {name}");
-    let look = if look(&named.place()).state.runs() {
+    let hint = if current_state(&named.place()).state.runs() {
         format!("look: {diff}")
     } else {
         format!("start it and look: cargo xtask start {name}, {diff}")
     };
-    CommandError::new(Code::Usage, what).remedy(format!("{look}; or give --force, which drops it"))
+    CommandError::new(Code::Usage, what).remedy(format!("{hint}; or give --force, which drops it"))
 }
 
 fn refuse_open(named: &Named, pull: &Pull, record: &Record) -> anyhow::Result<()> {

@@ -69,7 +69,7 @@ fn letter(status: Status) -> char {
 }
 
 /// A change with its header.
-pub(super) fn whole(change: &Change, blobs: &Blobs) -> std::io::Result<String> {
+pub(super) fn full_diff(change: &Change, blobs: &Blobs) -> std::io::Result<String> {
     Ok(head(change) + &hunks(change, blobs)?)
 }
 

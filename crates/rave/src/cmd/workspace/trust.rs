@@ -13,7 +13,7 @@ use rave_workspace::Digest;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use super::push::whole;
+use super::push::canonical;
 use crate::cli;
 use crate::command_error::CommandError;
 use crate::exit::Code;
@@ -30,7 +30,7 @@ struct Trusted {
 
 /// Runs the command.
 pub(super) fn run(args: &cli::Trust, ui: &Ui) -> anyhow::Result<Code> {
-    let folder = whole(&args.folder)?;
+    let folder = canonical(&args.folder)?;
     let note = note(&settings::state_dir()?, &folder);
     if args.forget {
         match fs::remove_file(&note) {
@@ -60,14 +60,14 @@ fn keep(note: &Utf8Path, trusted: &Trusted) -> anyhow::Result<()> {
 
 /// The settings of the workspace's file if it is trusted; otherwise a line says why they are ignored.
 pub(in crate::cmd) fn trusted(folder: &Utf8Path, state_dir: &Utf8Path, ui: &Ui) -> Option<WorkspaceSettings> {
-    look(folder, state_dir).unwrap_or_else(|why| {
+    trusted_settings(folder, state_dir).unwrap_or_else(|why| {
         ui.warn(&format!("{} is ignored: {why}", folder.join(WORKSPACE_FILE)));
         None
     })
 }
 
 /// The file's settings; none if it does not exist; an error that says why it is ignored.
-fn look(folder: &Utf8Path, state_dir: &Utf8Path) -> Result<Option<WorkspaceSettings>, String> {
+fn trusted_settings(folder: &Utf8Path, state_dir: &Utf8Path) -> Result<Option<WorkspaceSettings>, String> {
     let Some(bytes) = read(&folder.join(WORKSPACE_FILE))? else { return Ok(None) };
     let known: Option<Trusted> =
         fs::read(note(state_dir, folder)).ok().and_then(|text| serde_json::from_slice(&text).ok());
@@ -134,38 +134,38 @@ mod tests {
     }
 
     #[test]
-    fn a_file_counts_only_as_the_one_that_was_trusted_and_where_it_was() {
+    fn a_file_applies_only_in_its_trusted_version_and_place() {
         let (_scratch, folder, state) = place();
-        assert_eq!(look(&folder, &state), Ok(None));
+        assert_eq!(trusted_settings(&folder, &state), Ok(None));
         let file = folder.join(WORKSPACE_FILE);
         fs::write(&file, NARROW).unwrap();
-        let why = look(&folder, &state).unwrap_err();
+        let why = trusted_settings(&folder, &state).unwrap_err();
         assert!(why.contains(&format!("cargo xtask trust {folder}")), "{why}");
         trust(&folder, &state);
-        assert!(look(&folder, &state).unwrap().is_some());
+        assert!(trusted_settings(&folder, &state).unwrap().is_some());
         // As `apply` would write it.
         fs::write(&file, format!("{NARROW}allow = [\"evil.example\"]\n")).unwrap();
-        assert!(look(&folder, &state).unwrap_err().contains("has changed"));
+        assert!(trusted_settings(&folder, &state).unwrap_err().contains("has changed"));
         fs::write(&file, NARROW).unwrap();
-        assert!(look(&folder, &state).unwrap().is_some());
+        assert!(trusted_settings(&folder, &state).unwrap().is_some());
         let other = folder.join("other");
         fs::create_dir(&other).unwrap();
         fs::write(other.join(WORKSPACE_FILE), NARROW).unwrap();
-        assert!(look(&other, &state).is_err(), "the same file elsewhere");
+        assert!(trusted_settings(&other, &state).is_err(), "the same file elsewhere");
     }
 
     #[test]
-    fn what_is_no_plain_file_of_a_sane_size_does_not_count() {
+    fn only_plain_files_of_reasonable_size_apply() {
         let (_scratch, folder, state) = place();
         let file = folder.join(WORKSPACE_FILE);
         fs::write(folder.join("target"), NARROW).unwrap();
         std::os::unix::fs::symlink("target", &file).unwrap();
-        assert!(look(&folder, &state).is_err(), "a link");
+        assert!(trusted_settings(&folder, &state).is_err(), "a link");
         fs::remove_file(&file).unwrap();
         fs::write(&file, vec![b'#'; 100_000]).unwrap();
-        assert!(look(&folder, &state).unwrap_err().contains("too long"));
+        assert!(trusted_settings(&folder, &state).unwrap_err().contains("too long"));
         fs::remove_file(&file).unwrap();
         fs::create_dir(&file).unwrap();
-        assert!(look(&folder, &state).is_err(), "a folder");
+        assert!(trusted_settings(&folder, &state).is_err(), "a folder");
     }
 }

@@ -88,9 +88,9 @@ fn bind(host_key: &[u8], session: &[u8], signature: &[u8], forwards: u8) -> Vec<
 }
 
 #[test]
-fn one_key_is_listed_and_signs_logins_at_its_host_alone() {
+fn only_one_key_is_listed_and_it_signs_logins_at_its_host_only() {
     let host = rave_testing::or_skip!(Host::new());
-    let (key, other, server, stranger) =
+    let (key, other, server, unknown) =
         (host.key("mine"), host.key("other"), host.key("server"), host.key("stranger"));
     let mut agent = host.agent(host.knows("git.example", &server));
     let refused = |answer: Answer, why: &str| {
@@ -111,11 +111,14 @@ fn one_key_is_listed_and_signs_logins_at_its_host_alone() {
         assert_eq!(signed[0], SIGNED);
         signed[1..].to_vec()
     };
-    let (good, strange) = (proof(&server, b"session-1"), proof(&stranger, b"session-1"));
+    let (good, foreign_proof) = (proof(&server, b"session-1"), proof(&unknown, b"session-1"));
     let login = sign(&key, &login_of(b"session-1", "ssh-connection", &key));
     refused(session.answer(&key, &login, &mut agent), "does not report the server");
-    refused(session.answer(&key, &bind(&stranger, b"session-1", &strange, 0), &mut agent), "known_hosts");
-    refused(session.answer(&key, &bind(&server, b"session-1", &strange, 0), &mut agent), "proof");
+    refused(
+        session.answer(&key, &bind(&unknown, b"session-1", &foreign_proof, 0), &mut agent),
+        "known_hosts",
+    );
+    refused(session.answer(&key, &bind(&server, b"session-1", &foreign_proof, 0), &mut agent), "proof");
     refused(session.answer(&key, &bind(&server, b"session-2", &good, 0), &mut agent), "proof");
     refused(session.answer(&key, &bind(&server, b"session-1", &good, 1), &mut agent), "further");
     refused(session.answer(&key, &login, &mut agent), "does not report the server");
@@ -133,7 +136,7 @@ fn one_key_is_listed_and_signs_logins_at_its_host_alone() {
         (sign(&key, &login_of(b"session-2", "ssh-connection", &key)), "not a login"),
         (sign(&key, &login_of(b"session-1", "other-service", &key)), "not a login"),
         (sign(&key, &login_of(b"session-1", "ssh-connection", &other)), "not a login"),
-        (sign(&key, &login_at(&stranger, b"session-1", &key)), "not a login"),
+        (sign(&key, &login_at(&unknown, b"session-1", &key)), "not a login"),
         (sign(&key, b"a commit, or a file"), "not a login"),
         (bind(&server, b"session-1", &good, 0), "further"),
         (vec![19], "are permitted"),
@@ -151,7 +154,7 @@ fn one_key_is_listed_and_signs_logins_at_its_host_alone() {
 }
 
 #[test]
-fn a_revoked_key_is_not_known_and_without_an_agent_nothing_is() {
+fn a_revoked_key_is_not_listed_and_a_missing_agent_lists_none() {
     let host = rave_testing::or_skip!(Host::new());
     let server = host.key("server");
     let known = host.knows("git.example", &server);
@@ -198,7 +201,7 @@ fn serve(listener: UnixListener, key: Vec<u8>, agent: impl Fn() -> Agent + Send 
 }
 
 #[test]
-fn ssh_logs_in_at_the_host_and_nowhere_else() {
+fn ssh_logs_in_only_at_the_allowed_host() {
     let host = rave_testing::or_skip!(Host::new());
     let sshd = rave_testing::or_skip!(sshd());
     let (key, server) = (host.key("mine"), host.key("server"));

@@ -83,7 +83,7 @@ pub(super) fn run(index: usize, run: &Run, folder: &Utf8Path) -> Markup {
 }
 
 /// The results of the host's programs for an artifact's files.
-pub(super) fn made(index: usize, made: &ArtifactChecks) -> Markup {
+pub(super) fn artifact_checks(index: usize, made: &ArtifactChecks) -> Markup {
     let counts = made.counts();
     let title = format!("made-{index}");
     html! {

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_escaped_and_plain() {
+    fn text_is_escaped() {
         assert_eq!(
             Text("</pre><script>\u{1b}[31malert(\"1\" & 2)\u{1b}[0m\0\n").render().into_string(),
             "&lt;/pre&gt;&lt;script&gt;alert(&quot;1&quot; &amp; 2)"
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_read_as_people_write_them() {
+    fn numbers_are_formatted_for_people() {
         let lines = [0, 1, 999, 1000, 1_234_567].map(|count| plural(count, "line"));
         assert_eq!(lines, ["0 lines", "1 line", "999 lines", "1,000 lines", "1,234,567 lines"]);
         let spans = [0.04, 59.94, 60.0, 312.3, 3600.0, 7384.0].map(span);

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn phases_follow_each_other_and_services_run_beside() {
+    fn phases_are_sequential_and_services_parallel() {
         let stage = |stage: &str, at| StageTime { stage: stage.into(), at };
         let times = BootTimes {
             firmware: 0.5,
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_that_hung_ends_in_the_stage_that_hung() {
+    fn a_hanging_boot_ends_in_the_stage_that_hangs() {
         let run = samples::failed_boot();
         let bars = hung(run.boot_failure().unwrap());
         assert_eq!(shown(&bars), [("firmware", 0.05, 8.0), ("initrd", 8.0, 300.0)]);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_grid_has_few_round_lines() {
+    fn the_grid_has_a_few_round_values() {
         assert_eq!(ticks(6.5), [0.0, 2.0, 4.0, 6.0]);
         assert_eq!(ticks(49.2), [0.0, 10.0, 20.0, 30.0, 40.0]);
         assert_eq!(ticks(0.9), [0.0, 0.2, 0.4, 0.6, 0.8]);

@@ -21,7 +21,7 @@ fn up_to(stage: GuestStage) -> StageDetector {
 }
 
 #[test]
-fn each_mark_on_the_serial_port_moves_the_stage() {
+fn each_serial_marker_advances_the_stage() {
     let mut detector = StageDetector::default();
     assert_eq!(detector.stage(), BootStage::Firmware);
     for (seconds, text, stage) in [
@@ -43,14 +43,14 @@ fn each_mark_on_the_serial_port_moves_the_stage() {
 }
 
 #[test]
-fn grubs_own_greeting_is_no_userspace() {
+fn grubs_greeting_is_not_userspace() {
     let mut detector = StageDetector::default();
     detector.serial(b"Welcome to GRUB!\r\n", at(1));
     assert_eq!(detector.stage(), BootStage::Firmware);
 }
 
 #[test]
-fn the_firmwares_log_tells_a_silent_boot_loader_from_a_disk_without_one() {
+fn a_silent_boot_loader_is_distinguished_from_a_missing_one() {
     let mut silent = StageDetector::default();
     silent.firmware(b"Booting from Hard Disk...\nBooting from 0000:7c00\n", at(1));
     assert_eq!((silent.stage(), silent.dead_end()), (BootStage::BootLoader, None));
@@ -66,7 +66,7 @@ fn the_firmwares_log_tells_a_silent_boot_loader_from_a_disk_without_one() {
 }
 
 #[test]
-fn uefi_that_fails_to_start_the_disk_hangs_in_the_firmware() {
+fn a_disk_that_uefi_cannot_start_hangs_in_the_firmware() {
     let mut detector = StageDetector::default();
     detector.serial(b"BdsDxe: starting Boot0001 \"UEFI Misc Device\"\n", at(1));
     assert_eq!(detector.stage(), BootStage::BootLoader);
@@ -79,7 +79,7 @@ fn uefi_that_fails_to_start_the_disk_hangs_in_the_firmware() {
 }
 
 #[test]
-fn panics_and_prompts_end_the_wait() {
+fn panics_and_prompts_end_the_wait_for_boot() {
     let mut panic = StageDetector::default();
     panic.serial(b"Linux version 6\nKernel panic - not syncing: VFS: Unable to mount root fs\n", at(1));
     assert!(matches!(panic.dead_end(), Some(DeadEnd::Panic(line)) if line.contains("Unable to mount root")));
@@ -91,7 +91,7 @@ fn panics_and_prompts_end_the_wait() {
 }
 
 #[test]
-fn the_guests_first_stage_that_is_not_ok_is_where_it_hangs() {
+fn the_first_stage_of_the_guest_that_is_not_ok_hangs() {
     let mut detector = up_to(GuestStage::Network);
     detector.ready(line(GuestStage::Network, StageState::Waiting, "a").as_bytes(), at(2));
     detector.ready(line(GuestStage::Kanban, StageState::Waiting, "a").as_bytes(), at(2));
@@ -104,7 +104,7 @@ fn the_guests_first_stage_that_is_not_ok_is_where_it_hangs() {
 }
 
 #[test]
-fn a_failed_stage_is_named_before_those_that_only_wait() {
+fn a_failed_stage_is_named_before_waiting_ones() {
     let mut detector = up_to(GuestStage::Tools);
     detector.ready(line(GuestStage::Tools, StageState::Waiting, "a").as_bytes(), at(2));
     detector.ready(line(GuestStage::Router, StageState::Failed, "a").as_bytes(), at(2));
@@ -114,7 +114,7 @@ fn a_failed_stage_is_named_before_those_that_only_wait() {
 }
 
 #[test]
-fn a_network_that_stays_away_stops_only_who_waits_for_it() {
+fn a_missing_network_stops_only_stages_that_need_it() {
     let mut detector = up_to(GuestStage::Tools);
     detector.ready(line(GuestStage::Network, StageState::Failed, "a").as_bytes(), at(2));
     assert_eq!(detector.failed(GuestStage::Ready), None);
@@ -122,7 +122,7 @@ fn a_network_that_stays_away_stops_only_who_waits_for_it() {
 }
 
 #[test]
-fn events_of_the_boot_before_do_not_count() {
+fn events_of_an_earlier_boot_do_not_count() {
     let mut detector = StageDetector::after_boot(Some("old".into()));
     assert!(detector.ready(line(GuestStage::Ready, StageState::Ok, "old").as_bytes(), at(1)).is_empty());
     assert_eq!((detector.reached(GuestStage::Ready), detector.stage()), (None, BootStage::Firmware));
@@ -131,22 +131,22 @@ fn events_of_the_boot_before_do_not_count() {
 }
 
 #[test]
-fn a_services_receipt_counts_for_the_boot_that_it_came_from() {
+fn a_services_receipt_counts_only_for_its_own_boot() {
     let mut boot = StageDetector::default();
-    let mut tell = |of, state, id: &str| {
+    let mut send = |of, state, id: &str| {
         boot.ready(line(of, state, id).as_bytes(), at(1));
         boot.services()
     };
-    assert!(tell(GuestStage::Userspace, StageState::Ok, "one").is_empty());
-    assert!(tell(GuestStage::Router, StageState::Waiting, "one").is_empty());
-    assert_eq!(tell(GuestStage::Sshd, StageState::Ok, "one"), ["ssh"]);
-    assert_eq!(tell(GuestStage::Gateway, StageState::Ok, "one"), ["ssh", "gateway"]);
-    assert!(tell(GuestStage::Userspace, StageState::Ok, "two").is_empty(), "it was rebooted");
-    assert_eq!(tell(GuestStage::Kanban, StageState::Ok, "two"), ["kanban"]);
+    assert!(send(GuestStage::Userspace, StageState::Ok, "one").is_empty());
+    assert!(send(GuestStage::Router, StageState::Waiting, "one").is_empty());
+    assert_eq!(send(GuestStage::Sshd, StageState::Ok, "one"), ["ssh"]);
+    assert_eq!(send(GuestStage::Gateway, StageState::Ok, "one"), ["ssh", "gateway"]);
+    assert!(send(GuestStage::Userspace, StageState::Ok, "two").is_empty(), "it was rebooted");
+    assert_eq!(send(GuestStage::Kanban, StageState::Ok, "two"), ["kanban"]);
 }
 
 #[test]
-fn events_in_pieces_and_among_noise_are_read_once() {
+fn events_are_parsed_once_from_pieces_and_noise() {
     let text = format!("\0noise{}\ngarbage\n", line(GuestStage::Sshd, StageState::Ok, "a").trim_end());
     let mut detector = StageDetector::default();
     let events: Vec<GuestEvent> =
@@ -157,7 +157,7 @@ fn events_in_pieces_and_among_noise_are_read_once() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_taken_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn any_bytes_are_handled_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let mut detector = StageDetector::default();
         detector.firmware(&bytes, at(1));
         detector.serial(&bytes, at(1));

@@ -71,14 +71,14 @@ fn package(folder: &Path) -> (Vec<u8>, String) {
     fs::create_dir(&tiny).unwrap();
     fs::write(tiny.join("package.json"), r#"{"name":"tiny","version":"1.0.0"}"#).unwrap();
     fs::write(tiny.join("claude"), "#!/bin/sh\necho 1.0.0\n").unwrap();
-    let said = spawn::output_in(
+    let printed = spawn::output_in(
         &tiny,
         "npm",
         &["pack", "--json", "--pack-destination", ".."],
         Duration::from_secs(60),
     );
-    let said: serde_json::Value = serde_json::from_str(&said.unwrap()).unwrap();
-    (fs::read(folder.join("tiny-1.0.0.tgz")).unwrap(), said[0]["integrity"].as_str().unwrap().to_owned())
+    let printed: serde_json::Value = serde_json::from_str(&printed.unwrap()).unwrap();
+    (fs::read(folder.join("tiny-1.0.0.tgz")).unwrap(), printed[0]["integrity"].as_str().unwrap().to_owned())
 }
 
 fn installer(folder: &Path, npm: PathBuf, registry: &Registry, integrity: &str) -> Installer {
@@ -98,12 +98,12 @@ fn installer(folder: &Path, npm: PathBuf, registry: &Registry, integrity: &str) 
         project: (root.into(), lock),
         version: "1.0.0".into(),
         program: "node_modules/tiny/claude",
-        words: vec![format!("--userconfig={}", settings.display())],
+        options: vec![format!("--userconfig={}", settings.display())],
     }
 }
 
 #[test]
-fn what_is_locked_is_installed_from_the_registry_of_the_users_settings_and_once() {
+fn locked_packages_are_installed_once_from_the_configured_registry() {
     let npm = or_skip!(npm());
     let scratch = tempfile::tempdir().unwrap();
     let (archive, integrity) = package(scratch.path());
@@ -120,7 +120,7 @@ fn what_is_locked_is_installed_from_the_registry_of_the_users_settings_and_once(
 }
 
 #[test]
-fn another_content_than_the_locks_is_not_installed_and_the_next_attempt_is_not_hindered() {
+fn content_that_differs_from_the_lock_is_refused_and_can_be_retried() {
     let npm = or_skip!(npm());
     let scratch = tempfile::tempdir().unwrap();
     let (archive, integrity) = package(scratch.path());
@@ -140,7 +140,7 @@ fn another_content_than_the_locks_is_not_installed_and_the_next_attempt_is_not_h
 }
 
 #[test]
-fn pauses_grow_to_a_limit() {
+fn retry_delays_grow_up_to_a_limit() {
     let pauses: Vec<u64> = std::iter::successors(Some(FIRST_PAUSE), |pause| Some(longer(*pause)))
         .take(8)
         .map(|pause| pause.as_secs())

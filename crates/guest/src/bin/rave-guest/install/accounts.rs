@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_is_renamed_wherever_an_account_file_names_it() {
+    fn the_user_is_renamed_in_every_account_file() {
         for (before, after) in [
             ("agent:x:1000:1000::/home/agent:/bin/bash\n", "me:x:1000:1000::/home/me:/bin/bash\n"),
             ("agent:$6$agent$x:5:0:99999:7:::\n", "me:$6$agent$x:5:0:99999:7:::\n"),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn files_keep_their_mode_and_the_home_moves() {
+    fn files_keep_their_mode_and_the_home_is_moved() {
         let scratch = tempfile::tempdir().unwrap();
         let root = scratch.path();
         fs::create_dir_all(root.join("etc")).unwrap();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_system_that_never_ran_gets_its_user_and_one_that_ran_keeps_it() {
+    fn only_a_system_that_never_booted_is_renamed() {
         let scratch = tempfile::tempdir().unwrap();
         let [live, root] = ["live", "root"].map(|name| scratch.path().join(name));
         for folder in [live.join("etc"), live.join("home/agent"), root.join("etc"), root.join("home")] {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_of_the_system_is_no_name_for_the_user() {
+    fn system_accounts_are_refused_as_user_names() {
         let scratch = tempfile::tempdir().unwrap();
         fs::create_dir_all(scratch.path().join("etc")).unwrap();
         fs::write(scratch.path().join("etc/passwd"), "root:x:0:0:root:/root:/bin/bash\n").unwrap();

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_answers_everything() {
+    fn a_file_can_answer_every_question() {
         let text = "# mine\nrave.install=/dev/vda\nhostname = box-1\nrave.key=\"ssh-ed25519 AAAA me\"\nrave.user=me\n\
                     rave.password=a=b\nrave.erase=yes\nrave.erase-disk=/dev/vda\nrave.then=reboot\n";
         let expected = Answers {
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_done_is_refused_by_name() {
+    fn impossible_answers_are_refused_by_name() {
         for (text, named) in [
             ("rave.disk=/dev/vda", "unknown answer rave.disk"),
             ("just words", "is not an answer"),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_hold_kernel_arguments_together() {
+    fn quoted_kernel_arguments_stay_together() {
         assert_eq!(words("ro rave.key=\"ssh-rsa A b\"  quiet\n"), ["ro", "rave.key=ssh-rsa A b", "quiet"]);
     }
 }

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_to_an_nvme_disk_a_partition_and_a_drive_without_a_medium_are_no_disks() {
+    fn partitions_and_empty_drives_are_not_disks() {
         let scratch = tempfile::tempdir().unwrap();
         let device = |name: &str, files: &[(&str, &str)]| {
             let about = scratch.path().join(name);
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_at_either_edge_is_data() {
+    fn data_at_either_end_of_a_disk_is_found() {
         let scratch = tempfile::tempdir().unwrap();
         let (target, ..) = target(&scratch, 0);
         assert_eq!(target.content().unwrap(), Content::Nothing);
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_is_marked_until_the_last_step_and_then_is_the_image() {
+    fn a_disk_is_marked_incomplete_until_the_last_step() {
         let scratch = tempfile::tempdir().unwrap();
         let (target, image, bytes) = target(&scratch, 7);
         let mut last = 0;
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_takes_no_more_and_a_medium_that_gives_no_more_are_told_apart() {
+    fn write_errors_are_distinguished_from_read_errors() {
         let scratch = tempfile::tempdir().unwrap();
         let (target, image, _) = target(&scratch, 0);
         let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -329,15 +329,15 @@ mod tests {
     }
 
     #[test]
-    fn one_disk_is_found_by_itself_and_several_are_named() {
+    fn a_single_disk_is_selected_and_several_are_listed() {
         let disk =
             |name: &str, size, read_only| Disk { path: name.into(), size, model: String::new(), read_only };
         let one = [disk("/dev/none-a", 4 << 30, false)];
         assert_eq!(Disk::find(&one, "auto").unwrap().path, Path::new("/dev/none-a"));
         let two = [one[0].clone(), disk("/dev/none-b", 1 << 20, true)];
-        let told = |result: Result<&Disk, Error>| result.unwrap_err().to_string();
-        assert!(told(Disk::find(&two, "auto")).contains("/dev/none-a, /dev/none-b"));
-        assert!(told(Disk::find(&two, "/dev/sr0")).contains("/dev/sr0 is not a disk"));
+        let refusal = |result: Result<&Disk, Error>| result.unwrap_err().to_string();
+        assert!(refusal(Disk::find(&two, "auto")).contains("/dev/none-a, /dev/none-b"));
+        assert!(refusal(Disk::find(&two, "/dev/sr0")).contains("/dev/sr0 is not a disk"));
         let error = two[1].open(2 << 30).err().unwrap().to_string();
         assert!(error.contains("has 1 MiB, but 2048 MiB are required"), "{error}");
         assert!(two[1].open(1).err().unwrap().to_string().contains("read-only"));

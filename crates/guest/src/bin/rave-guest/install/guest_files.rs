@@ -63,11 +63,11 @@ fn renamed(text: &str, from: &GuestConfig, to: &GuestConfig) -> String {
 
 /// `text` with the path `from` replaced, except as the beginning of a longer name such as `/home/agent2`.
 fn moved(text: &str, from: &str, to: &str) -> String {
-    let goes_on = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let continues = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let mut parts = text.split(from);
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        out.push_str(if part.starts_with(goes_on) { from } else { to });
+        out.push_str(if part.starts_with(continues) { from } else { to });
         out.push_str(part);
     }
     out
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unit_of_the_images_owner_follows_the_user() {
+    fn units_of_the_image_user_are_renamed() {
         let me = GuestConfig { user: "me".into(), home: "/home/me".into(), ..GuestConfig::default() };
         let before = "[Service]\nUser=agent\nGroup = agent\nExecStart=/home/agent/bin/x --for agent\n\
                       Environment=HOME=/home/agent A=/home/agent2/x\nSupplementaryGroups=agent2\n";

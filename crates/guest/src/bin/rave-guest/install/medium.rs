@@ -29,9 +29,9 @@ pub(super) fn check(medium: &Path) -> Result<(), Error> {
             line.split_once("  ").ok_or_else(|| damaged(format!("{DIGESTS} has the line {line:?}")))?;
         println!("checking the medium: {file}");
         let path = medium.join(file).display().to_string();
-        let told = spawn::output("sha256sum", &["--", &path], LIMIT)
+        let output = spawn::output("sha256sum", &["--", &path], LIMIT)
             .map_err(|error| damaged(format!("{file} cannot be read: {error}")))?;
-        let found = told.split_whitespace().next().unwrap_or_default();
+        let found = output.split_whitespace().next().unwrap_or_default();
         if found != digest {
             return Err(damaged(format!("{file} has the SHA-256 {found} instead of {digest}")));
         }
@@ -49,35 +49,35 @@ mod tests {
     /// The SHA-256 of `disk`, by sha256sum(1).
     const OF_DISK: &str = "1044dec7206e8d7c9fbb4ae8f766668406d2567fc7fc1a160a9d4700fcf8f8e9";
 
-    fn told(medium: &Path) -> String {
+    fn refusal(medium: &Path) -> String {
         check(medium).unwrap_err().to_string()
     }
 
     #[test]
-    fn a_flipped_byte_an_unreadable_file_and_an_empty_list_are_called_damage() {
+    fn flipped_bytes_unreadable_files_and_empty_lists_are_damage() {
         let scratch = tempfile::tempdir().unwrap();
         let medium = scratch.path();
         fs::create_dir(medium.join("rave")).unwrap();
-        assert!(told(medium).contains("rave/SHA256SUMS"));
+        assert!(refusal(medium).contains("rave/SHA256SUMS"));
         fs::write(medium.join(DIGESTS), "").unwrap();
-        assert!(told(medium).contains("is empty"));
+        assert!(refusal(medium).contains("is empty"));
         fs::write(medium.join(DIGESTS), format!("{OF_DISK}  rave/disk\n")).unwrap();
         fs::write(medium.join("rave/disk"), "disk").unwrap();
         check(medium).unwrap();
         fs::write(medium.join("rave/disk"), "disc").unwrap();
-        let text = told(medium);
+        let text = refusal(medium);
         assert!(text.starts_with("the medium is damaged: rave/disk has the SHA-256 "), "{text}");
         assert!(text.contains(OF_DISK) && text.ends_with(REMEDY), "{text}");
         // Reading a process's memory at 0 is an I/O error (proc(5)), like reading a bad sector.
         fs::remove_file(medium.join("rave/disk")).unwrap();
         symlink("/proc/self/mem", medium.join("rave/disk")).unwrap();
-        let text = told(medium);
+        let text = refusal(medium);
         assert!(text.contains("rave/disk cannot be read") && text.contains("Input/output error"), "{text}");
     }
 
     #[test]
-    fn without_a_medium_it_says_what_to_start_from() {
+    fn a_missing_medium_is_reported_with_what_to_boot() {
         let scratch = tempfile::tempdir().unwrap();
-        assert!(told(&scratch.path().join("none")).contains("start the machine from RAVE's ISO"));
+        assert!(refusal(&scratch.path().join("none")).contains("start the machine from RAVE's ISO"));
     }
 }

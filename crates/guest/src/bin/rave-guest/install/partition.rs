@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_table_is_an_error() {
+    fn an_invalid_table_is_an_error() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("disk.raw");
         fs::write(&path, vec![0; 4096]).unwrap();

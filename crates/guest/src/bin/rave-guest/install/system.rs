@@ -99,7 +99,7 @@ fn write(root: &Path, answers: &Answers, config: &GuestConfig) -> Result<(), Err
         guest_files::write(root, config, &wanted)?;
     }
     if let Some(key) = &answers.key {
-        let_in(&below(root, &wanted.home), key)?;
+        authorize(&below(root, &wanted.home), key)?;
     }
     if let Some(password) = &answers.password {
         let text = format!("{}:{password}\n", wanted.user);
@@ -110,7 +110,7 @@ fn write(root: &Path, answers: &Answers, config: &GuestConfig) -> Result<(), Err
 }
 
 /// The home's owner has the IDs of the written system.
-fn let_in(home: &Path, key: &str) -> Result<(), Error> {
+fn authorize(home: &Path, key: &str) -> Result<(), Error> {
     let owner = Some(files::owner(home)?);
     let folder = home.join(".ssh");
     files::directory(&folder, 0o700, owner)?;
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_key_are_written_and_the_rest_stays() {
+    fn names_and_key_are_written_and_the_rest_is_kept() {
         let scratch = tempfile::tempdir().unwrap();
         let root = scratch.path();
         system(root);
@@ -163,8 +163,11 @@ mod tests {
         assert!(
             read("etc/systemd/system/vibe-kanban.service").contains("\nUser=me\nWorkingDirectory=/home/me\n")
         );
-        let told = GuestConfig::from_json(&read("etc/rave/guest.json")).unwrap();
-        assert_eq!((told.host_name, told.user, told.home), ("box".into(), "me".into(), "/home/me".into()));
+        let written = GuestConfig::from_json(&read("etc/rave/guest.json")).unwrap();
+        assert_eq!(
+            (written.host_name, written.user, written.home),
+            ("box".into(), "me".into(), "/home/me".into())
+        );
         assert_eq!(read("home/me/.ssh/authorized_keys"), "ssh-ed25519 AAAA me\n");
         assert_eq!(
             fs::metadata(&nginx).unwrap().ino(),

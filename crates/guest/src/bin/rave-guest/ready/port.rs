@@ -73,7 +73,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_port_that_is_not_there_holds_nobody_up() {
+    fn a_missing_port_blocks_nothing() {
         let scratch = tempfile::tempdir().unwrap();
         let mut port = ReadyPort::at(scratch.path().join("none"));
         port.send("a\n");
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_wait_for_a_reader_and_arrive_in_order() {
+    fn lines_are_kept_for_a_reader_in_order() {
         // A FIFO without a reader cannot be opened without blocking, and a full one refuses bytes, like the port.
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("fifo");

@@ -15,7 +15,7 @@ pub(super) struct StageReport {
 /// The progress of the boot.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    told: BTreeMap<GuestStage, (StageState, String)>,
+    reported: BTreeMap<GuestStage, (StageState, String)>,
 }
 
 /// An event without time and boot ID, which the sender adds.
@@ -33,13 +33,13 @@ pub(super) fn event(stage: GuestStage, state: StageState, detail: impl Into<Stri
 impl Progress {
     /// Records a stage as reached, and returns its event.
     pub(super) fn reached(&mut self, stage: GuestStage, detail: &str) -> GuestEvent {
-        self.told.insert(stage, (StageState::Ok, detail.to_owned()));
+        self.reported.insert(stage, (StageState::Ok, detail.to_owned()));
         event(stage, StageState::Ok, detail)
     }
 
     /// Whether a stage was reached; it is not checked again.
     pub(super) fn is_reached(&self, stage: GuestStage) -> bool {
-        matches!(self.told.get(&stage), Some((StageState::Ok, _)))
+        matches!(self.reported.get(&stage), Some((StageState::Ok, _)))
     }
 
     /// Whether everything was reached and reported.
@@ -52,16 +52,16 @@ impl Progress {
         let mut news = Vec::new();
         for StageReport { stage, state, detail, host_keys } in seen {
             let now = (state, detail);
-            if self.told.get(&stage) != Some(&now) {
+            if self.reported.get(&stage) != Some(&now) {
                 news.push(GuestEvent { host_keys, ..event(stage, state, now.1.clone()) });
-                self.told.insert(stage, now);
+                self.reported.insert(stage, now);
             }
         }
-        let (state, detail) = self.whole();
+        let (state, detail) = self.overall();
         let now = (state, detail.clone());
-        if self.told.get(&GuestStage::Ready) != Some(&now) {
+        if self.reported.get(&GuestStage::Ready) != Some(&now) {
             news.push(event(GuestStage::Ready, state, detail));
-            self.told.insert(GuestStage::Ready, now);
+            self.reported.insert(GuestStage::Ready, now);
         }
         news
     }
@@ -75,12 +75,12 @@ impl Progress {
     }
 
     /// The state of the last stage follows from the others. A machine without a network is ready too.
-    fn whole(&self) -> (StageState, String) {
+    fn overall(&self) -> (StageState, String) {
         let needed = GuestStage::ALL.iter().filter(|stage| **stage != GuestStage::Ready);
         let mut failed = Vec::new();
         let mut waiting = false;
         for stage in needed {
-            match (stage, self.told.get(stage).map(|(state, _)| *state)) {
+            match (stage, self.reported.get(stage).map(|(state, _)| *state)) {
                 (_, Some(StageState::Ok)) | (GuestStage::Network, Some(StageState::Failed)) => {}
                 (_, Some(StageState::Failed)) => failed.push(stage.name()),
                 (_, Some(StageState::Waiting) | None) => waiting = true,
@@ -101,14 +101,14 @@ impl Progress {
 mod tests {
     use super::*;
 
-    fn look(stage: GuestStage, state: StageState, detail: &str) -> StageReport {
+    fn observed(stage: GuestStage, state: StageState, detail: &str) -> StageReport {
         StageReport { stage, state, detail: detail.into(), host_keys: Vec::new() }
     }
 
     fn all_but(stage: GuestStage) -> Vec<StageReport> {
         let others =
             GuestStage::ALL.into_iter().filter(|other| *other != stage && *other != GuestStage::Ready);
-        others.map(|other| look(other, StageState::Ok, "")).collect()
+        others.map(|other| observed(other, StageState::Ok, "")).collect()
     }
 
     fn last(news: &[GuestEvent]) -> (GuestStage, StageState, &str) {
@@ -117,37 +117,37 @@ mod tests {
     }
 
     #[test]
-    fn each_change_is_told_once_and_ready_comes_last() {
+    fn each_change_is_reported_once_and_ready_is_last() {
         let mut progress = Progress::default();
         let news = progress.update(all_but(GuestStage::Kanban));
         assert_eq!(last(&news), (GuestStage::Ready, StageState::Waiting, "open: kanban"));
         let waiting =
-            look(GuestStage::Kanban, StageState::Waiting, "vibe-kanban.service is activating (start)");
+            observed(GuestStage::Kanban, StageState::Waiting, "vibe-kanban.service is activating (start)");
         assert_eq!(progress.update(vec![waiting.clone()]).len(), 1);
         assert_eq!(progress.update(vec![waiting]), Vec::new());
-        let news = progress.update(vec![look(GuestStage::Kanban, StageState::Ok, "answers")]);
+        let news = progress.update(vec![observed(GuestStage::Kanban, StageState::Ok, "answers")]);
         assert_eq!(news.len(), 2);
         assert_eq!(last(&news), (GuestStage::Ready, StageState::Ok, "every stage was reached"));
         assert!(progress.is_ready());
     }
 
     #[test]
-    fn a_failure_is_told_at_once_when_nothing_else_is_awaited_and_may_heal() {
+    fn a_failure_is_reported_once_nothing_else_is_pending() {
         let mut progress = Progress::default();
         progress.update(all_but(GuestStage::Kanban));
-        let news = progress.update(vec![look(GuestStage::Kanban, StageState::Failed, "start-limit-hit")]);
+        let news = progress.update(vec![observed(GuestStage::Kanban, StageState::Failed, "start-limit-hit")]);
         assert_eq!(last(&news), (GuestStage::Ready, StageState::Failed, "failed: kanban"));
         assert!(!progress.is_ready());
-        let news = progress.update(vec![look(GuestStage::Kanban, StageState::Ok, "answers")]);
+        let news = progress.update(vec![observed(GuestStage::Kanban, StageState::Ok, "answers")]);
         assert_eq!(last(&news).1, StageState::Ok);
     }
 
     #[test]
-    fn no_network_is_told_but_holds_nothing_up() {
+    fn a_missing_network_is_reported_but_blocks_nothing() {
         let mut progress = Progress::default();
         progress.update(all_but(GuestStage::Network));
         assert!(!progress.is_ready(), "it is waited for");
-        let news = progress.update(vec![look(GuestStage::Network, StageState::Failed, "no address")]);
+        let news = progress.update(vec![observed(GuestStage::Network, StageState::Failed, "no address")]);
         assert_eq!(last(&news), (GuestStage::Ready, StageState::Ok, "ready, without a network"));
     }
 }

@@ -74,7 +74,7 @@ impl<'a> Watch<'a> {
     }
 
     /// The state of each stage that was not reached yet.
-    pub(super) fn look(&mut self, progress: &Progress) -> Vec<StageReport> {
+    pub(super) fn check(&mut self, progress: &Progress) -> Vec<StageReport> {
         let open: Vec<GuestStage> = self
             .unit_of
             .iter()
@@ -151,7 +151,7 @@ impl<'a> Watch<'a> {
             return found(StageState::Waiting, detail);
         };
         let (state, detail) = match stage {
-            GuestStage::Network => judge_network(unit, &system::network(), system::uptime_ms()),
+            GuestStage::Network => network_state(unit, &system::network(), system::uptime_ms()),
             GuestStage::Tools | GuestStage::Setup if unit.is_active() => (StageState::Ok, unit.describe()),
             _ if unit.is_given_up() => (StageState::Failed, unit.describe()),
             _ => (StageState::Waiting, unit.describe()),
@@ -161,7 +161,7 @@ impl<'a> Watch<'a> {
 }
 
 /// A missing network fails soon, so that a boot without one is not slow.
-fn judge_network(unit: &Unit, network: &Network, uptime_ms: u64) -> (StageState, String) {
+fn network_state(unit: &Unit, network: &Network, uptime_ms: u64) -> (StageState, String) {
     let Network::Down(interfaces) = network else {
         return (StageState::Waiting, "an address was just assigned".into());
     };
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_running_service_requires_is_done_and_nothing_else() {
+    fn a_running_service_implies_only_its_requirements() {
         let open = vec![GuestStage::Tools, GuestStage::Setup, GuestStage::Network, GuestStage::Gateway];
         let mut rest = open.clone();
         assert!(implied(&mut rest, false).is_empty());
@@ -201,28 +201,28 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_question_is_asked_less_often_and_never_keeps_a_failure_back_for_long() {
+    fn slow_queries_are_less_frequent_but_never_delay_a_failure_long() {
         assert_eq!(pause(Duration::from_millis(10)), Duration::from_secs(1));
         assert_eq!(pause(Duration::from_millis(200)), Duration::from_secs(4));
         assert_eq!(pause(Duration::from_secs(20)), Duration::from_secs(10));
     }
 
     #[test]
-    fn a_lease_is_awaited_for_a_while_only() {
+    fn a_lease_is_awaited_for_a_limited_time() {
         let unit = Unit { active: "active".into(), changed_ms: 5_000, ..Unit::default() };
         let down = Network::Down(vec!["ens3".into()]);
-        assert_eq!(judge_network(&unit, &down, 14_000), (StageState::Waiting, "ens3: no address yet".into()));
-        let none = judge_network(&unit, &Network::Down(Vec::new()), 6_000);
+        assert_eq!(network_state(&unit, &down, 14_000), (StageState::Waiting, "ens3: no address yet".into()));
+        let none = network_state(&unit, &Network::Down(Vec::new()), 6_000);
         assert_eq!(none, (StageState::Waiting, "no network interface: no address yet".into()));
-        let (state, detail) = judge_network(&unit, &down, 15_001);
+        let (state, detail) = network_state(&unit, &down, 15_001);
         assert_eq!((state, detail.as_str()), (StageState::Failed, "ens3: no address within 10 s"));
         let slow = Unit { changed_ms: 50_000, ..unit };
-        assert_eq!(judge_network(&slow, &down, 74_000).0, StageState::Waiting);
-        assert_eq!(judge_network(&slow, &down, 75_001).0, StageState::Failed);
+        assert_eq!(network_state(&slow, &down, 74_000).0, StageState::Waiting);
+        assert_eq!(network_state(&slow, &down, 75_001).0, StageState::Failed);
     }
 
     #[test]
-    fn a_unit_on_its_way_is_waited_for_and_one_given_up_is_a_failure() {
+    fn a_starting_unit_is_awaited_and_an_abandoned_one_has_failed() {
         let config = GuestConfig::default();
         let mut watch = Watch::new(&config);
         assert_eq!(watch.by_unit(GuestStage::Tools).state, StageState::Waiting);

@@ -52,7 +52,7 @@ mod tests {
 
     /// Read like in the browser's wrapper, which sources every file of `/etc/chromium.d`.
     #[test]
-    fn the_browser_gets_the_flags_only_where_they_were_written() {
+    fn the_browser_gets_only_the_written_flags() {
         let folder = tempfile::tempdir().unwrap();
         let asset = include_str!("../../../../assets/desktop/chromium-flags");
         let asset = asset.replace(FOLDER, folder.path().to_str().unwrap());

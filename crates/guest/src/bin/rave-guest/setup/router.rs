@@ -109,7 +109,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
-    fn the_first_configuration_has_a_key_of_its_own_and_is_private() {
+    fn the_first_configuration_is_private_and_has_its_own_key() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let first = configure(one.path(), 3456, own_ids(one.path())).unwrap();
         let second = configure(two.path(), 3456, own_ids(two.path())).unwrap();
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_wrote_is_kept_and_never_breaks_the_gateway() {
+    fn user_settings_are_kept_and_never_break_the_gateway() {
         let scratch = tempfile::tempdir().unwrap();
         let folder = scratch.path().join(".claude-code-router");
         fs::create_dir(&folder).unwrap();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_reaches_the_gateway_and_leaves_it() {
+    fn the_key_is_passed_to_the_gateway_and_removed_from_it() {
         let scratch = tempfile::tempdir().unwrap();
         let credentials = scratch.path().join("credstore");
         pass_key(&credentials, "k1").unwrap();

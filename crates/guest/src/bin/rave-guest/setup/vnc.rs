@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_are_of_full_length_and_differ() {
+    fn passwords_have_full_length_and_differ() {
         let made = [password().unwrap(), password().unwrap()];
         assert!(made.iter().all(|password| password.len() == LENGTH && password.is_ascii()));
         assert_ne!(made[0], made[1]);

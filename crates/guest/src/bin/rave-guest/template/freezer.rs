@@ -65,12 +65,12 @@ impl Freezer {
 
     fn try_freeze(&self) -> Result<(), Error> {
         let deadline = Instant::now() + self.limit;
-        let mut told = BTreeSet::new();
+        let mut signalled = BTreeSet::new();
         loop {
             let groups = self.groups()?;
-            let new: Vec<&PathBuf> = groups.iter().filter(|group| !told.contains(*group)).collect();
+            let new: Vec<&PathBuf> = groups.iter().filter(|group| !signalled.contains(*group)).collect();
             new.iter().try_for_each(|group| write(group, "1"))?;
-            let moving: Vec<&PathBuf> = groups.iter().filter(|group| !stands(group)).collect();
+            let moving: Vec<&PathBuf> = groups.iter().filter(|group| !is_stopped(group)).collect();
             // A process may have started another one just before it was stopped: check once more.
             if new.is_empty() && moving.is_empty() {
                 return Ok(());
@@ -80,7 +80,7 @@ impl Freezer {
                 let remedy = "everything was resumed; try again when the machine is less busy".to_owned();
                 return Err(Error::Refused { why, remedy });
             }
-            told.extend(groups);
+            signalled.extend(groups);
             thread::sleep(PAUSE);
         }
     }
@@ -102,9 +102,9 @@ impl Freezer {
     }
 }
 
-fn write(group: &Path, word: &str) -> Result<(), Error> {
+fn write(group: &Path, value: &str) -> Result<(), Error> {
     let file = group.join("cgroup.freeze");
-    match fs::write(&file, word) {
+    match fs::write(&file, value) {
         // A unit that has just ended: the file or, while it is open, its group is gone (cgroups(7)).
         Err(error) if error.kind() != ErrorKind::NotFound && error.raw_os_error() != Some(ENODEV) => {
             Err(failed("write", file)(error))
@@ -125,7 +125,7 @@ fn below(group: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(paths.filter(|path| path.join("cgroup.freeze").exists()).collect())
 }
 
-fn stands(group: &Path) -> bool {
+fn is_stopped(group: &Path) -> bool {
     // Nothing runs in a group that is gone.
     let Ok(events) = fs::read_to_string(group.join("cgroup.events")) else { return !group.exists() };
     events.lines().any(|line| line == "frozen 1" || line == "populated 0")
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_templates_services_are_stopped_and_go_on() {
+    fn template_services_are_stopped_and_resumed() {
         let scratch = hierarchy(&GROUPS);
         let root = scratch.path().to_owned();
         let freezer = freezer(&root, false, LIMIT);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_comes_while_the_others_stop_is_stopped_too() {
+    fn a_group_created_meanwhile_is_stopped_too() {
         let scratch = hierarchy(&GROUPS);
         let root = scratch.path().to_owned();
         let freezer = freezer(&root, false, LIMIT);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_stop_in_time_is_an_error_and_all_goes_on() {
+    fn a_group_that_does_not_stop_in_time_is_an_error_and_all_resume() {
         let scratch = hierarchy(&GROUPS);
         let root = scratch.path().to_owned();
         let freezer = freezer(&root, false, Duration::from_millis(20));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_runs_is_stopped_but_what_renews() {
+    fn all_groups_are_stopped_except_the_renewing_one() {
         let scratch = hierarchy(&GROUPS);
         let root = scratch.path().to_owned();
         let freezer = freezer(&root, true, LIMIT);

@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_journal_goes_along_and_what_is_no_id_is_refused() {
+    fn the_journal_is_moved_and_invalid_ids_are_refused() {
         let scratch = tempfile::tempdir().unwrap();
         let root = scratch.path();
         let (old, new) = ("0".repeat(32), "0123456789abcdef".repeat(2));

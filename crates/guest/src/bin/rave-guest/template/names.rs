@@ -51,7 +51,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn a_name_takes_the_old_ones_place_and_what_is_none_is_refused() {
+    fn a_name_replaces_the_old_one_and_invalid_names_are_refused() {
         let scratch = tempfile::tempdir().unwrap();
         let etc = scratch.path().join("etc");
         fs::create_dir(&etc).unwrap();

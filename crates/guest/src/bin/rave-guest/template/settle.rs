@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_jobs_that_run_count() {
+    fn only_running_jobs_count() {
         let text = "  5 rave-barrier.service start running\n 64 basic.target start waiting\n";
         assert_eq!((running(text), running("")), (1, 0));
     }

@@ -27,8 +27,8 @@ pub(super) fn read_programs(config: &GuestConfig) {
         &["bash", "-lc", ":"],
         &["sudo", "--version"],
     ];
-    for words in programs {
-        let _ = spawn::output(words[0], &words[1..], LIMIT);
+    for command in programs {
+        let _ = spawn::output(command[0], &command[1..], LIMIT);
     }
     for program in ["/usr/sbin/sshd", "/usr/lib/systemd/systemd-logind", "/usr/bin/dbus-daemon"] {
         read(&PathBuf::from(program), &mut left);

@@ -92,7 +92,7 @@ impl Corporation {
 }
 
 #[test]
-fn packages_come_through_a_proxy_with_an_authority_of_its_own() {
+fn packages_are_downloaded_through_a_proxy_with_its_own_authority() {
     let corporation = Corporation::new();
     let file = corporation.path.join("corp-ca.pem");
     for variable in ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"] {
@@ -103,7 +103,7 @@ fn packages_come_through_a_proxy_with_an_authority_of_its_own() {
 }
 
 #[test]
-fn without_the_authority_nothing_comes_and_the_remedy_names_the_variable() {
+fn a_missing_authority_is_an_error_that_names_the_variable() {
     let corporation = Corporation::new();
     let error = corporation.fetch(&[]).unwrap_err();
     let text = error.to_string();

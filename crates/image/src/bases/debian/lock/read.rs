@@ -27,17 +27,17 @@ fn line(line: &str) -> Result<Line, String> {
     match line.split(' ').collect::<Vec<_>>()[..] {
         [MARK, VERSION] => Ok(Line::Mark),
         [MARK, other] => Err(format!("its version is {other:?}, this one reads {VERSION}")),
-        ["suite", suite] => word("suite", suite).map(Line::Suite),
+        ["suite", suite] => identifier("suite", suite).map(Line::Suite),
         ["release", codename, date, sha256] => Ok(Line::Release(Release {
-            codename: word("code name", codename)?,
+            codename: identifier("code name", codename)?,
             date: date::parse(date)
                 .ok_or_else(|| format!("{date:?} is not a date such as 2026-11-14T09:53:00Z"))?,
             sha256: sha256.parse()?,
         })),
-        ["profile", name, asked] => Ok(Line::Profile(word("profile", name)?, names(asked)?)),
+        ["profile", name, asked] => Ok(Line::Profile(identifier("profile", name)?, names(asked)?)),
         ["package", name, version, architecture, size, sha256, profiles] => {
             let package = LockedPackage {
-                name: word("package", name)?,
+                name: identifier("package", name)?,
                 version: self::version(version)?,
                 architecture: self::architecture(architecture)?,
                 size: u64::from_str(size).map_err(|_| format!("{size:?} is not a size in bytes"))?,
@@ -51,7 +51,7 @@ fn line(line: &str) -> Result<Line, String> {
 
 /// Names end up on command lines and in file names: their characters are restricted so that they cannot be
 /// misinterpreted.
-fn word(what: &str, text: &str) -> Result<String, String> {
+fn identifier(what: &str, text: &str) -> Result<String, String> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-._".contains(&byte);
     let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
     if starts_well && text.bytes().all(plain) {
@@ -80,7 +80,7 @@ fn architecture(text: &str) -> Result<String, String> {
 }
 
 fn names(text: &str) -> Result<BTreeSet<String>, String> {
-    text.split(',').map(|name| word("name", name)).collect()
+    text.split(',').map(|name| identifier("name", name)).collect()
 }
 
 /// Checks across lines.

@@ -21,7 +21,7 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_lock_says_what_a_profile_holds_and_when_it_was_made() {
+fn a_lock_has_the_packages_of_a_profile_and_its_date() {
     let lock = Lock::parse(TEXT).unwrap();
     let names = |asked: &[&str]| {
         let packages = lock.covering("trixie", &set(asked))?;
@@ -36,7 +36,7 @@ fn a_lock_says_what_a_profile_holds_and_when_it_was_made() {
 }
 
 #[test]
-fn what_does_not_fit_together_is_refused_with_the_reason() {
+fn inconsistent_locks_are_refused_with_the_reason() {
     let refused = |from: &str, to: &str| Lock::parse(&TEXT.replace(from, to)).unwrap_err().to_string();
     assert_eq!(refused("lock 1", "lock 2"), "line 2: its version is \"2\", this one reads 1");
     assert!(refused("suite trixie\n", "").ends_with("there is no suite"));
@@ -54,14 +54,14 @@ fn what_does_not_fit_together_is_refused_with_the_reason() {
 }
 
 #[test]
-fn the_checkouts_own_lock_is_valid_and_comes_back_as_it_is() {
+fn the_repositorys_lock_is_valid_and_round_trips() {
     let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let lock = Lock::read(&root).unwrap();
     assert_eq!(lock.render(), fs::read_to_string(root.join(FILE)).unwrap());
 }
 
 #[test]
-fn the_checkouts_own_profiles_are_locked() {
+fn the_repositorys_profiles_are_locked() {
     let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let lock = Lock::read(&root).unwrap();
     let settings = fs::read_to_string(root.join("rave.toml")).unwrap();
@@ -114,12 +114,12 @@ fn locks() -> impl Strategy<Value = Lock> {
 
 proptest! {
     #[test]
-    fn any_lock_comes_back_as_it_was(lock in locks()) {
+    fn any_lock_round_trips(lock in locks()) {
         prop_assert_eq!(Lock::parse(&lock.render()), Ok(lock));
     }
 
     #[test]
-    fn garbage_is_refused_and_never_panics(text in "\\PC{0,200}", at in 0..TEXT.len(), byte in any::<char>()) {
+    fn garbage_is_refused_without_a_panic(text in "\\PC{0,200}", at in 0..TEXT.len(), byte in any::<char>()) {
         prop_assert!(Lock::parse(&text).is_err());
         let mut changed = TEXT.to_owned();
         changed.replace_range(at..=at, &byte.to_string());

@@ -23,7 +23,7 @@ fn errors(events: &[NixEvent]) -> Vec<&str> {
 const RECORDED: &str = include_str!("recorded.txt");
 
 #[test]
-fn recorded_lines_are_all_read() {
+fn all_recorded_lines_are_parsed() {
     let lines: Vec<&str> = RECORDED.lines().collect();
     let events = read(&lines);
     let builds = events
@@ -43,7 +43,7 @@ fn recorded_lines_are_all_read() {
 }
 
 #[test]
-fn a_line_that_came_in_pieces_is_one() {
+fn split_lines_are_joined() {
     let long = "x".repeat(30_000);
     let line = format!(r#"@nix {{"action":"msg","level":0,"msg":"error: {long}"}}"#);
     let pieces: Vec<&str> = line
@@ -56,7 +56,7 @@ fn a_line_that_came_in_pieces_is_one() {
 }
 
 #[test]
-fn an_error_that_is_cut_off_is_told_as_far_as_it_goes() {
+fn a_truncated_error_is_shown_up_to_the_cut() {
     let line = r#"@nix {"action":"msg","column":null,"level":0,"line":null,"msg":"\u001b[31;1merror:\u001b[0m no \ud83d"#;
     for next in [&[][..], &[r#"@nix {"action":"stop","id":1}"#][..]] {
         let events = read(&[&[line][..], next].concat());
@@ -65,7 +65,7 @@ fn an_error_that_is_cut_off_is_told_as_far_as_it_goes() {
 }
 
 #[test]
-fn errors_in_plain_words_are_errors() {
+fn plain_text_errors_are_detected() {
     assert_eq!(errors(&read(&["error: unrecognised flag '--json'", "Try 'nix --help'."])).len(), 1);
     assert_eq!(errors(&read(&[r#"@nix {"action":"msg","msg":"error: no level"}"#])), ["error: no level"]);
     assert_eq!(errors(&read(&[r#"@nix {"action":"msg","level":0}"#])).len(), 1);
@@ -101,7 +101,7 @@ fn line() -> impl Strategy<Value = String> {
 proptest! {
     /// A complete error is always reported in full, whatever surrounds it.
     #[test]
-    fn no_order_of_lines_loses_an_error(before in prop::collection::vec(line(), 0..12), after in prop::collection::vec(line(), 0..12)) {
+    fn an_error_survives_any_order_of_lines(before in prop::collection::vec(line(), 0..12), after in prop::collection::vec(line(), 0..12)) {
         let error = r#"@nix {"action":"msg","column":null,"file":null,"level":0,"line":null,"msg":"\u001b[31;1merror:\u001b[0m THE ONE","raw_msg":"THE ONE"}"#;
         let lines: Vec<&str> = before.iter().map(String::as_str).chain([error]).chain(after.iter().map(String::as_str)).collect();
         let events = read(&lines);
@@ -110,7 +110,7 @@ proptest! {
 
     /// A truncated error is reported with all of its available text.
     #[test]
-    fn a_cut_never_hides_an_error(at in 80_usize..130, after in prop::collection::vec(line(), 0..4)) {
+    fn truncation_never_hides_an_error(at in 80_usize..130, after in prop::collection::vec(line(), 0..4)) {
         let error = r#"@nix {"action":"msg","column":null,"file":null,"level":0,"line":null,"msg":"error: a text that goes on and on, and on","raw_msg":"a"}"#;
         let start = error.find("error: ").unwrap();
         let cut = &error[..at.max(start + 7).min(error.len())];

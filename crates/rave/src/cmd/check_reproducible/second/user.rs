@@ -104,8 +104,8 @@ fn of(account: Account) -> Builder {
 
 /// The version that the user's compiler reports.
 fn version(before: &[String], variables: &[(String, String)]) -> Option<String> {
-    let words: Vec<String> = before.iter().cloned().chain(["rustc", "-vV"].map(String::from)).collect();
-    let mut command = Cmd::new(&words[0]).args(&words[1..]).current_dir("/");
+    let arguments: Vec<String> = before.iter().cloned().chain(["rustc", "-vV"].map(String::from)).collect();
+    let mut command = Cmd::new(&arguments[0]).args(&arguments[1..]).current_dir("/");
     for (name, value) in variables {
         command = command.env(name, value);
     }
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_users_with_subordinate_ids_of_both_kinds_can_unpack_a_system() {
+    fn only_users_with_subordinate_uids_and_gids_can_unpack_a_system() {
         let passwd = "root:x:0:0::/root:/bin/sh\nann:x:1001:1002:Ann,,:/home/ann:/bin/sh\nbob:x:1003:1003::/b:/bin/sh\n";
         let ids = "root:1:65536\nann:100000:65536\nbob:200000:65536\n";
         let names = |users: &str, groups: &str| {

@@ -23,8 +23,8 @@ pub(super) fn of_crates(root: &Utf8Path) -> Found {
             "cargo-deny is not installed; `cargo install cargo-deny` installs it".into(),
         ));
     }
-    let words = ["deny", "--offline", "check", "licenses", "bans", "sources"];
-    match Cmd::new("cargo").args(words).current_dir(root).output() {
+    let arguments = ["deny", "--offline", "check", "licenses", "bans", "sources"];
+    match Cmd::new("cargo").args(arguments).current_dir(root).output() {
         Ok(_) => Ok(format!("allowed by {RULES}").into()),
         Err(error) => wrong(error.to_string(), format!("leave the crate out, or change {RULES}")),
     }

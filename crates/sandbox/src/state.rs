@@ -50,7 +50,7 @@ impl State {
 
 /// A sandbox at this moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Look {
+pub struct CurrentState {
     /// Its state.
     pub state: State,
     /// QEMU's process id, if it is running.
@@ -80,7 +80,7 @@ pub struct End {
 }
 
 /// Determines the state of a sandbox.
-pub fn look(place: &Place) -> Look {
+pub fn current_state(place: &Place) -> CurrentState {
     // The supervisor first: if it is just starting the machine, it exists before the machine does.
     let status = Connection::open(place).and_then(|mut connection| connection.status().ok());
     let qemu = standalone::find(&place.machine().qmp_socket);
@@ -92,7 +92,7 @@ pub fn look(place: &Place) -> Look {
         (_, None) => Vec::new(),
     };
     let snapshots = snapshot::sizes(place);
-    Look {
+    CurrentState {
         state: state(place, status.as_ref(), qemu),
         memory: qemu.and_then(pss),
         disk: place.layers().size() + snapshots.disk,

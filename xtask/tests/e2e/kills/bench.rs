@@ -39,7 +39,7 @@ const FILES: [&str; 23] = [
     "audit-reserve",
 ];
 
-pub(super) struct Stand {
+pub(super) struct Bench {
     place: Place,
     /// The last case.
     case: String,
@@ -47,26 +47,26 @@ pub(super) struct Stand {
     ports: BTreeSet<u16>,
 }
 
-impl Stand {
+impl Bench {
     /// A state folder with only a template.
     pub(super) fn new() -> Self {
         shared_cache(HEADLESS);
         let place = Place::new();
         place.share_templates();
         fs::create_dir(place.path("project")).unwrap();
-        let stand = Self { place, case: String::new(), ports: BTreeSet::new() };
-        stand.write("a", "of the host\n");
-        stand.write("z", "of the host\n");
-        stand
+        let bench = Self { place, case: String::new(), ports: BTreeSet::new() };
+        bench.write("a", "of the host\n");
+        bench.write("z", "of the host\n");
+        bench
     }
 
     /// A state folder with the sandbox `demo`, which has data on its disk and in its memory, and its snapshot `base`.
     pub(super) fn with_demo() -> Self {
-        let stand = Self::new();
-        stand.succeeds(&["up", "demo"]);
-        stand.text("demo", "echo disk > disk; echo memory > /dev/shm/memory; sync");
-        stand.succeeds(&["snapshot", "demo", "base"]);
-        stand
+        let bench = Self::new();
+        bench.succeeds(&["up", "demo"]);
+        bench.text("demo", "echo disk > disk; echo memory > /dev/shm/memory; sync");
+        bench.succeeds(&["snapshot", "demo", "base"]);
+        bench
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -79,7 +79,7 @@ impl Stand {
 
     /// A sandbox continues with its memory, or can be restored to it after its QEMU was killed.
     #[track_caller]
-    pub(super) fn goes_on(&self, name: &str, with_memory: bool) {
+    pub(super) fn continues(&self, name: &str, with_memory: bool) {
         if !with_memory {
             self.succeeds(&["restore", "--force", name, "base"]);
         }
@@ -141,7 +141,7 @@ impl Stand {
         let before = Before::new(&self.root(), moment);
         let output = self.place.path("output");
         let running = self.command(command).start(&output);
-        let mut has_come = before.wait(moment, || running.has_ended());
+        let mut is_reached = before.wait(moment, || running.has_ended());
         let killed = match victim {
             Victim::Command => send("KILL", running.id()),
             Victim::Supervisor | Victim::Qemu => {
@@ -152,11 +152,11 @@ impl Stand {
                 pid.is_some_and(|pid| send("KILL", pid))
             }
         };
-        has_come &= killed;
+        is_reached &= killed;
         let code = running.wait().code();
-        let said = fs::read_to_string(output).unwrap();
-        let whether = if has_come { "killed" } else { "too late" };
-        eprintln!("{}: {whether}, {code:?}\n{said}", self.case);
+        let printed = fs::read_to_string(output).unwrap();
+        let whether = if is_reached { "killed" } else { "too late" };
+        eprintln!("{}: {whether}, {code:?}\n{printed}", self.case);
         self.agrees();
     }
 
@@ -199,7 +199,7 @@ impl Stand {
     }
 
     /// After the next command nothing is incomplete, and no port is in use by a stopped sandbox.
-    pub(super) fn nothing_is_left(&mut self) {
+    pub(super) fn assert_nothing_left(&mut self) {
         let case = self.case.clone();
         self.agrees();
         let rows = self.rows();
@@ -233,7 +233,7 @@ impl Stand {
     }
 }
 
-impl Drop for Stand {
+impl Drop for Bench {
     fn drop(&mut self) {
         let rows = self.run(&["ps", "--all", "--json"]);
         let rows: Value = serde_json::from_str(&rows.stdout).unwrap_or_default();
