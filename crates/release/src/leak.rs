@@ -15,5 +15,5 @@ mod secrets;
 pub use allowed::{Allowed, AllowedEntry};
 pub use finding::{Finding, Place, Rule};
 pub use gate::{Gate, Report, STAGE, gate};
-pub(crate) use gate::{look_into, search_text};
+pub(crate) use gate::{search_text, unpack_only};
 pub use names::BuilderNames;

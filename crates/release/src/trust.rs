@@ -209,7 +209,7 @@ impl Trusted {
         if !self.signers.iter().any(|signer| signer.key.key_data() == statement.key.key_data()) {
             return Ok(());
         }
-        if let Said::Rotate { successor, .. } = &statement.said
+        if let KeyChange::Rotate { successor, .. } = &statement.change
             && !self.may_sign(&statement.key, now)
         {
             // A statement has no date: an expired key could name a successor that never expires. What that successor
@@ -220,7 +220,7 @@ impl Trusted {
         }
         let highest = store.stored.serials.get(&name).copied().unwrap_or_default();
         // A revocation is final, and needs no order: a thief could have used up the numbers.
-        let is_final = matches!(statement.said, Said::Revoke { .. });
+        let is_final = matches!(statement.change, KeyChange::Revoke { .. });
         if statement.serial <= highest && !is_final {
             return Err(format!(
                 "a statement about {name} has the serial number {}, and {highest} was seen already",
@@ -252,10 +252,10 @@ impl Trusted {
             KeyChange::Rotate { .. } if self.revoked.iter().any(|(key, _)| is(key)) => {
                 Err(format!("a statement about {name}: it was revoked, and can have no successor"))
             }
-            Said::Rotate { successor, .. } if self.has_successor_besides(&statement.key, successor) => {
+            KeyChange::Rotate { successor, .. } if self.has_successor_besides(&statement.key, successor) => {
                 Err(format!("a statement about {name}: it has another successor already"))
             }
-            Said::Rotate { successor, principal } => {
+            KeyChange::Rotate { successor, principal } => {
                 let signer = Signer { principal: principal.clone(), key: successor.clone(), ..known };
                 self.signers.push(signer.without_times());
                 self.successors.push((statement.key.clone(), successor.clone()));

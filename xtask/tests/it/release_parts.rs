@@ -240,7 +240,7 @@ fn a_draft_gets_each_file_once_and_never_other_content() {
         fs::write(&asset, "another").unwrap();
         let printed = place.draft(variables);
         assert!(
-            said.code == Some(1) && said.stderr.contains("with different content: sha256:"),
+            printed.code == Some(1) && printed.stderr.contains("with different content: sha256:"),
             "{}",
             printed.stderr
         );
@@ -251,7 +251,7 @@ fn a_draft_gets_each_file_once_and_never_other_content() {
     fs::write(place.path.join("assets.draft"), "false\n").unwrap();
     let printed = place.draft(&[]);
     assert!(
-        said.code == Some(1) && said.stderr.contains("is published and lacks 1 files"),
+        printed.code == Some(1) && printed.stderr.contains("is published and lacks 1 files"),
         "{}",
         printed.stderr
     );

@@ -5,7 +5,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 use rave_process::Cmd;
 use serde_json::Value;
 
-use super::node::{DEADLINE, name, told};
+use super::node::{DEADLINE, name, qemu_img_message};
 use super::part::Part;
 use super::tables::table;
 
@@ -90,7 +90,7 @@ fn reads(node: &Value, at: u64) -> Result<bool, String> {
     match read.output() {
         Ok(_) => Ok(true),
         Err(rave_process::Error::Failed { .. }) => Ok(false),
-        Err(error) => Err(told(&error)),
+        Err(error) => Err(qemu_img_message(&error)),
     }
 }
 

@@ -146,7 +146,7 @@ fn the_last_compressed_grain_or_cluster_is_complete() {
         &["-O", "qcow2", "-c", "-o", "compression_type=zstd"],
         &["-O", "qcow2", "-c", "-o", "extended_l2=on"],
     ] {
-        let image = place.made(&disk, "image", format);
+        let image = place.converted(&disk, "image", format);
         let whole = fs::read(&image).unwrap();
         assert_eq!(place.problems(&image), "", "{format:?}");
         let end = whole.iter().rposition(|byte| *byte != 0).unwrap();

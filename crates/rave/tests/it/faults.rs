@@ -38,7 +38,7 @@ fn after_any_kill_ps_reports_the_real_state_and_the_next_command_works() {
     wait_until("nobody attends", || state.state_of("demo") == "unattended");
     wait_until("its port is free", || is_free(port));
     assert_eq!(state.row("demo")["ports"][0]["state"], "closed");
-    let again = started_again(&state);
+    let again = restart(&state);
     assert_eq!((pid(&again["qemu"]), port_of(&again)), (qemu, port), "the same machine on the same port");
 
     kill("KILL", qemu);

@@ -30,7 +30,7 @@ fn a_release_is_published_once_and_its_name_is_not_reused() {
     assert_eq!(output.code, Some(1), "{}", output.stderr);
     let first =
         "error: site/1.2.0 is already published with different content: the SHA-256 of its SHA256SUMS is ";
-    assert!(said.stderr.contains(first) && said.stderr.contains("\nremedy: "), "{}", said.stderr);
+    assert!(output.stderr.contains(first) && output.stderr.contains("\nremedy: "), "{}", output.stderr);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn an_unwritable_state_folder_is_a_warning_unless_trust_needs_it() {
     let output = in_proc(&["verify", "release", "--key", "key.allowed_signers"]);
     assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert!(
-        said.stderr.contains("warning: what was learned of keys and dates could not be saved"),
+        output.stderr.contains("warning: what was learned of keys and dates could not be saved"),
         "{}",
         output.stderr
     );

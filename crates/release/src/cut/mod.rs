@@ -216,7 +216,7 @@ fn finished(
         return occupied("it is not empty, and has no release in it".into());
     };
     match Manifest::parse(&bytes) {
-        Ok(manifest) if plan.made(&manifest) && out.join(sums::SIGNATURE).exists() => {
+        Ok(manifest) if plan.matches(&manifest) && out.join(sums::SIGNATURE).exists() => {
             if !is_signed_by(out, key) {
                 return occupied("it has this release in it, which another key signed".into());
             }

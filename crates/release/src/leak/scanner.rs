@@ -87,7 +87,7 @@ impl Scanner {
         }
     }
 
-    fn judge(&self, pattern: usize, before: Option<u8>, bytes: &[u8]) -> Option<(Rule, Digest)> {
+    fn matched(&self, pattern: usize, before: Option<u8>, bytes: &[u8]) -> Option<(Rule, Digest)> {
         if let Some(kind) = SECRETS.get(pattern)
             && let Some(secret) = secrets::secret(kind, before, &bytes[..bytes.len().min(AHEAD)])
         {
@@ -96,7 +96,7 @@ impl Scanner {
         // A folder is the beginning of another one: only the longer is a match of the automaton.
         let stands_alone = |needle: &&Needle| {
             let after = bytes.get(needle.text.len()).copied();
-            bytes.starts_with(needle.text.as_bytes()) && names::stands_alone(needle.rule, before, after)
+            bytes.starts_with(needle.text.as_bytes()) && names::is_delimited(needle.rule, before, after)
         };
         let needle = self.needles[pattern.saturating_sub(SECRETS.len())..].iter().find(stands_alone)?;
         Some((needle.rule, Digest::of_bytes(needle.text.as_bytes())))

@@ -4,7 +4,7 @@ use std::fs;
 
 use rave_release::dsse::Envelope;
 use rave_release::key::SigningKey;
-use rave_release::key_statement::{KeyStatement, Said};
+use rave_release::key_statement::{KeyChange, KeyStatement};
 use rave_release::signers::{self, Signer};
 use rave_release::trust::{TrustStore, Trusted};
 
@@ -86,7 +86,7 @@ fn a_revocation_is_permanent_and_a_successor_may_sign_it() {
     let thief = SigningKey::in_memory("thief").unwrap();
     let change = KeyChange::Rotate { successor: thief.public().clone(), principal: "thief".into() };
     for (serial, why) in [(3, "can have no successor"), (2, "was seen already"), (1, "was seen already")] {
-        let statement = KeyStatement { key: keys.old.public().clone(), serial, said: said.clone() };
+        let statement = KeyStatement { key: keys.old.public().clone(), serial, change: change.clone() };
         let wrong = trusted.learn(&[statement.sign(&[&keys.old, &thief]).unwrap()], 0, &mut store);
         assert!(wrong[0].contains(why), "{wrong:?}");
     }
@@ -116,8 +116,8 @@ fn a_key_has_one_successor() {
     let mut store = keys.store();
     let mut trusted = keys.trusted(&store);
     let thief = SigningKey::in_memory("thief").unwrap();
-    let said = Said::Rotate { successor: thief.public().clone(), principal: "thief".into() };
-    let second = KeyStatement { key: keys.old.public().clone(), serial: 2, said };
+    let change = KeyChange::Rotate { successor: thief.public().clone(), principal: "thief".into() };
+    let second = KeyStatement { key: keys.old.public().clone(), serial: 2, change };
     let second = second.sign(&[&keys.old, &thief]).unwrap();
     let first = keys.rotate(1).sign(&[&keys.old, &keys.new]).unwrap();
     let wrong = trusted.learn(&[first, second], 0, &mut store);

@@ -10,7 +10,7 @@ use rave_image::manifest::{NixosOrigin, Origin};
 use rave_process::progress::{Event, StageOutcome};
 use rave_release::cut::{self, Finished, Plan, ReleasePart, work_folder};
 use rave_release::key::SigningKey;
-use rave_release::key_statement::{KeyStatement, Said};
+use rave_release::key_statement::{KeyChange, KeyStatement};
 use rave_spec::Format;
 use rave_testing::or_skip;
 
@@ -223,8 +223,8 @@ fn a_revocation_that_came_after_a_killed_run_is_in_the_release() {
     let plan = Plan { keys: Some(keys.clone()), ..fixture.plan("release") };
     let lost = SigningKey::in_memory("lost").unwrap();
     let add = |serial| {
-        let said = Said::Revoke { reason: "lost".into() };
-        let statement = KeyStatement { key: lost.public().clone(), serial, said };
+        let change = KeyChange::Revoke { reason: "lost".into() };
+        let statement = KeyStatement { key: lost.public().clone(), serial, change };
         let line = statement.sign(&[&lost]).unwrap().to_json() + "\n";
         fs::write(&keys, fs::read_to_string(&keys).unwrap_or_default() + &line).unwrap();
     };

@@ -73,8 +73,8 @@ fn add(path: &Utf8Path, statement: &KeyStatement, envelope: &Envelope, ui: &Ui) 
             .remedy(format!("give --serial {} or a larger one", earlier.serial.saturating_add(1)))
             .into());
         }
-        if let (Said::Rotate { successor: first, .. }, Said::Rotate { successor: second, .. }) =
-            (&earlier.said, &statement.said)
+        if let (KeyChange::Rotate { successor: first, .. }, KeyChange::Rotate { successor: second, .. }) =
+            (&earlier.change, &statement.change)
             && earlier.fingerprint() == statement.fingerprint()
             && first.key_data() != second.key_data()
         {
