@@ -293,7 +293,7 @@ fn an_image_with_a_payload_is_not_released() {
 #[test]
 fn a_full_disk_is_reported_and_the_release_resumes_with_space() {
     let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu]));
-    let said = or_skip!(small_disk::run(&fixture, "small", "stages::child_on_a_small_disk"));
+    let said = or_skip!(small_disk::run(&fixture, "small", "stages::small_disk_child"));
     assert!(said.contains("resumed after the disk was full"), "{said}");
 }
 
