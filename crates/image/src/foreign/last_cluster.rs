@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::node::{DEADLINE, name, qemu_img_message};
 use super::part::Part;
-use super::tables::table;
 
 /// The layout of the tables.
 pub(super) struct Layout {
@@ -58,7 +57,7 @@ pub(super) fn check(
 ) -> Result<(), String> {
     let mut last = None;
     for (number, start) in second.enumerate().filter(|(_, start)| *start != 0) {
-        let bytes = table(part, start, layout.entries.saturating_mul(layout.stride as u64))?;
+        let bytes = part.table(start, layout.entries.saturating_mul(layout.stride as u64))?;
         let before = (number as u64).saturating_mul(layout.entries);
         last = last.max(layout.last_in(&bytes, before));
     }

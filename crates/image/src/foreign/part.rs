@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use super::node::{self, window};
 
+/// The largest table that is read, bytes; QEMU itself accepts 32 MiB for the L1 table of a qcow2.
+const LARGEST_TABLE: u64 = 32 << 20;
+
 /// A range of a file that contains an image.
 pub(crate) struct Part<'a> {
     /// The file's absolute path.
@@ -35,6 +38,24 @@ impl<'a> Part<'a> {
         let read = self.file.read_exact_at(&mut bytes, self.offset.saturating_add(start));
         read.map_err(|error| format!("it cannot be read: {error}"))?;
         Ok(bytes)
+    }
+
+    /// Refuses data that is not within the image.
+    pub(super) fn contains(&self, start: u64, length: u64) -> Result<(), String> {
+        let end = start.saturating_add(length);
+        if end <= self.size {
+            return Ok(());
+        }
+        Err(format!("it is truncated: its tables end at byte {end}, it has {} bytes", self.size))
+    }
+
+    /// A whole table.
+    pub(super) fn table(&self, start: u64, length: u64) -> Result<Vec<u8>, String> {
+        if length > LARGEST_TABLE {
+            return Err(format!("it is damaged: its table has {} MiB", length >> 20));
+        }
+        self.contains(start, length)?;
+        self.read(start, length)
     }
 
     pub(super) fn node(&self) -> Value {

@@ -8,9 +8,6 @@ use super::part::Part;
 use super::vhdx;
 use crate::formats::vmdk::{Header, SECTOR};
 
-/// The largest table that is read; QEMU itself accepts 32 MiB for the L1 table of a qcow2.
-const LARGEST: u64 = 32 << 20;
-
 /// Bit 17 of a sparse extent's flags: markers precede compressed grains (VMware, Virtual Disk Format 5.0, "The
 /// Header").
 const HAS_MARKERS: u32 = 1 << 17;
@@ -38,8 +35,8 @@ pub(super) fn check(part: &Part<'_>, container: Container) -> Result<(), String>
         Container::Qcow2 => {
             // QEMU, docs/interop/qcow2.txt: `cluster_bits`, `l1_size`, `l1_table_offset`, `refcount_table_*`.
             let cluster = 1_u64.checked_shl(u32::try_from(big(20)).unwrap_or(u32::MAX)).unwrap_or(u64::MAX);
-            within(part, big64(48), big(56).saturating_mul(cluster))?;
-            let first = table(part, big64(40), big(36).saturating_mul(8))?;
+            part.contains(big64(48), big(56).saturating_mul(cluster))?;
+            let first = part.table(big64(40), big(36).saturating_mul(8))?;
             let place = |entry| entry & 0x00ff_ffff_ffff_fe00;
             second(part, &first, Order::Big64, |entry| (place(entry), cluster))?;
             // `version`; `incompatible_features`, bits 3 and 4: `compression_type` is another, extended entries.
@@ -63,7 +60,7 @@ pub(super) fn check(part: &Part<'_>, container: Container) -> Result<(), String>
             let bits = |at: usize| u32::from(head.get(at).copied().unwrap_or_default());
             let reach = 1_u64.checked_shl(bits(32) + bits(33)).filter(|reach| *reach > 0).unwrap_or(u64::MAX);
             let length = 8_u64.checked_shl(bits(33)).unwrap_or(u64::MAX);
-            let first = table(part, big64(40), big64(24).div_ceil(reach).saturating_mul(8))?;
+            let first = part.table(big64(40), big64(24).div_ceil(reach).saturating_mul(8))?;
             second(part, &first, Order::Big64, |entry| (entry, length))?;
             let layout = Layout {
                 cluster: 1_u64.checked_shl(bits(32)).unwrap_or(u64::MAX),
@@ -78,12 +75,12 @@ pub(super) fn check(part: &Part<'_>, container: Container) -> Result<(), String>
         Container::Vmdk => vmdk(part),
         Container::Vhdx if part.is_whole => {
             let regions = vhdx::regions(part.file).map_err(|error| format!("it cannot be read: {error}"))?;
-            regions.into_iter().try_for_each(|(start, length)| within(part, start, length))
+            regions.into_iter().try_for_each(|(start, length)| part.contains(start, length))
         }
         // QEMU, docs/interop/parallels.txt: `bat_entries`, after a header of 64 bytes.
-        Container::Parallels => within(part, 64, little(32).saturating_mul(4)),
+        Container::Parallels => part.contains(64, little(32).saturating_mul(4)),
         // VirtualBox, VDICore.h, `VDIHEADER1`: `offBlocks`, `cBlocks`.
-        Container::Vdi => within(part, little(0x154), little(0x180).saturating_mul(4)),
+        Container::Vdi => part.contains(little(0x154), little(0x180).saturating_mul(4)),
         _ => Ok(()),
     }
 }
@@ -100,7 +97,7 @@ fn vmdk(part: &Part<'_>) -> Result<(), String> {
     let entries = u64::from(header.entries_per_table);
     let reach = header.grain_size.saturating_mul(entries).max(1);
     let length = header.capacity.div_ceil(reach).saturating_mul(4);
-    let first = table(part, header.directory.saturating_mul(SECTOR), length)?;
+    let first = part.table(header.directory.saturating_mul(SECTOR), length)?;
     let place = |entry: u64| (entry.saturating_mul(SECTOR), entries.saturating_mul(4));
     second(part, &first, Order::Little32, place)?;
     if header.flags & HAS_MARKERS == 0 { Ok(()) } else { last_grain(part, &first, place) }
@@ -114,30 +111,14 @@ fn last_grain(part: &Part<'_>, first: &[u8], place: impl Fn(u64) -> (u64, u64)) 
     let mut last = 0;
     for entry in tables.into_iter().filter(|entry| *entry != 0) {
         let (start, length) = place(entry);
-        last = numbers(&table(part, start, length)?, Order::Little32).into_iter().fold(last, u64::max);
+        last = numbers(&part.table(start, length)?, Order::Little32).into_iter().fold(last, u64::max);
     }
     // Its marker: the first sector that it contains, and its length ("Compressed Grains").
     let start = last.saturating_mul(SECTOR);
-    within(part, start, MARKER)?;
+    part.contains(start, MARKER)?;
     let marker = part.read(start, MARKER)?;
     let length = marker.get(8..).map_or(0, |bytes| numbers(bytes, Order::Little32).into_iter().sum());
-    if last == 0 { Ok(()) } else { within(part, start, length.saturating_add(MARKER)) }
-}
-
-fn within(part: &Part<'_>, start: u64, length: u64) -> Result<(), String> {
-    let end = start.saturating_add(length);
-    if end <= part.size {
-        return Ok(());
-    }
-    Err(format!("it is truncated: its tables end at byte {end}, it has {} bytes", part.size))
-}
-
-pub(super) fn table(part: &Part<'_>, start: u64, length: u64) -> Result<Vec<u8>, String> {
-    if length > LARGEST {
-        return Err(format!("it is damaged: its table has {} MiB", length >> 20));
-    }
-    within(part, start, length)?;
-    part.read(start, length)
+    if last == 0 { Ok(()) } else { part.contains(start, length.saturating_add(MARKER)) }
 }
 
 /// Checks that the second-level tables are within the file; an entry of 0 means that there is no table.
@@ -151,7 +132,7 @@ fn second(
         .into_iter()
         .map(place)
         .filter(|(start, _)| *start != 0)
-        .try_for_each(|(start, length)| within(part, start, length))
+        .try_for_each(|(start, length)| part.contains(start, length))
 }
 
 fn numbers(bytes: &[u8], order: Order) -> Vec<u64> {

@@ -1,6 +1,7 @@
 //! What goes into a release, for the checks before it: profiles that are built here, or parts that other hosts built.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 use rave_image::Manifest;
 use rave_image::inputs::Caches;
@@ -18,10 +19,16 @@ const UNKNOWN_SIZE: u64 = 12 << 30;
 /// Size assumed for the archive of inputs before the first build, bytes: that of a desktop is 1.2 GiB.
 const UNKNOWN_INPUTS: u64 = 1536 << 20;
 
+/// Space for the stages of a second build besides its artifacts, bytes: those of a desktop take 6.5 GiB.
+const STAGES: u64 = 7 << 30;
+
 /// What the checks need to know.
 pub(super) struct Contents {
     /// Bytes that the release may take.
     pub(super) size: u64,
+    /// Bytes that the largest second build takes temporarily; none if there is no second build, or no profile was built
+    /// here before.
+    pub(super) second_build: Option<u64>,
     /// Profiles whose user has the password of rave.toml.
     pub(super) with_default_password: Vec<String>,
 }
@@ -44,7 +51,10 @@ impl Contents {
             }
         }
         let artifacts: u64 = profiles.iter().map(size).sum();
-        Ok(Self { size: artifacts.saturating_add(size_of_inputs(args, profiles)), with_default_password })
+        let largest = profiles.iter().filter_map(allocated).max();
+        let second_build = largest.filter(|_| !args.no_second_build).map(|size| size.saturating_add(STAGES));
+        let size = artifacts.saturating_add(size_of_inputs(args, profiles));
+        Ok(Self { size, second_build, with_default_password })
     }
 
     /// Of parts.
@@ -53,9 +63,19 @@ impl Contents {
         let default = profiles.filter(|profile| profile.default_password).map(|profile| profile.profile);
         Self {
             size: parts.iter().fold(0, |sum, part| sum.saturating_add(part.size())),
+            second_build: None,
             with_default_password: default.collect(),
         }
     }
+}
+
+/// Bytes that the artifacts of the last build take without their holes.
+fn allocated(profile: &ReleaseProfile) -> Option<u64> {
+    let folder = &profile.settings.out_dir;
+    let manifest = Manifest::read(folder).ok()?;
+    let files = manifest.artifacts.iter().flat_map(|artifact| &artifact.files);
+    // A block is 512 bytes: stat(2).
+    files.map(|file| Some(fs::metadata(folder.join(&file.name)).ok()?.blocks() * 512)).sum()
 }
 
 /// Bytes that the archive of inputs takes beside the artifacts. An archive that is split temporarily needs twice its

@@ -215,17 +215,21 @@ fn space(args: &Order<'_>, contents: &Contents) -> Found {
             "choose a folder in it with --out",
         );
     }
-    let free = match rave_image::space::free_bytes(&folder) {
-        Ok(free) => free,
-        Err(error) => return wrong(format!("{folder}: {error}"), "choose another folder with --out"),
-    };
-    if free < needed {
-        return wrong(
-            format!("{} MiB are free in {folder}, {} MiB may be needed", free >> 20, needed >> 20),
-            "free some space, or choose another folder with --out",
-        );
+    has_space(&folder, needed, "choose another folder with --out")?;
+    if let Some(second) = contents.second_build {
+        has_space(&rave_image::tempdir::place(), second, "set TMPDIR for the second build")?;
     }
     Ok(format!("{} MiB may be needed", needed >> 20).into())
+}
+
+fn has_space(folder: &Utf8Path, needed: u64, remedy: &str) -> Result<(), (String, String)> {
+    let free = rave_image::space::free_bytes(folder)
+        .map_err(|error| (format!("{folder}: {error}"), remedy.to_owned()))?;
+    if free >= needed {
+        return Ok(());
+    }
+    let found = format!("{} MiB are free in {folder}, {} MiB may be needed", free >> 20, needed >> 20);
+    Err((found, format!("free some space, or {remedy}")))
 }
 
 fn key(path: &Utf8Path) -> Found {
