@@ -27,7 +27,7 @@ const LOCK_VARIABLE: &str = "RAVE_NIXOS_PAYLOAD";
 const SUITE: &str = "forky";
 
 /// The rows of the matrix that are booted.
-const ROWS: &str = "qemu-bios";
+const ROWS: &str = "qemu-bios,qemu-uefi";
 
 /// What the suite needs of nix besides [`OwnStore`]'s settings.
 const FLAKES: &str = "experimental-features = nix-command flakes\nflake-registry =\nwarn-dirty = false\n";
