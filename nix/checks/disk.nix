@@ -27,6 +27,7 @@ let
     ++ wrong (heedless != [ ]) "a live session starts ${toString heedless}"
     ++ wrong (!lib.hasInfix " fstab=no" config.system.build.raveLiveArguments) "a live session mounts what the disk's own system mounts"
     ++ wrong (!(lib.hasInfix "LLMNR=no" resolved && lib.hasInfix "MulticastDNS=no" resolved)) "resolved listens on all addresses"
+    ++ wrong (!lib.hasSuffix "/*" config.environment.etc."udev/rules.d".source) "the folder of udev's rules is a link, so udevd reads them again and again"
     ++ wrong (!lib.hasInfix "@{HOME}/.local/bin" config.environment.etc."pam/environment".text) "`ssh HOST COMMAND` has no ~/.local/bin in its PATH"
     ++ wrong (!lib.hasInfix "export TERM=dumb" config.system.build.raveDisk.buildCommand) "nix's log of the disk keeps every step of a progress bar";
 in

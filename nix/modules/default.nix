@@ -12,6 +12,7 @@
     ./certificates.nix
     ./ssh.nix
     ./hardening.nix
+    ./udev.nix
   ]
   ++ map (name: ../features + "/${name}.nix") (lib.importJSON ../facts.json).raveToml.features;
 }

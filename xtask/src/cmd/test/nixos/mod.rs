@@ -10,6 +10,7 @@ mod own_store;
 mod payload;
 mod references;
 mod replacements;
+mod scripts;
 mod system;
 mod table;
 

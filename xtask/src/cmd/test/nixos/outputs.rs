@@ -12,8 +12,9 @@ use rave_process::Cmd;
 
 use super::derivations::Filled;
 use super::own_store::OwnStore;
-use super::payload::{LINKS, Payload, rewrite};
+use super::payload::{Payload, rewrite};
 use super::references;
+use super::scripts;
 use super::table::{By, Row};
 
 /// Outputs that are documents.
@@ -265,31 +266,17 @@ impl Filler<'_> {
             let own = place.join("libexec").join(name);
             make_parent(&own)?;
             write_program(&own, &bytes)?;
-            return write_program(&program, self.initrd_script().as_bytes());
+            return write_program(&program, scripts::make_initrd_ng(&self.payload.path).as_bytes());
         }
         write_program(&program, &bytes)
     }
 
-    /// Calls the program beside it, and adds the payload's links.
-    fn initrd_script(&self) -> String {
-        let head =
-            "#!/nix/bash\nset -e\n\"${0%/bin/*}/libexec/make-initrd-ng\" \"$@\"\nmkdir -p \"$2/nix\"\n";
-        let links =
-            LINKS.iter().map(|(name, to)| format!("ln -sfn {}/{to} \"$2/nix/{name}\"\n", self.payload.path));
-        std::iter::once(head.to_owned()).chain(links).collect::<Vec<_>>().concat()
-    }
-
-    /// This very program, behind a script that adds the payload's links to the files of a disk.
+    /// This very program, behind a script.
     fn rave(&self, place: &Utf8Path) -> anyhow::Result<()> {
         let own = Utf8PathBuf::try_from(env::current_exe()?)?;
-        let link = |(name, to): &(&str, &str)| {
-            format!("        ln -sfn {}/{to} \"$files/nix/{name}\"\n", self.payload.path)
-        };
-        let links = LINKS.iter().map(link).collect::<Vec<_>>().concat();
-        let script = include_str!("rave.sh").replace("@links@\n", &links).replace("@rave@", own.as_str());
         let program = place.join("bin/rave");
         make_parent(&program)?;
-        write_program(&program, script.as_bytes())
+        write_program(&program, scripts::rave(&self.payload.path, &own).as_bytes())
     }
 
     fn rave_guest(&self, place: &Utf8Path) -> anyhow::Result<()> {

@@ -27,7 +27,7 @@ const LOCK_VARIABLE: &str = "RAVE_NIXOS_PAYLOAD";
 const SUITE: &str = "forky";
 
 /// The rows of the matrix that are booted.
-const ROWS: &str = "qemu-bios";
+const ROWS: &str = "qemu-bios,qemu-uefi";
 
 /// What the suite needs of nix besides [`OwnStore`]'s settings.
 const FLAKES: &str = "experimental-features = nix-command flakes\nflake-registry =\nwarn-dirty = false\n";
@@ -64,7 +64,9 @@ pub(in super::super) fn system(
     let payload = payload::prepare(&lock, &cache, log)?;
     let mut hasher = Hasher::default();
     hasher.field("payload", payload.path.as_bytes()).field("table", text.as_bytes());
-    stubs(&mut hasher, &folder.join("stubs"))?;
+    for name in ["stubs", "scripts"] {
+        contents(&mut hasher, &folder.join(name))?;
+    }
     let folder = cache.join(format!("store-{}", hasher.finish().short()));
     let store = OwnStore::kept(&folder, &payload.layer, log)?;
 
@@ -90,14 +92,14 @@ pub(in super::super) fn system(
     Ok(System { store, checkout: checkout.to_owned(), input, cache, built, filled: wanted.len() })
 }
 
-/// Adds what outputs are copied from.
-fn stubs(hasher: &mut Hasher, folder: &Utf8Path) -> anyhow::Result<()> {
+/// Adds what outputs are made of.
+fn contents(hasher: &mut Hasher, folder: &Utf8Path) -> anyhow::Result<()> {
     let mut entries = folder.read_dir_utf8()?.collect::<std::io::Result<Vec<_>>>()?;
     entries.sort_by(|a, b| a.path().cmp(b.path()));
     for entry in entries {
         hasher.field("name", entry.file_name().as_bytes());
         if entry.file_type()?.is_dir() {
-            stubs(hasher, entry.path())?;
+            contents(hasher, entry.path())?;
         } else {
             hasher.field("content", &fs::read(entry.path())?);
         }
