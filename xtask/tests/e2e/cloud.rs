@@ -127,7 +127,7 @@ fn a_config_drive_sets_key_name_and_users_and_may_forbid_growth() {
     let ssh = by_own_key(&instance, &ready, &key, "agent");
     assert_eq!(output_of(&ssh, "hostname; id -un").trim(), "drive-1\nagent");
     let other = by_own_key(&instance, &ready, &key, "other");
-    assert_eq!(said(&other, "id -un").trim(), "other");
+    assert_eq!(output_of(&other, "id -un").trim(), "other");
     assert!(!other.exec("sudo -n true", COMMAND).unwrap().success(), "it has no privileges");
     assert!(root_mib(&ssh) < 7000, "{}", root_mib(&ssh));
     assert!(output_of(&ssh, "ip -4 -oneline address").contains("10.0.2.15"));

@@ -102,8 +102,8 @@ impl Command {
         loop {
             match lines.next() {
                 Some(Ok(line)) if line.starts_with(beginning) => break,
-                Some(Ok(line)) => said.push(line),
-                _ => panic!("it ended before it printed {beginning:?}:\n{}", said.join("\n")),
+                Some(Ok(line)) => printed.push(line),
+                _ => panic!("it ended before it printed {beginning:?}:\n{}", printed.join("\n")),
             }
         }
         let rest = std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));

@@ -47,7 +47,7 @@ fn a_desktop_survives_faults_and_the_checks_name_them() {
     let pages = "pgrep --count --full -- '[-]-type=renderer'";
     output_of(&ssh, open);
     wait_until("a page is open", || ssh.exec(pages, DEADLINE).unwrap().success());
-    said(&ssh, "pkill -KILL chromium");
+    output_of(&ssh, "pkill -KILL chromium");
     wait_until("every page is closed", || !ssh.exec(pages, DEADLINE).unwrap().success());
     expect(&run(&mut guest, &DESKTOP), &[]);
 

@@ -13,7 +13,7 @@ fn doctor_reports_the_installed_nix() {
     doctor.env("RAVE_BASE", "nixos").env("RAVE_NIXOS_SUBSTITUTERS", "file:///nowhere");
     let doctor_output = finish(&doctor);
     let rows: Vec<serde_json::Value> =
-        serde_json::from_str(&doctor_output.stdout).expect(&output_text.stderr);
+        serde_json::from_str(&doctor_output.stdout).expect(&doctor_output.stderr);
     let row = |name: &str| {
         let found = rows.iter().find(|row| row["name"] == name);
         found.unwrap_or_else(|| panic!("no row {name} in {rows:?}"))

@@ -33,7 +33,7 @@ pub(super) fn verify(sandbox: &Sandbox) {
 }
 
 /// After it was removed: its record still exists.
-pub(super) fn the_record_outlives_it(sandbox: &Sandbox) {
+pub(super) fn the_record_outlives_the_sandbox(sandbox: &Sandbox) {
     let record = sandbox.run(&["audit", NAME]);
     let text = &record.expect_code(0).stdout;
     assert!(text.contains("another supervisor took over") && text.trim_end().ends_with("removed"), "{text}");

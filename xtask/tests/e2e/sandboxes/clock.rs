@@ -29,8 +29,8 @@ pub(super) fn is_right_after_a_pause(sandbox: &Sandbox) {
     };
     order("qmp_capabilities");
     order("stop");
-    let stands = SystemTime::now();
-    poll("the machine was paused long enough", STANDS, || stands.elapsed().unwrap() >= STANDS);
+    let paused = SystemTime::now();
+    poll("the machine was paused long enough", PAUSE, || paused.elapsed().unwrap() >= PAUSE);
     order("cont");
     drop((qmp, answers));
 

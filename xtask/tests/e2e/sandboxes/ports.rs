@@ -23,7 +23,7 @@ fn state_of(sandbox: &Sandbox, name: &str) -> String {
 }
 
 /// Ports that are reported as open are open, and every other port refuses.
-pub(super) fn a_service_is_let_through_once_it_answers(sandbox: &Sandbox) {
+pub(super) fn a_port_opens_once_its_service_answers(sandbox: &Sandbox) {
     wait_until("every service accepts connections", || {
         let mut is_all = true;
         for (service, port, state) in ports(sandbox) {
