@@ -2,13 +2,13 @@
 //! image: `ps` reports the real state, nothing runs that it does not show, no port stays in use, and the next command
 //! needs no manual cleanup.
 
-mod bench;
 mod moment;
+mod scene;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bench::Bench;
 use moment::Moment::{self, After, Created, Removed};
+use scene::Scene;
 
 /// The process to kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,79 +146,79 @@ fn everywhere(stages: &[Stages], usual: u64, mut case: impl FnMut(Moment, Victim
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
 fn a_killed_up_leaves_nothing_or_can_be_resumed() {
-    let mut bench = Bench::new();
+    let mut scene = Scene::new();
     let mut is_removed = false;
     everywhere(&[UP], 4000, |moment, victim| {
-        bench.kill(&["up", "new"], "new", moment, victim);
+        scene.kill(&["up", "new"], "new", moment, victim);
         is_removed = !is_removed;
-        if is_removed && bench.state("new").is_some() {
-            bench.succeeds(&["rm", "--force", "new"]);
+        if is_removed && scene.state("new").is_some() {
+            scene.succeeds(&["rm", "--force", "new"]);
         }
-        bench.succeeds(&["up", "new"]);
-        assert_eq!(bench.text("new", "hostname; cat work/new/a"), "new\nof the host");
-        bench.assert_nothing_left();
-        bench.succeeds(&["rm", "--force", "new"]);
-        bench.assert_nothing_left();
+        scene.succeeds(&["up", "new"]);
+        assert_eq!(scene.text("new", "hostname; cat work/new/a"), "new\nof the host");
+        scene.assert_nothing_left();
+        scene.succeeds(&["rm", "--force", "new"]);
+        scene.assert_nothing_left();
     });
 }
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
 fn a_killed_rm_removes_or_leaves_a_removable_sandbox() {
-    let mut bench = Bench::new();
+    let mut scene = Scene::new();
     everywhere(&[RM], 500, |moment, victim| {
-        bench.succeeds(&["up", "demo"]);
-        bench.kill(&["rm", "--force", "demo"], "demo", moment, victim);
-        if bench.state("demo").is_some() {
-            bench.succeeds(&["rm", "--force", "demo"]);
+        scene.succeeds(&["up", "demo"]);
+        scene.kill(&["rm", "--force", "demo"], "demo", moment, victim);
+        if scene.state("demo").is_some() {
+            scene.succeeds(&["rm", "--force", "demo"]);
         }
-        bench.succeeds(&["prune", "--yes"]);
-        bench.assert_nothing_left();
+        scene.succeeds(&["prune", "--yes"]);
+        scene.assert_nothing_left();
     });
 }
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
 fn a_killed_stop_loses_no_flushed_data() {
-    let mut bench = Bench::with_demo();
+    let mut scene = Scene::with_demo();
     everywhere(&[STOP], 4000, |moment, victim| {
-        bench.text("demo", "echo flushed > flushed; sync");
-        bench.kill(&["stop", "demo"], "demo", moment, victim);
-        bench.succeeds(&["stop", "demo"]);
-        assert!(["stopped", "crashed"].contains(&bench.state("demo").unwrap().as_str()));
-        bench.succeeds(&["start", "demo"]);
-        assert_eq!(bench.text("demo", "cat flushed; rm flushed"), "flushed");
-        bench.assert_nothing_left();
+        scene.text("demo", "echo flushed > flushed; sync");
+        scene.kill(&["stop", "demo"], "demo", moment, victim);
+        scene.succeeds(&["stop", "demo"]);
+        assert!(["stopped", "crashed"].contains(&scene.state("demo").unwrap().as_str()));
+        scene.succeeds(&["start", "demo"]);
+        assert_eq!(scene.text("demo", "cat flushed; rm flushed"), "flushed");
+        scene.assert_nothing_left();
     });
 }
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
 fn a_killed_start_is_resumed_by_the_next() {
-    let mut bench = Bench::with_demo();
+    let mut scene = Scene::with_demo();
     everywhere(&[START], 4000, |moment, victim| {
-        bench.succeeds(&["stop", "--timeout", "1s", "demo"]);
-        bench.kill(&["start", "demo"], "demo", moment, victim);
-        bench.succeeds(&["start", "demo"]);
-        assert_eq!(bench.text("demo", "cat disk; hostname"), "disk\ndemo");
-        bench.assert_nothing_left();
+        scene.succeeds(&["stop", "--timeout", "1s", "demo"]);
+        scene.kill(&["start", "demo"], "demo", moment, victim);
+        scene.succeeds(&["start", "demo"]);
+        assert_eq!(scene.text("demo", "cat disk; hostname"), "disk\ndemo");
+        scene.assert_nothing_left();
     });
 }
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
 fn a_killed_fork_harms_neither_its_parent_nor_the_next_fork() {
-    let mut bench = Bench::with_demo();
+    let mut scene = Scene::with_demo();
     let mut case = |of: &str, moment, victim| {
-        bench.kill(&["fork", "demo", "new"], of, moment, victim);
-        bench.continues("demo", of != "demo" || victim != Qemu);
-        if bench.state("new").is_some() {
-            bench.succeeds(&["rm", "--force", "new"]);
+        scene.kill(&["fork", "demo", "new"], of, moment, victim);
+        scene.continues("demo", of != "demo" || victim != Qemu);
+        if scene.state("new").is_some() {
+            scene.succeeds(&["rm", "--force", "new"]);
         }
-        bench.succeeds(&["fork", "demo", "new"]);
-        assert_eq!(bench.text("new", "cat disk /dev/shm/memory; hostname"), "disk\nmemory\nnew");
-        bench.succeeds(&["rm", "--force", "new"]);
-        bench.assert_nothing_left();
+        scene.succeeds(&["fork", "demo", "new"]);
+        assert_eq!(scene.text("new", "cat disk /dev/shm/memory; hostname"), "disk\nmemory\nnew");
+        scene.succeeds(&["rm", "--force", "new"]);
+        scene.assert_nothing_left();
     };
     everywhere(&[FORK], 2000, |moment, victim| case("demo", moment, victim));
     everywhere(&[RESUME], 2000, |moment, victim| case("new", moment, victim));
@@ -227,63 +227,63 @@ fn a_killed_fork_harms_neither_its_parent_nor_the_next_fork() {
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
 fn a_killed_snapshot_of_a_running_sandbox_is_complete_or_absent() {
-    let mut bench = Bench::with_demo();
+    let mut scene = Scene::with_demo();
     everywhere(&[SNAPSHOT], 2000, |moment, victim| {
-        bench.kill(&["snapshot", "demo", "kept"], "demo", moment, victim);
+        scene.kill(&["snapshot", "demo", "kept"], "demo", moment, victim);
         if victim == Qemu {
-            bench.continues("demo", false);
+            scene.continues("demo", false);
         }
         // Not immediately: the process that saves it for the killed command may still be working.
-        bench.succeeds(&["snapshot", "demo", "next"]);
-        for (label, saved) in bench.snapshots() {
+        scene.succeeds(&["snapshot", "demo", "next"]);
+        for (label, saved) in scene.snapshots() {
             assert_eq!(saved.as_deref(), Some("memory"), "{label}");
             if label == "kept" {
-                bench.succeeds(&["restore", "--force", "demo", "kept"]);
+                scene.succeeds(&["restore", "--force", "demo", "kept"]);
             }
             if label != "base" {
-                bench.succeeds(&["snapshot", "demo", "--remove", &label]);
+                scene.succeeds(&["snapshot", "demo", "--remove", &label]);
             }
         }
-        bench.continues("demo", true);
-        bench.assert_nothing_left();
+        scene.continues("demo", true);
+        scene.assert_nothing_left();
     });
 }
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
 fn a_killed_restore_of_a_running_sandbox_is_complete_or_absent() {
-    let mut bench = Bench::with_demo();
+    let mut scene = Scene::with_demo();
     everywhere(&[RESTORE], 3000, |moment, victim| {
-        bench.text("demo", "echo later > disk; sync");
-        bench.kill(&["restore", "--force", "demo", "base"], "demo", moment, victim);
-        bench.succeeds(&["start", "demo"]);
-        let disk = bench.text("demo", "cat disk");
+        scene.text("demo", "echo later > disk; sync");
+        scene.kill(&["restore", "--force", "demo", "base"], "demo", moment, victim);
+        scene.succeeds(&["start", "demo"]);
+        let disk = scene.text("demo", "cat disk");
         assert!(["disk", "later"].contains(&disk.as_str()), "{disk}");
-        bench.succeeds(&["restore", "--force", "demo", "base"]);
-        assert_eq!(bench.text("demo", "cat disk /dev/shm/memory"), "disk\nmemory");
-        bench.assert_nothing_left();
+        scene.succeeds(&["restore", "--force", "demo", "base"]);
+        assert_eq!(scene.text("demo", "cat disk /dev/shm/memory"), "disk\nmemory");
+        scene.assert_nothing_left();
     });
 }
 
 #[test]
 #[ignore = "it takes minutes: cargo xtask test matrix"]
 fn a_killed_apply_is_completed_by_the_next() {
-    let mut bench = Bench::with_demo();
+    let mut scene = Scene::with_demo();
     let mut turn = 0;
     everywhere(&[APPLY], 3000, |moment, victim| {
         turn += 1;
-        let (old, new) = (bench.read("a"), format!("{turn} of the guest\n"));
-        bench.text("demo", &format!("cd work/demo; echo {turn} of the guest | tee a > z; sync"));
-        bench.kill(&["apply", "demo"], "demo", moment, victim);
+        let (old, new) = (scene.read("a"), format!("{turn} of the guest\n"));
+        scene.text("demo", &format!("cd work/demo; echo {turn} of the guest | tee a > z; sync"));
+        scene.kill(&["apply", "demo"], "demo", moment, victim);
         for file in ["a", "z"] {
-            let now = bench.read(file);
+            let now = scene.read(file);
             assert!(now == old || now == new, "{file} is {now}");
         }
         if victim == Qemu {
-            bench.succeeds(&["start", "demo"]);
+            scene.succeeds(&["start", "demo"]);
         }
-        bench.succeeds(&["apply", "demo"]);
-        assert_eq!((bench.read("a"), bench.read("z")), (new.clone(), new));
-        bench.assert_nothing_left();
+        scene.succeeds(&["apply", "demo"]);
+        assert_eq!((scene.read("a"), scene.read("z")), (new.clone(), new));
+        scene.assert_nothing_left();
     });
 }

@@ -5,6 +5,7 @@ mod documents;
 mod fixture;
 mod handed_over;
 mod inputs;
+mod killed;
 mod leaks;
 mod newc;
 mod parsers;

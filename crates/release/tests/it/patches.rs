@@ -1,7 +1,6 @@
 //! Patches from an earlier release: their results, and what they refuse.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::digest::Digest;
@@ -14,7 +13,7 @@ use rave_spec::Format;
 use rave_testing::or_skip;
 
 use crate::fixture::{Fixture, NOW, copy};
-use crate::small_disk;
+use crate::{killed, small_disk};
 
 const PATCH: &str = "rave-1.3.0-headless-x86_64.from-1.2.0.patch";
 const RAW: &str = "rave-1.3.0-headless-x86_64.img";
@@ -285,50 +284,27 @@ fn equal_releases_produce_equal_patches() {
     assert_eq!(bare.header().target.size, fs::metadata(&target).unwrap().len());
 }
 
-/// Set for the process that is killed: the folder of its fixture.
-const KILLED: &str = "RAVE_TEST_PATCH";
-
 /// Not a test by itself: the test below starts and kills it.
 #[test]
 fn killed_child() {
-    if let Ok(place) = std::env::var(KILLED) {
-        restore_until_killed(Utf8Path::new(&place));
-    }
+    killed::in_child(restore_until);
 }
 
-fn restore_until_killed(place: &Utf8Path) {
-    let fixture = Fixture::at(place);
+fn restore_until(fixture: &Fixture, point: &str) {
     let stop = |event: Event<'_>| {
         if matches!(event, Event::StageProgress { stage: "patch", .. }) {
-            eprintln!("stopped");
-            let mut line = String::new();
-            let _ = std::io::stdin().read_line(&mut line);
-            std::process::exit(1);
+            killed::stop(point);
         }
     };
     let patch = fixture.path("newer/release").join(PATCH);
-    restore(&fixture, &patch, &fixture.path(OLD), &[Format::Raw], "out", &stop).unwrap();
+    restore(fixture, &patch, &fixture.path(OLD), &[Format::Raw], "out", &stop).unwrap();
 }
 
 #[test]
 fn a_kill_leaves_no_final_file_and_the_next_run_sweeps() {
     let fixture = or_skip!(fixture());
     let (old, new) = or_skip!(releases(&fixture));
-    let (reader, writer) = std::io::pipe().unwrap();
-    let (input, held) = std::io::pipe().unwrap();
-    let program = std::env::current_exe().unwrap();
-    let child = duct::cmd!(program, "--exact", "patches::killed_child", "--nocapture")
-        .env(KILLED, fixture.path("").as_str())
-        .stdin_file(input)
-        .stdout_null()
-        .stderr_file(writer)
-        .unchecked()
-        .start()
-        .unwrap();
-    let stopped = BufReader::new(reader).lines().map_while(Result::ok).any(|line| line == "stopped");
-    child.kill().unwrap();
-    drop(held);
-    assert!(stopped);
+    killed::kill(&fixture, "patches::killed_child", "patch");
     let out = fixture.path("out");
     assert!(!out.join(RAW).exists() && out.read_dir_utf8().unwrap().count() == 1);
     let base = old.join("rave-1.2.0-headless-x86_64.img.zst");

@@ -2,7 +2,6 @@
 //! finishes it.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use camino::Utf8Path;
@@ -15,10 +14,7 @@ use rave_testing::or_skip;
 
 use crate::fixture::{Fixture, files};
 use crate::publish::publish_by;
-use crate::small_disk;
-
-/// Set for the process that is killed: where it stops.
-const STOP: &str = "RAVE_TEST_STOP_PUBLISHING_AT";
+use crate::{killed, small_disk};
 
 /// Events of a publication, in order: a stage and how often it was started, or the progress of the copy.
 const STOPS: [&str; 7] =
@@ -27,13 +23,10 @@ const STOPS: [&str; 7] =
 /// Not a test by itself: the test below starts and kills it.
 #[test]
 fn killed_child() {
-    if let Ok(stop) = std::env::var(STOP) {
-        child(&stop);
-    }
+    killed::in_child(publish_until);
 }
 
-fn child(stop: &str) {
-    let fixture = Fixture::at(Utf8Path::new(&std::env::var("RAVE_TEST_FIXTURE").unwrap()));
+fn publish_until(fixture: &Fixture, stop: &str) {
     let [verifications, progress] = [AtomicUsize::new(0), AtomicUsize::new(0)];
     let sink = |event: Event<'_>| {
         let count = |counter: &AtomicUsize| counter.fetch_add(1, Ordering::Relaxed) + 1;
@@ -44,14 +37,10 @@ fn child(stop: &str) {
             _ => return,
         };
         if at == stop {
-            eprintln!("stopped at {stop}");
-            // Waits until it is killed, or until the end of its input, when the test that started it has ended.
-            let mut line = String::new();
-            let _ = std::io::stdin().read_line(&mut line);
-            std::process::exit(1);
+            killed::stop(stop);
         }
     };
-    publish_by(&fixture, &fixture.path("release"), vec![fixture.signer()], false, &sink).unwrap();
+    publish_by(fixture, &fixture.path("release"), vec![fixture.signer()], false, &sink).unwrap();
 }
 
 #[test]
@@ -60,7 +49,7 @@ fn a_kill_leaves_the_release_complete_or_absent_and_the_next_run_finishes_it() {
     let release = fixture.release();
     let (place, link) = (fixture.path("tree/1.2.0"), fixture.path("tree/latest"));
     for (number, stop) in STOPS.iter().enumerate() {
-        kill(&fixture, stop);
+        killed::kill(&fixture, "publish_interrupted::killed_child", stop);
         let is_visible = *stop == "latest 1";
         assert_eq!(place.exists(), is_visible, "killed at {stop}");
         assert!(fs::symlink_metadata(&link).is_err(), "killed at {stop}");
@@ -89,31 +78,11 @@ fn a_kill_leaves_the_release_complete_or_absent_and_the_next_run_finishes_it() {
     }
 }
 
-fn kill(fixture: &Fixture, stop: &str) {
-    let (reader, writer) = std::io::pipe().unwrap();
-    let (input, held) = std::io::pipe().unwrap();
-    let test = "publish_interrupted::killed_child";
-    let child = duct::cmd!(std::env::current_exe().unwrap(), "--exact", test, "--nocapture")
-        .env(STOP, stop)
-        .env("RAVE_TEST_FIXTURE", fixture.path("").as_str())
-        .stdin_file(input)
-        .stdout_null()
-        .stderr_file(writer)
-        .unchecked()
-        .start()
-        .unwrap();
-    let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
-    let stopped = lines.find(|line| line.starts_with("stopped at "));
-    child.kill().unwrap();
-    drop(held);
-    assert_eq!(stopped, Some(format!("stopped at {stop}")));
-}
-
 #[test]
 fn leftovers_with_other_content_are_not_used() {
     let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu]));
     fixture.release();
-    kill(&fixture, "verify 2");
+    killed::kill(&fixture, "publish_interrupted::killed_child", "verify 2");
     let mut plan = fixture.plan("other");
     plan.commit = "f".repeat(40);
     fixture.cut(&plan).unwrap();
@@ -123,7 +92,7 @@ fn leftovers_with_other_content_are_not_used() {
     assert_eq!(files(&fixture.path("tree/.publish")), ["lock"]);
     // Corrupted bytes in the leftovers are found, removed, and copied again by the next run.
     fs::remove_dir_all(fixture.path("tree")).unwrap();
-    kill(&fixture, "verify 2");
+    killed::kill(&fixture, "publish_interrupted::killed_child", "verify 2");
     let staged =
         files(&fixture.path("tree/.publish")).into_iter().find(|file| file.contains(".qcow2")).unwrap();
     let staged = fixture.path("tree/.publish").join(staged);

@@ -1,7 +1,6 @@
 //! A release that was killed in any stage resumes there, and a finished one is not redone.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::sync::{Barrier, Mutex};
 
 use camino::Utf8Path;
@@ -15,10 +14,7 @@ use rave_spec::Format;
 use rave_testing::or_skip;
 
 use crate::fixture::{Fixture, NOW, files};
-use crate::small_disk;
-
-/// Set for the process that is killed: the stage that it stops in, and the folder of its fixture.
-const STOP: &str = "RAVE_TEST_STOP_IN";
+use crate::{killed, small_disk};
 
 /// Stages of a release of one profile, in order.
 const STAGES: [&str; 13] = [
@@ -40,26 +36,19 @@ const STAGES: [&str; 13] = [
 /// Not a test by itself: the test below starts and kills it.
 #[test]
 fn killed_child() {
-    if let Ok(stage) = std::env::var(STOP) {
-        child(&stage);
-    }
+    killed::in_child(cut_until);
 }
 
-fn child(stage: &str) {
-    let fixture = Fixture::at(Utf8Path::new(&std::env::var("RAVE_TEST_FIXTURE").unwrap()));
+fn cut_until(fixture: &Fixture, stage: &str) {
     let stop = |event: Event<'_>| {
         if matches!(event, Event::StageStarted { stage: name } if name == stage) {
             // The leftover of a killed copy: half of a file under a temporary name.
             let half = work_folder(&fixture.path("release")).join("folder/half.qcow2.partial");
             fs::write(half, "half").unwrap();
-            eprintln!("stopped in {stage}");
-            // Waits until it is killed, or until the end of its input, when the test that started it has ended.
-            let mut line = String::new();
-            let _ = std::io::stdin().read_line(&mut line);
-            std::process::exit(1);
+            killed::stop(stage);
         }
     };
-    cut::cut(&fixture.plan("release"), &fixture, &fixture.key, &stop).unwrap();
+    cut::cut(&fixture.plan("release"), fixture, &fixture.key, &stop).unwrap();
 }
 
 #[test]
@@ -67,23 +56,7 @@ fn a_kill_in_any_stage_leaves_nothing_final_and_the_next_run_resumes() {
     let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu]));
     let plan = fixture.plan("release");
     for (number, stage) in STAGES.iter().enumerate() {
-        let (reader, writer) = std::io::pipe().unwrap();
-        let (input, held) = std::io::pipe().unwrap();
-        let child =
-            duct::cmd!(std::env::current_exe().unwrap(), "--exact", "stages::killed_child", "--nocapture")
-                .env(STOP, stage)
-                .env("RAVE_TEST_FIXTURE", fixture.path("").as_str())
-                .stdin_file(input)
-                .stdout_null()
-                .stderr_file(writer)
-                .unchecked()
-                .start()
-                .unwrap();
-        let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
-        let stopped = lines.find(|line| line.starts_with("stopped in "));
-        child.kill().unwrap();
-        drop(held);
-        assert_eq!(stopped, Some(format!("stopped in {stage}")));
+        killed::kill(&fixture, "stages::killed_child", stage);
         assert!(!plan.out.exists(), "killed in {stage}");
 
         // Finished stages are kept, and only those.

@@ -39,7 +39,7 @@ const FILES: [&str; 23] = [
     "audit-reserve",
 ];
 
-pub(super) struct Bench {
+pub(super) struct Scene {
     place: Place,
     /// The last case.
     case: String,
@@ -47,26 +47,26 @@ pub(super) struct Bench {
     ports: BTreeSet<u16>,
 }
 
-impl Bench {
+impl Scene {
     /// A state folder with only a template.
     pub(super) fn new() -> Self {
         shared_cache(HEADLESS);
         let place = Place::new();
         place.share_templates();
         fs::create_dir(place.path("project")).unwrap();
-        let bench = Self { place, case: String::new(), ports: BTreeSet::new() };
-        bench.write("a", "of the host\n");
-        bench.write("z", "of the host\n");
-        bench
+        let scene = Self { place, case: String::new(), ports: BTreeSet::new() };
+        scene.write("a", "of the host\n");
+        scene.write("z", "of the host\n");
+        scene
     }
 
     /// A state folder with the sandbox `demo`, which has data on its disk and in its memory, and its snapshot `base`.
     pub(super) fn with_demo() -> Self {
-        let bench = Self::new();
-        bench.succeeds(&["up", "demo"]);
-        bench.text("demo", "echo disk > disk; echo memory > /dev/shm/memory; sync");
-        bench.succeeds(&["snapshot", "demo", "base"]);
-        bench
+        let scene = Self::new();
+        scene.succeeds(&["up", "demo"]);
+        scene.text("demo", "echo disk > disk; echo memory > /dev/shm/memory; sync");
+        scene.succeeds(&["snapshot", "demo", "base"]);
+        scene
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -233,7 +233,7 @@ impl Bench {
     }
 }
 
-impl Drop for Bench {
+impl Drop for Scene {
     fn drop(&mut self) {
         let rows = self.run(&["ps", "--all", "--json"]);
         let rows: Value = serde_json::from_str(&rows.stdout).unwrap_or_default();
