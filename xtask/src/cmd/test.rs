@@ -5,6 +5,8 @@ mod flake;
 mod hosts;
 mod nixos;
 mod release;
+mod steps;
+mod summary;
 
 use std::time::{Duration, Instant};
 
@@ -25,17 +27,9 @@ use rave::host;
 use rave::settings::Settings;
 use rave::ui::Ui;
 use rave_testing::NOT_RUN;
+use steps::{HOSTS, RELEASE, name, needs, steps};
+use summary::{Ending, table};
 
-/// The steps that are run only by name.
-const NIXOS_SYSTEM: &str = "nixos-system";
-const MATRIX: &str = "matrix";
-const CLOUD: &str = "cloud";
-const HOSTS: &str = "hosts";
-const PROXY: &str = "proxy";
-const PROXY_COMMAND: &str = "cargo xtask test proxy";
-const RELEASE: &str = "release";
-const MATRIX_COMMAND: &str = "RAVE_PROFILE=headless cargo xtask test matrix";
-const CLOUD_COMMAND: &str = "cargo xtask test cloud";
 /// Lines of a failed step that are shown; the log has all.
 const SHOWN: usize = 40;
 
@@ -46,94 +40,12 @@ pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Res
     if !needs.is_empty() {
         host::ensure_for_tests(settings, ui, &needs)?;
     }
-    let mut session = Session { settings, ui, ended: Vec::new(), not_run: Vec::new() };
-    if args.steps.is_empty() {
-        session
-            .not_run
-            .push(format!(
-            "{MATRIX}, with the attacks of isolation and the forks: it takes more than an hour under software emulation; {MATRIX_COMMAND}"
-        ));
-        session.not_run.push(format!(
-            "{NIXOS_SYSTEM}: it fetches half a gigabyte and builds and boots a further system; {}",
-            nixos::SYSTEM_COMMAND
-        ));
-        session.not_run.push(format!("{CLOUD}: it boots a further image three times; {CLOUD_COMMAND}"));
-        session.not_run.push(format!("{RELEASE}: its readers come from PyPI; cargo xtask test {RELEASE}"));
-        let machines = hosts::KINDS.len();
-        session.not_run.push(format!("{HOSTS}: it prepares {machines} machines; {}", hosts::COMMAND));
-        session
-            .not_run
-            .push(format!("{PROXY}: it fetches everything of an image once more; {PROXY_COMMAND}"));
-    }
+    let not_run = if args.steps.is_empty() { steps::only_by_name() } else { Vec::new() };
+    let mut session = Session { settings, ui, ended: Vec::new(), not_run };
     for step in steps {
         session.step(step)?;
     }
     session.close()
-}
-
-/// The steps in the order in which they run, each once.
-fn steps(asked: &[TestStep]) -> Vec<TestStep> {
-    let all = [
-        TestStep::Format,
-        TestStep::Clippy,
-        TestStep::Unit,
-        TestStep::Flake,
-        TestStep::Nixos,
-        TestStep::Smoke,
-        TestStep::Faults,
-    ];
-    if asked.is_empty() {
-        return all.into();
-    }
-    let by_name = [
-        TestStep::NixosSystem,
-        TestStep::Matrix,
-        TestStep::Cloud,
-        TestStep::Hosts,
-        TestStep::Proxy,
-        TestStep::Release,
-    ];
-    all.into_iter().chain(by_name).filter(|step| asked.contains(step)).collect()
-}
-
-fn name(step: TestStep) -> &'static str {
-    match step {
-        TestStep::Format => "format",
-        TestStep::Clippy => "clippy",
-        TestStep::Unit => "unit",
-        TestStep::Flake => "flake",
-        TestStep::Nixos => "nixos",
-        TestStep::NixosSystem => NIXOS_SYSTEM,
-        TestStep::Smoke => "smoke",
-        TestStep::Faults => "faults",
-        TestStep::Matrix => MATRIX,
-        TestStep::Cloud => CLOUD,
-        TestStep::Hosts => HOSTS,
-        TestStep::Proxy => PROXY,
-        TestStep::Release => RELEASE,
-    }
-}
-
-/// Everything that the tests of a step use.
-fn needs(step: TestStep) -> &'static [Needs] {
-    match step {
-        // The toolchain, and nix if it is installed.
-        TestStep::Format
-        | TestStep::Clippy
-        | TestStep::Flake
-        | TestStep::Nixos
-        | TestStep::Hosts
-        | TestStep::Release => &[],
-        TestStep::Unit => &[Needs::Image, Needs::Run, Needs::Iso, Needs::Zst, Needs::Tests],
-        // Other programs check each artifact, if they are installed.
-        TestStep::Smoke | TestStep::NixosSystem | TestStep::Proxy => &[Needs::Smoke, Needs::Tests],
-        // xorriso writes a seed.
-        TestStep::Cloud => &[Needs::Smoke, Needs::Iso, Needs::Tests],
-        // Each format is built, and a desktop is booted.
-        TestStep::Faults | TestStep::Matrix => {
-            &[Needs::Smoke, Needs::Desktop, Needs::Iso, Needs::Zst, Needs::Tests]
-        }
-    }
 }
 
 struct Session<'a> {
@@ -423,30 +335,6 @@ impl Session<'_> {
     }
 }
 
-/// How a step ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    Passed,
-    Failed,
-    /// This host cannot run it; the reason is listed.
-    NotRun,
-}
-
-/// A row for each step, and the whole time.
-fn table(ended: &[(TestStep, Ending, Duration)]) -> Vec<Vec<String>> {
-    let time = |time: Duration| format!("{} min {:02} s", time.as_secs() / 60, time.as_secs() % 60);
-    let row = |(step, ending, elapsed): &(TestStep, Ending, Duration)| {
-        let result = match ending {
-            Ending::Passed => "passed",
-            Ending::Failed => "FAILED",
-            Ending::NotRun => "not run",
-        };
-        vec![name(*step).to_owned(), result.to_owned(), time(*elapsed)]
-    };
-    let whole = ended.iter().map(|(.., elapsed)| *elapsed).sum();
-    ended.iter().map(row).chain([vec!["all".to_owned(), String::new(), time(whole)]]).collect()
-}
-
 /// A step's command that failed.
 struct Failed {
     error: Error,
@@ -462,32 +350,5 @@ impl Failed {
         let error = CommandError::of_command(Code::CheckFailed, what, &self.error, SHOWN);
         let error = self.failures.iter().fold(error, |error, line| error.detail(line.clone()));
         error.detail(format!("all of it: {}", self.log)).into()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps_run_once_and_in_order() {
-        assert_eq!(
-            steps(&[TestStep::Unit, TestStep::Format, TestStep::Unit]),
-            [TestStep::Format, TestStep::Unit]
-        );
-        assert_eq!(steps(&[]).len(), 7);
-        let by_name = [TestStep::Matrix, TestStep::Cloud, TestStep::Hosts, TestStep::Proxy];
-        assert!(by_name.iter().all(|step| !steps(&[]).contains(step)));
-        assert_eq!(steps(&[TestStep::Matrix, TestStep::Unit]), [TestStep::Unit, TestStep::Matrix]);
-    }
-
-    #[test]
-    fn the_table_has_each_step_and_the_total_time() {
-        let ended = [
-            (TestStep::Unit, Ending::Passed, Duration::from_secs(75)),
-            (TestStep::Flake, Ending::NotRun, Duration::from_secs(5)),
-        ];
-        let rows: Vec<String> = table(&ended).iter().map(|row| row.join("|")).collect();
-        assert_eq!(rows, ["unit|passed|1 min 15 s", "flake|not run|0 min 05 s", "all||1 min 20 s"]);
     }
 }
