@@ -232,6 +232,7 @@ fn reach(access: &Access, outbound: &Outbound) -> io::Result<Side<Host>> {
         port: origin.port,
         private: origin.private,
         is_named: true,
+        denied: Vec::new(),
     };
     let failed = |error| match error {
         DialError::Proxy(why) => io::Error::other(why),
