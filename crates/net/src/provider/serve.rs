@@ -149,6 +149,7 @@ fn answer(
         Err(Broken::To) => false,
         // The provider does not process an incomplete request.
         Err(Broken::From) => return Ok(false),
+        Err(Broken::Malformed(why)) => return Err(bad(why)),
     };
     if let Some(held) = &mut held {
         held.at_least(estimate(sent as u64));
