@@ -19,6 +19,7 @@ type Calls = BTreeMap<i64, Vec<SeccompRule>>;
 /// Newer calls, the same numbers on every architecture but Alpha (`scripts/syscall.tbl` of Linux 6.17).
 const SETXATTRAT: c_long = 463;
 const REMOVEXATTRAT: c_long = 466;
+const OPEN_TREE_ATTR: c_long = 467;
 const FILE_SETATTR: c_long = 469;
 
 /// Refused with any arguments.
@@ -36,11 +37,25 @@ const REFUSED: &[c_long] = &[
     libc::SYS_tkill,
     libc::SYS_rt_sigqueueinfo,
     libc::SYS_rt_tgsigqueueinfo,
+    // Their priorities and the places of their memory; QEMU's own filter refuses the older calls for this.
+    libc::SYS_sched_setattr,
+    libc::SYS_ioprio_set,
+    libc::SYS_migrate_pages,
+    libc::SYS_move_pages,
+    // Their objects have small numbers, which need not be asked for (svipc(7)).
     libc::SYS_shmget,
     libc::SYS_shmat,
+    libc::SYS_shmctl,
     libc::SYS_semget,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_semctl,
     libc::SYS_msgget,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_msgctl,
     libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
     // Namespaces and mounts.
     libc::SYS_unshare,
     libc::SYS_setns,
@@ -49,6 +64,7 @@ const REFUSED: &[c_long] = &[
     libc::SYS_pivot_root,
     libc::SYS_chroot,
     libc::SYS_open_tree,
+    OPEN_TREE_ATTR,
     libc::SYS_move_mount,
     libc::SYS_fsopen,
     libc::SYS_fsconfig,
@@ -115,6 +131,29 @@ const REFUSED_HERE: &[c_long] = &[
 ];
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_HERE: &[c_long] = &[];
+
+/// Operations of fcntl(2) that choose who gets a file's signals, and which: any process of the same user, and `SIGKILL`.
+const SIGNALS_OF_FILES: [i32; 3] = [libc::F_SETOWN, F_SETSIG, F_SETOWN_EX];
+/// From asm-generic/fcntl.h.
+const F_SETSIG: i32 = 10;
+const F_SETOWN_EX: i32 = 15;
+
+/// Requests of ioctl(2) that are refused.
+const REFUSED_REQUESTS: [u32; 9] = [
+    // The same for sockets, `FIOSETOWN` and `SIOCSPGRP` of asm-generic/sockios.h.
+    0x8901,
+    0x8902,
+    // Attributes of files, which need no right to write: `FS_IOC_SETFLAGS` of both word sizes, `FS_IOC_FSSETXATTR`,
+    // `FS_IOC_SETVERSION` of both word sizes of linux/fs.h; `FS_IOC_ENABLE_VERITY` of linux/fsverity.h, after which a
+    // file can never be written; `FS_IOC_SET_ENCRYPTION_POLICY` of linux/fscrypt.h.
+    0x4008_6602,
+    0x4004_6602,
+    0x401c_5820,
+    0x4008_7602,
+    0x4004_7602,
+    0x4080_6685,
+    0x800c_6613,
+];
 
 /// Reported as missing, so that programs fall back to an older way: `io_uring` can connect without `connect`, and the
 /// arguments of `clone3` are in memory, which filters cannot see.
@@ -187,6 +226,11 @@ fn refused(own: u64) -> Result<Calls, Error> {
     for call in [libc::SYS_kill, libc::SYS_tgkill] {
         calls.insert(call, vec![rule(vec![is(0, Op::Ne, own)?])?]);
     }
+    let each = |numbers: &[u32]| -> Result<Vec<SeccompRule>, Error> {
+        numbers.iter().map(|one| Ok(rule(vec![is(1, Op::Eq, u64::from(*one))?])?)).collect()
+    };
+    calls.insert(libc::SYS_fcntl, each(&SIGNALS_OF_FILES.map(i32::cast_unsigned))?);
+    calls.insert(libc::SYS_ioctl, each(&REFUSED_REQUESTS)?);
     // 0 is the process itself.
     calls.insert(libc::SYS_prlimit64, vec![rule(vec![is(0, Op::Ne, 0)?, is(0, Op::Ne, own)?])?]);
     let mut clones = Vec::new();
@@ -277,6 +321,40 @@ mod tests {
             assert_eq!(ask(call, &[]), Some(EPERM), "{call}");
         }
         assert_eq!(ask(libc::SYS_fgetxattr, &[]), None);
+        for request in [libc::FS_IOC_SETFLAGS, 0x401c_5820, 0x4080_6685] {
+            assert_eq!(ask(libc::SYS_ioctl, &[3, request]), Some(EPERM), "{request:#x}");
+            // The kernel ignores the upper half.
+            assert_eq!(ask(libc::SYS_ioctl, &[3, request | 1 << 32]), Some(EPERM), "{request:#x}");
+        }
+        assert_eq!(ask(libc::SYS_ioctl, &[3, libc::FS_IOC_GETFLAGS]), None);
+    }
+
+    #[test]
+    fn no_file_sends_signals_to_another_process() {
+        for operation in [libc::F_SETOWN, F_SETSIG, F_SETOWN_EX] {
+            assert_eq!(ask(libc::SYS_fcntl, &[3, unsigned(operation), 1]), Some(EPERM), "{operation}");
+        }
+        for request in [0x8901, 0x8902] {
+            assert_eq!(ask(libc::SYS_ioctl, &[3, request, 1]), Some(EPERM), "{request:#x}");
+        }
+        for operation in [libc::F_GETFL, libc::F_SETFL, libc::F_SETFD, libc::F_OFD_SETLK] {
+            assert_eq!(ask(libc::SYS_fcntl, &[3, unsigned(operation)]), None, "{operation}");
+        }
+        assert_eq!(ask(libc::SYS_ioctl, &[3, libc::FIONBIO]), None);
+    }
+
+    #[test]
+    fn no_call_reaches_priorities_and_queues_of_another_process() {
+        for call in [
+            libc::SYS_ioprio_set,
+            libc::SYS_semop,
+            libc::SYS_semctl,
+            libc::SYS_msgrcv,
+            libc::SYS_msgctl,
+            libc::SYS_shmctl,
+        ] {
+            assert_eq!(ask(call, &[0]), Some(EPERM), "{call}");
+        }
     }
 
     #[test]

@@ -4,9 +4,16 @@ use crate::body::Body;
 use crate::group::Group;
 use crate::head::Head;
 
-/// Header fields that make some servers use another method than the request's; an underscore counts as a hyphen (RFC
-/// 3875, 4.1.18).
-const OTHER_METHOD: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+/// Header fields that make some servers use another method or path than the request's; an underscore counts as a hyphen
+/// (RFC 3875, 4.1.18).
+const OTHER_REQUEST: [&str; 6] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-url",
+    "x-override-url",
+    "x-rewrite-url",
+];
 
 /// The service of a push, and the end of its path (gitprotocol-http(5)).
 const PUSH: &str = "git-receive-pack";
@@ -30,10 +37,10 @@ impl Access {
         let refused = |what: &str| Some(format!("{group} is read-only: {what}"));
         let overrides = |(name, _): &(&str, &str)| {
             let name = name.replace('_', "-");
-            OTHER_METHOD.iter().any(|other| name.eq_ignore_ascii_case(other))
+            OTHER_REQUEST.iter().any(|other| name.eq_ignore_ascii_case(other))
         };
         if head.fields.iter().any(overrides) {
-            return refused("a request with another method in a field");
+            return refused("a request with another method or path in a field");
         }
         let method = head.method;
         let reads = matches!(method, "GET" | "HEAD");
@@ -153,9 +160,15 @@ mod tests {
             let refusal = access.refuses(&head, target, Body::Length(0));
             assert_eq!(refusal.is_none(), passes, "{access:?} {method} {target}: {refusal:?}");
         }
-        for name in ["X-HTTP-Method-Override", "X_HTTP_Method_Override", "x-http_method"] {
+        for name in ["X-HTTP-Method-Override", "X_HTTP_Method_Override", "x-http_method", "X-Original-URL"] {
             let head = Head { method: "GET", target: "/", version: "HTTP/1.1", fields: vec![(name, "PUT")] };
             assert!(npm.refuses(&head, "/", Body::Length(0)).is_some(), "{name}");
+        }
+        let fetch = "/a/b.git/git-upload-pack";
+        for (name, passes) in [("Git-Protocol", true), ("X-Rewrite-URL", false)] {
+            let fields = vec![(name, "/a/b.git/git-receive-pack")];
+            let head = Head { method: "POST", target: fetch, version: "HTTP/1.1", fields };
+            assert_eq!(git.refuses(&head, fetch, Body::Chunked).is_none(), passes, "{name}");
         }
     }
 

@@ -23,6 +23,9 @@ pub(crate) fn failed(shared: &Shared, to: &Destination, port: u16, error: DialEr
     match error {
         DialError::Failed => {}
         DialError::Closed { address, purpose } => closed(shared, to, port, address, purpose),
+        DialError::Denied { address, rule } => {
+            deny(shared, to, port, &format!("deny {rule}, which has its address {address}"), None);
+        }
         DialError::Proxy(why) => deny(shared, to, port, &why, None),
         DialError::Unnamed => {
             let why = "this host cannot resolve the name, and only asks its proxy for what a rule names";

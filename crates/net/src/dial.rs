@@ -1,7 +1,7 @@
 //! Connections of the host, made by threads, because name resolution and connecting may block. The address is chosen
 //! here, for each connection separately.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,9 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use crate::name::HostName;
-use crate::own;
+use crate::own::{self, Own};
 use crate::policy::Destination;
 use crate::proxy::Proxies;
+use crate::rule::Rule;
 use crate::special;
 use crate::wake::Wake;
 
@@ -65,6 +66,8 @@ pub(crate) struct DialRequest {
     pub(crate) private: bool,
     /// Whether a rule names it; otherwise the mode allows it.
     pub(crate) is_named: bool,
+    /// Rules whose addresses it may not lead to.
+    pub(crate) denied: Vec<Rule>,
 }
 
 /// Why there is no connection.
@@ -72,6 +75,8 @@ pub(crate) struct DialRequest {
 pub(crate) enum DialError {
     /// All addresses are closed: one of them, and its purpose.
     Closed { address: IpAddr, purpose: &'static str },
+    /// A rule denies all addresses: one of them, and the rule.
+    Denied { address: IpAddr, rule: String },
     /// Nobody answers, or the name has no address.
     Failed,
     /// The host's proxy refused or failed, with the reason.
@@ -192,15 +197,24 @@ pub(crate) fn connect(request: &DialRequest, outbound: &Outbound) -> Result<TcpS
     let found = found.unwrap_or_default();
     let own = own::addresses();
     let by_address = matches!(request.to, Destination::Address(_));
-    let closed = |candidate: &SocketAddr| closed(candidate.ip(), request.private, by_address, own.as_ref());
-    let (open, shut): (Vec<_>, Vec<_>) = found.into_iter().partition(|candidate| closed(candidate).is_none());
+    let refusal = |candidate: &SocketAddr| {
+        let address = candidate.ip();
+        let inner = special::inner(address).to_canonical();
+        let denies = |rule: &&Rule| rule.has_address(address) || rule.has_address(inner);
+        if let Some(rule) = request.denied.iter().find(denies) {
+            return Some(DialError::Denied { address, rule: rule.to_string() });
+        }
+        let purpose = closed(address, request.private, by_address, own.as_ref())?;
+        Some(DialError::Closed { address, purpose })
+    };
+    let (open, shut): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|candidate| refusal(candidate).is_none());
     let proxy = outbound.proxies.of_connection(&request.to, request.port);
     // A proxy resolves the name again, and may choose any of its addresses.
     if (open.is_empty() || proxy.is_some())
-        && let Some(candidate) = shut.first()
-        && let Some(purpose) = closed(candidate)
+        && let Some(refusal) = shut.first().and_then(refusal)
     {
-        return Err(DialError::Closed { address: candidate.ip(), purpose });
+        return Err(refusal);
     }
     // Addresses of the host itself or of its own networks are reached without a proxy.
     let is_near = open.iter().any(|candidate| special::of(candidate.ip()).is_some());
@@ -230,8 +244,9 @@ pub(crate) fn closed(
     address: IpAddr,
     private: bool,
     by_address: bool,
-    own: Option<&HashSet<IpAddr>>,
+    own: Option<&Own>,
 ) -> Option<&'static str> {
+    let outer = address;
     let address = special::inner(address).to_canonical();
     match special::of(address) {
         Some(special) if address.is_unspecified() || address.is_multicast() => Some(special.purpose),
@@ -240,7 +255,8 @@ pub(crate) fn closed(
         Some(special) => Some(special.purpose),
         None if private => None,
         None => match own {
-            Some(own) if own.contains(&address) => Some("an address of this host"),
+            // The host may have the outer address, although packets for it usually arrive at the inner one.
+            Some(own) if own.has(address) || own.has(outer) => Some("an address of this host"),
             Some(_) => None,
             None => Some("possibly an address of this host, whose addresses are unknown"),
         },
@@ -262,7 +278,7 @@ mod tests {
 
     #[test]
     fn every_route_to_the_host_and_its_network_is_closed() {
-        let own = HashSet::from([ip("192.0.43.9"), ip("2606:2800::9")]);
+        let own = Own::from_iter([ip("192.0.43.9"), ip("2606:2800::9"), ip("2002:808:808::7")]);
         for address in [
             "127.0.0.1",
             "::1",
@@ -274,6 +290,7 @@ mod tests {
             "::ffff:192.0.43.9",
             "64:ff9b::192.0.43.9",
             "2002:c000:2b09::1",
+            "2002:808:808::7",
             "0.0.0.0",
             "::",
         ] {
@@ -286,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_rule_opens_only_what_it_names() {
-        let own = HashSet::from([ip("192.0.43.9")]);
+        let own = Own::from_iter([ip("192.0.43.9")]);
         for address in ["127.0.0.1", "10.0.0.1", "192.0.43.9", "203.0.113.80", "198.18.0.9"] {
             assert_eq!(closed(ip(address), true, false, Some(&own)), None, "{address}");
         }

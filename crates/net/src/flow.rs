@@ -123,8 +123,9 @@ impl Flow {
             let mut moved = match self.feed_host() {
                 Ok(moved) => moved,
                 Err(why) => {
-                    needs.refused = Some((self.gate.kind(), why));
-                    self.refuse();
+                    let kind = self.gate.kind();
+                    self.refuse(&why);
+                    needs.refused = Some((kind, why));
                     self.deadline = Some(now + PATIENCE);
                     break;
                 }
@@ -307,8 +308,8 @@ impl Flow {
     }
 
     /// Sends the refusal to the guest, then closes both sides.
-    fn refuse(&mut self) {
-        let answer = self.gate.refuse();
+    fn refuse(&mut self, why: &str) {
+        let answer = self.gate.refuse(why);
         let socket = self.stack.socket();
         if let Some(answer) = answer {
             let _ = socket.send_slice(&answer);

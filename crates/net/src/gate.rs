@@ -5,6 +5,7 @@ use smoltcp::socket::tcp::Socket;
 use crate::hello::{self, Hello};
 use crate::http::{Next, Requests};
 use crate::name::HostName;
+use crate::opened::pages::page;
 use crate::policy::{Check, Grant};
 use crate::witness::Kind;
 
@@ -112,11 +113,11 @@ impl Gate {
         self.lets_host_send()
     }
 
-    /// Shuts the gate. Returns the answer for the guest; nothing if it would mix with an earlier answer.
-    pub(crate) fn refuse(&mut self) -> Option<Vec<u8>> {
+    /// Shuts the gate. Returns the answer for the guest, with the reason; nothing if it would mix with an earlier answer.
+    pub(crate) fn refuse(&mut self, why: &str) -> Option<Vec<u8>> {
         let answer = match self {
             Self::Tls(_) => Some(ALERT.to_vec()),
-            Self::Http { has_begun: false, .. } => Some(page()),
+            Self::Http { has_begun: false, .. } => Some(page("403 Forbidden", why)),
             _ => None,
         };
         *self = Self::Shut;
@@ -129,16 +130,6 @@ fn window(socket: &mut Socket<'_>) -> Vec<u8> {
     let count = socket.peek_slice(&mut bytes).unwrap_or_default();
     bytes.truncate(count);
     bytes
-}
-
-/// The page for a refused request.
-fn page() -> Vec<u8> {
-    let text = "This request was refused by the policy of the sandbox's network. The host's command `net NAME log` says why.\n";
-    format!(
-        "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
-        text.len()
-    )
-    .into_bytes()
 }
 
 #[cfg(test)]

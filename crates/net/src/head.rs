@@ -106,7 +106,11 @@ impl<'a> Head<'a> {
         let target = if let Some(rest) = self.target.strip_prefix(scheme) {
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
             check_host(&rest[..end], host, port, tls)?;
-            if rest[end..].starts_with('/') { &rest[end..] } else { "/" }
+            match &rest[end..] {
+                "" => "/",
+                target if target.starts_with('/') => target,
+                _ => return Err(bad("a request has no plain target")),
+            }
         } else if self.target.starts_with('/') || self.target == "*" {
             self.target
         } else {
@@ -141,8 +145,12 @@ fn check_host(named: &str, host: &HostName, port: u16, tls: bool) -> Result<(), 
     match bare.map(str::parse::<HostName>) {
         Some(Ok(other)) if other == *host => Ok(()),
         _ => {
-            let named: String = named.chars().take(100).collect();
-            let why = format!("a request is for another host, {named:?}");
+            let why = if named.contains('@') {
+                // A password may precede it, which must not be recorded.
+                "a request has a user before its host".into()
+            } else {
+                format!("a request is for another host, {:?}", named.chars().take(100).collect::<String>())
+            };
             Err(BadRequest { status: Status::Misdirected, why })
         }
     }

@@ -8,7 +8,7 @@ use smoltcp::wire::{
     Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, TcpPacket, UdpPacket, UdpRepr,
 };
 
-use crate::lan::{GATEWAY, GATEWAY_MAC, GUEST, GUEST_MAC, RESOLVER};
+use crate::lan::{GATEWAY, GATEWAY_MAC, GUEST, GUEST_MAC, MTU, RESOLVER};
 
 /// A frame.
 #[derive(Debug, PartialEq, Eq)]
@@ -142,7 +142,9 @@ fn tcp<'a>(packet: &'a [u8], header: Ipv4Repr, payload: &'a [u8]) -> Option<Inco
     let segment = TcpPacket::new_checked(payload).ok()?;
     let is_plain =
         header.dst_addr.is_unspecified() || header.dst_addr.is_multicast() || header.dst_addr.is_broadcast();
-    if is_plain || segment.src_port() == 0 || segment.dst_port() == 0 {
+    // The first segment of each connection is kept until the host has connected, so its length is bounded.
+    let is_too_long = packet.len() > MTU;
+    if is_plain || is_too_long || segment.src_port() == 0 || segment.dst_port() == 0 {
         return None;
     }
     Some(Incoming::Tcp(Segment {

@@ -71,7 +71,8 @@ impl FromStr for HostName {
         }
         // inet_aton(3) reads a name whose last part is a number as an address.
         let last = name.rsplit('.').next().unwrap_or(name);
-        let is_number = last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x");
+        let is_hexadecimal = last.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("0x"));
+        let is_number = is_hexadecimal || last.bytes().all(|byte| byte.is_ascii_digit());
         if is_number || name.eq_ignore_ascii_case("localhost") {
             return Err(BadName(
                 "this means an address; write it as one, such as 127.0.0.1:8080/tcp,private",
@@ -169,6 +170,14 @@ mod tests {
         for other in ["example.com", "badexample.com", "example.com.evil.org"] {
             assert!(!pattern.matches(&name(other)), "{other}");
         }
+    }
+
+    #[test]
+    fn a_name_that_programs_read_as_an_address_is_none() {
+        for text in ["0x7f000001", "0X7F000001", "127.0.0.0X1", "127.1", "2130706433", "LocalHost"] {
+            assert!(text.parse::<HostName>().is_err(), "{text}");
+        }
+        assert!("0x.example".parse::<HostName>().is_ok());
     }
 
     #[test]

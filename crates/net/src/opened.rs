@@ -4,7 +4,7 @@
 
 pub(crate) mod copy;
 pub(crate) mod exchange;
-mod pages;
+pub(crate) mod pages;
 pub(crate) mod side;
 
 use std::io::{self, ErrorKind};

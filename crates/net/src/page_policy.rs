@@ -12,6 +12,15 @@ pub(crate) struct Site {
     pub(crate) port: u16,
 }
 
+/// The name of a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// The sandbox's own.
+    Sandbox,
+    /// The host's, which other sandboxes have on the same port before or after this one.
+    Host,
+}
+
 /// A refusal: the status, and the reason.
 pub(crate) type Refused = (&'static str, String);
 
@@ -32,18 +41,20 @@ const DROPPED: [&str; 10] = [
 ];
 
 impl Site {
-    /// Whether a request's host names this site. Another name that leads here belongs to somebody who wants the browser
-    /// to treat the page as his own (DNS rebinding).
-    fn is_here(&self, host: &str) -> bool {
+    /// How a request's host names this site; nothing if it does not. Another name that leads here belongs to somebody
+    /// who wants the browser to treat the page as his own (DNS rebinding).
+    fn named(&self, host: &str) -> Option<Named> {
         let host = host.to_ascii_lowercase();
         let bare = match host.strip_suffix(&format!(":{}", self.port)) {
             Some(bare) => bare,
             // The default port of http (RFC 9110, 4.2.1).
             None if self.port == 80 => &host,
-            None => return false,
+            None => return None,
         };
-        matches!(bare, "localhost" | "127.0.0.1" | "[::1]")
-            || bare.strip_suffix(".localhost") == Some(self.sandbox.as_str())
+        if bare.strip_suffix(".localhost") == Some(self.sandbox.as_str()) {
+            return Some(Named::Sandbox);
+        }
+        matches!(bare, "localhost" | "127.0.0.1" | "[::1]").then_some(Named::Host)
     }
 
     /// Checks a request. Returns whether it asks for a WebSocket.
@@ -66,8 +77,14 @@ impl Site {
             return bad("it has no plain target");
         }
         let host = head.only("host").map_err(strange)?.unwrap_or_default();
-        if !self.is_here(host) {
+        let Some(named) = self.named(host) else {
             return Err(("421 Misdirected Request", format!("it is for the host {:?}", short(host))));
+        };
+        // A service worker outlives its page: in the browser it would serve the pages of whoever has the port next. The
+        // field is on requests for its script (Service Workers, "Service-Worker").
+        if named == Named::Host && head.values("service-worker").next().is_some() {
+            let why = format!("it is for a service worker, which needs http://{}.localhost", self.sandbox);
+            return Err(("403 Forbidden", why));
         }
         let upgrades = head.values("upgrade").next().is_some();
         let is_socket = upgrades

@@ -210,6 +210,13 @@ impl Policy {
         }
     }
 
+    /// The rules that deny addresses on a port. They also apply to the addresses of names, which are known once a
+    /// connection is made.
+    pub(crate) fn denied_addresses(&self, port: u16) -> Vec<Rule> {
+        let is_about = |rule: &&Rule| rule.denies_port(port) && matches!(rule.host, Host::Network(_));
+        self.deny.iter().filter(is_about).cloned().collect()
+    }
+
     /// Whether the model is served.
     pub fn model(&self) -> Result<(), Refusal> {
         let is_it = |rule: &Rule| matches!(rule.host, Host::Group { group: Group::Model, .. });

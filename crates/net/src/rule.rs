@@ -98,6 +98,11 @@ impl Rule {
         Self { host: Host::Group { group, write }, ports: Ports::Web, private: false, inspect: false }
     }
 
+    /// Whether it is about addresses, and this is one of them.
+    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
+        matches!(self.host, Host::Network(network) if network.contains(address))
+    }
+
     /// Whether it covers this port as a rule that denies.
     pub(crate) fn denies_port(&self, port: u16) -> bool {
         match self.ports {
@@ -112,6 +117,11 @@ impl Network {
     pub fn one(address: IpAddr) -> Self {
         let bits = if address.is_ipv4() { 32 } else { 128 };
         Self { address, bits }
+    }
+
+    /// The addresses with the same first `bits` bits; nothing if an address has fewer.
+    pub(crate) fn new(address: IpAddr, bits: u8) -> Option<Self> {
+        (bits <= Self::one(address).bits).then_some(Self { address, bits })
     }
 
     /// Whether it contains an address.

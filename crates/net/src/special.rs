@@ -87,13 +87,15 @@ const V6: &[Entry6] = &[
     ([0xff00, 0, 0, 0], 8, closed("multicast")),
 ];
 
-/// Metadata services of AWS (of instances, and of pods in EKS), Google, Oracle and Scaleway, by their documentation.
-const METADATA_V6: [Ipv6Addr; 5] = [
+/// Metadata services of AWS (of instances, and of pods in EKS), Google, Oracle, Scaleway and Akamai, by their
+/// documentation.
+const METADATA_V6: [Ipv6Addr; 6] = [
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
     Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
     Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
     Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
+    Ipv6Addr::new(0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1),
 ];
 
 fn of_v6(address: Ipv6Addr) -> Option<Special> {
@@ -198,9 +200,14 @@ mod tests {
 
     #[test]
     fn metadata_addresses_cannot_be_allowed_by_name() {
-        for address in
-            ["169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "::ffff:169.254.169.254", "100.100.100.200"]
-        {
+        for address in [
+            "169.254.169.254",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "fd00:a9fe:a9fe::1",
+            "::ffff:169.254.169.254",
+            "100.100.100.200",
+        ] {
             assert!(!of(address.parse().unwrap()).unwrap().can_be_meant, "{address}");
         }
         assert!(of("10.0.0.1".parse().unwrap()).unwrap().can_be_meant);

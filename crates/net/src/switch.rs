@@ -217,7 +217,8 @@ impl Switch {
         let state = State::Dialing { first: segment.packet.to_vec(), gate, rule: grant.rule, opened };
         let id = self.flows.add(key, state, Some(to.clone()));
         let (private, is_named) = (grant.private, grant.is_named);
-        if !self.dialer.dial(DialRequest { id, to, port: segment.port, private, is_named }) {
+        let (port, denied) = (segment.port, self.policy.denied_addresses(segment.port));
+        if !self.dialer.dial(DialRequest { id, to, port, private, is_named, denied }) {
             // The guest's retransmission tries again.
             self.flows.remove(id);
         }
@@ -438,8 +439,10 @@ impl Switch {
                 Err(Refusal { rule, allow }) => (rule, allow),
                 Ok(grant) => {
                     // If the checks or the allowed addresses have changed, the client must connect again.
-                    let about = |grant: &Grant| (grant.check, grant.access, grant.private);
-                    let is_same = |was: Grant| about(&was) == about(&grant);
+                    let about = |policy: &Policy, grant: &Grant| {
+                        (grant.check, grant.access, grant.private, policy.denied_addresses(port))
+                    };
+                    let is_same = |was: Grant| about(&before, &was) == about(&self.policy, &grant);
                     if before.connect(&to, port).is_ok_and(is_same) {
                         continue;
                     }

@@ -6,10 +6,14 @@ use super::side::{Side, Stream};
 use crate::body::{Body, Progress, Step};
 use crate::mask::Mask;
 
-/// The side that closed the connection early.
+/// Why a body was not copied to its end.
 pub(crate) enum Broken {
+    /// The side that sends it closed the connection early.
     From,
+    /// The other side did.
     To,
+    /// Its framing is not accepted, with the reason.
+    Malformed(String),
 }
 
 /// Copies a body as it arrives; `see` gets its content.
@@ -73,7 +77,7 @@ fn read<A: Stream>(
         let (mut passed, mut content) = (0, Vec::new());
         let is_done = loop {
             let is_content = body.is_content();
-            match body.next(&from.ahead()[passed..]).map_err(|_| Broken::From)? {
+            match body.next(&from.ahead()[passed..]).map_err(Broken::Malformed)? {
                 Step::Pass(count) => {
                     if is_content {
                         content.push(passed..passed + count);

@@ -72,6 +72,8 @@ enum Ended {
     Over,
     /// A side closed the connection early: the other must not take the received data for complete.
     Broken,
+    /// The body of the request was refused before its end.
+    Refused(Refused),
 }
 
 impl Exchange<'_> {
@@ -94,6 +96,7 @@ impl Exchange<'_> {
                 Ok(Ended::KeepAlive) => {}
                 Ok(Ended::Over) => break,
                 Ok(Ended::Broken) | Err(_) => return Ok(()),
+                Ok(Ended::Refused(refused)) => return Err(refused),
             }
         }
         self.guest.stream.end();
@@ -181,6 +184,7 @@ impl Exchange<'_> {
             Ok(()) => true,
             Err(Broken::To) => false,
             Err(Broken::From) => return Ok(Ended::Broken),
+            Err(Broken::Malformed(why)) => return Ok(Ended::Refused(refused(Status::Bad, why, None))),
         };
         self.answer(request, is_whole)
     }
@@ -277,7 +281,7 @@ fn answered(head: &ResponseHead<'_>, keep_alive: bool, mask: Option<&Mask>) -> V
     for (name, value) in &head.fields {
         let is_one = |of: &[&str]| of.iter().any(|one| one.eq_ignore_ascii_case(name));
         if !is_one(&AWAY) && (mask.is_none() || !is_one(&OF_MASKED)) {
-            text.extend([name, ": ", &shown(value), "\r\n"]);
+            text.extend([&shown(name), ": ", &shown(value), "\r\n"]);
         }
     }
     text.push_str(if keep_alive { "\r\n" } else { "Connection: close\r\n\r\n" });

@@ -88,6 +88,17 @@ fn writes_come_from_the_page_itself_or_from_no_browser() {
 }
 
 #[test]
+fn a_service_worker_is_installed_only_for_the_sandboxs_own_name() {
+    let script = |host: &str| {
+        ask(&format!("GET /sw.js HTTP/1.1\r\nHost: {host}:8080\r\nService-Worker: script\r\n\r\n"))
+    };
+    assert!(script("box.localhost").is_ok());
+    for host in ["localhost", "127.0.0.1", "[::1]"] {
+        assert!(script(host).unwrap_err().starts_with("403"), "{host}");
+    }
+}
+
+#[test]
 fn websockets_are_only_for_the_page_itself() {
     let socket = |fields: &str| {
         ask(&get(&format!("Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n{fields}")))

@@ -149,6 +149,7 @@ fn answer(
         Err(Broken::To) => false,
         // The provider does not process an incomplete request.
         Err(Broken::From) => return Ok(false),
+        Err(Broken::Malformed(why)) => return Err(bad(why)),
     };
     if let Some(held) = &mut held {
         held.at_least(estimate(sent as u64));
@@ -232,6 +233,7 @@ fn reach(access: &Access, outbound: &Outbound) -> io::Result<Side<Host>> {
         port: origin.port,
         private: origin.private,
         is_named: true,
+        denied: Vec::new(),
     };
     let failed = |error| match error {
         DialError::Proxy(why) => io::Error::other(why),

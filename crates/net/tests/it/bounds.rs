@@ -11,8 +11,8 @@ use smoltcp::wire::{EthernetProtocol, IpProtocol, TcpControl, TcpPacket, TcpRepr
 use crate::guest::{Outcome, ethernet, ipv4};
 use crate::hosts::{Names, Site, echo, policy, server};
 
-/// A frame that opens a connection.
-fn first(from: u16, to: Ipv4Addr, port: u16) -> Vec<u8> {
+/// A frame that opens a connection, with data.
+fn first(from: u16, to: Ipv4Addr, port: u16, payload: &[u8]) -> Vec<u8> {
     let segment = TcpRepr {
         src_port: from,
         dst_port: port,
@@ -25,7 +25,7 @@ fn first(from: u16, to: Ipv4Addr, port: u16) -> Vec<u8> {
         sack_permitted: false,
         sack_ranges: [None; 3],
         timestamp: None,
-        payload: &[],
+        payload,
     };
     let mut bytes = vec![0; segment.buffer_len()];
     let checks = smoltcp::phy::ChecksumCapabilities::default();
@@ -56,7 +56,7 @@ fn floods_of_new_connections_leave_memory_bounded_and_others_working() {
     for round in 0..100_000u32 {
         // Some are refused by rule, others allowed but never completed.
         let to = if round % 10 == 0 { address } else { Ipv4Addr::from(0x0101_0000 + round) };
-        guest.send(&first(u16::try_from(1024 + round % 60_000).unwrap(), to, 7));
+        guest.send(&first(u16::try_from(1024 + round % 60_000).unwrap(), to, 7, &[]));
         if round % 100 == 0 {
             guest.poll();
         }
@@ -73,6 +73,17 @@ fn floods_of_new_connections_leave_memory_bounded_and_others_working() {
     guest.write(handle, b"still");
     guest.close(handle);
     assert_eq!(guest.read_all(handle), b"still");
+}
+
+#[test]
+fn a_first_segment_that_is_longer_than_the_link_allows_is_dropped() {
+    let (site, mut guest) = Site::new(policy(Mode::Restricted, &[], &[]), Names::new(), vec![]);
+    for (to, length) in [(Ipv4Addr::new(1, 1, 1, 1), 9000), (Ipv4Addr::new(1, 1, 1, 2), 1000)] {
+        guest.send(&first(1024, to, 7, &vec![0; length]));
+    }
+    let is_refused = |_: &mut _| (!site.network.log().denials.is_empty()).then_some(());
+    guest.until(Duration::from_secs(5), is_refused).expect("the shorter one is refused");
+    assert_eq!(site.denial().to, "1.1.1.2:7");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use rave_net::{Mode, Policy};
 use smoltcp::wire::{EthernetAddress, EthernetProtocol, IpProtocol};
 
 use crate::guest::{Outcome, ethernet, ipv4, read_ipv4, udp};
-use crate::hosts::{Names, Site, greeter, policy};
+use crate::hosts::{Names, Site, echo, greeter, policy};
 
 /// How long to wait for the absence of a reply.
 const SILENCE: Duration = Duration::from_millis(100);
@@ -174,4 +174,39 @@ fn ipv6_is_unreachable_immediately() {
         (frame[12..14] == [0x86, 0xdd]).then(|| frame[54..56].to_vec())
     });
     assert_eq!(answer, Some(vec![1, 1]), "administratively prohibited");
+}
+
+#[test]
+fn a_denied_address_is_closed_to_every_name_that_leads_to_it() {
+    let names = Names::from([(("a.example", 7), greeter("hello"))]);
+    let allow = ["a.example:7/tcp,private"];
+    let (site, mut guest) = Site::new(policy(Mode::Restricted, &allow, &[]), names, vec![]);
+    let address = guest.address("a.example");
+    let open = guest.open(address, 7);
+    assert_eq!(guest.read_all(open), b"hello");
+    // Other addresses and other ports stay as they are.
+    site.change(policy(Mode::Restricted, &allow, &["127.1.0.0/16,private", "127.0.0.1:8/tcp,private"]));
+    guest.open(address, 7);
+    for deny in ["127.0.0.0/8,private", "127.0.0.1:7/tcp,private"] {
+        site.change(policy(Mode::Restricted, &allow, &[deny]));
+        // The first may still be in progress when the rule takes effect, and end as such.
+        for _ in 0..2 {
+            assert_eq!(guest.connect(address, 7), Outcome::Refused, "{deny}");
+        }
+        let rule = site.denial().rule;
+        assert_eq!(rule, format!("deny {deny}, which has its address 127.0.0.1"));
+    }
+}
+
+#[test]
+fn a_connection_ends_when_addresses_are_denied() {
+    let names = Names::from([(("a.example", 7), echo())]);
+    let allow = ["a.example:7/tcp,private"];
+    let (site, mut guest) = Site::new(policy(Mode::Restricted, &allow, &[]), names, vec![]);
+    let address = guest.address("a.example");
+    let open = guest.open(address, 7);
+    site.change(policy(Mode::Restricted, &allow, &["127.0.0.0/8,private"]));
+    guest
+        .until(Duration::from_secs(5), |guest| (!guest.socket(open).is_open()).then_some(()))
+        .expect("it is reset");
 }

@@ -88,6 +88,15 @@ fn ambiguous_requests_never_reach_a_server() {
         let (answer, is_complete) = client.read_all(&mut guest);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && is_complete, "{request}: {answer}");
     }
+    let chunked = "POST / HTTP/1.1\r\nHost: api.example\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (body, why) in [("1;x\r\na\r\n", "plain size"), ("1\r\na\r\n0\r\nHost: b\r\n\r\n", "after its body")]
+    {
+        let mut client = connect(&site, &mut guest);
+        client.write(&mut guest, format!("{chunked}{body}").as_bytes());
+        let (answer, is_complete) = client.read_all(&mut guest);
+        assert!(answer.starts_with("HTTP/1.1 400 ") && is_complete, "{body}: {answer}");
+        assert!(site.denial().rule.contains(why), "{body}: {:?}", site.denial());
+    }
     let mut client = connect(&site, &mut guest);
     client.write(&mut guest, format!("GET / HTTP/1.1\r\nX: {}", "a".repeat(17_000)).as_bytes());
     assert!(client.read_all(&mut guest).0.starts_with("HTTP/1.1 400 "));

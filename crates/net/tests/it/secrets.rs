@@ -86,7 +86,7 @@ fn the_host_gets_the_secret_and_the_guest_only_its_placeholder() {
         let stream = stream.get_mut();
         let _ = write!(
             stream,
-            "HTTP/1.1 200 {REAL}\r\nLocation: https://x/?t={REAL}&u={REAL}\r\nSet-Cookie: session=1\r\nContent-Length: {}\r\n\r\n{text}",
+            "HTTP/1.1 200 {REAL}\r\nLocation: https://x/?t={REAL}&u={REAL}\r\nX-{REAL}: x\r\nSet-Cookie: session=1\r\nContent-Length: {}\r\n\r\n{text}",
             text.len()
         );
         let _ = stream.flush();
@@ -185,6 +185,7 @@ fn other_credentials_are_refused_and_recorded() {
     let seen = served.notes.seen.lock().unwrap();
     let denied = |seen: &&Seen| matches!(seen, Seen::Denied { .. });
     assert_eq!(seen.iter().filter(denied).count(), 10, "{seen:?}");
+    assert!(!format!("{denials:?} {seen:?}").contains("stolen"), "no credential is recorded");
 }
 
 #[test]

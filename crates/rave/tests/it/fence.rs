@@ -167,6 +167,8 @@ attempt("udp", socket(my $u, AF_INET, SOCK_DGRAM, 0));
 attempt("unix", socket($s, AF_UNIX, SOCK_STREAM, 0) && connect($s, sockaddr_un($unix)));
 my ($p, $q);
 attempt("named", socketpair($p, $q, AF_UNIX, SOCK_DGRAM, 0) && send($p, "x", 0, sockaddr_un($dgram)));
+# F_SETOWN: the socket's signals go to that process.
+attempt("signals of a socket", socketpair($p, $q, AF_UNIX, SOCK_STREAM, 0) && fcntl($p, 8, 0 + $pid));
 attempt("namespace", syscall(272, 0x10000000) == 0);
 "#;
 

@@ -36,18 +36,34 @@ pub(super) fn start(listener: UnixListener, shared: Arc<Shared>) -> io::Result<(
             if open.load(Ordering::Relaxed) >= MOST {
                 continue; // closed, which the client notices
             }
-            open.fetch_add(1, Ordering::Relaxed);
-            let (shared, open) = (Arc::clone(&shared), Arc::clone(&open));
+            let one = One::of(&open);
+            let shared = Arc::clone(&shared);
             let serve = move || {
+                let _one = one;
                 // A command that is gone needs no answer.
                 let _ = answer(&shared, stream);
-                open.fetch_sub(1, Ordering::Relaxed);
             };
             // If the thread cannot be started, the connection is closed.
             let _ = thread::Builder::new().name("command".into()).spawn(serve);
         }
     })?;
     Ok(())
+}
+
+/// One connection, counted until it is dropped: also if its thread cannot be started, or panics.
+struct One(Arc<AtomicUsize>);
+
+impl One {
+    fn of(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for One {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Raises the limit of open files (getrlimit(2)): the connections of a guest must leave some for the user's commands.
