@@ -36,18 +36,33 @@ pub(super) fn start(listener: UnixListener, shared: Arc<Shared>) -> io::Result<(
             if open.load(Ordering::Relaxed) >= MOST {
                 continue; // closed, which the client notices
             }
-            open.fetch_add(1, Ordering::Relaxed);
-            let (shared, open) = (Arc::clone(&shared), Arc::clone(&open));
+            let (shared, counted) = (Arc::clone(&shared), Counted::new(&open));
             let serve = move || {
+                let _counted = counted;
                 // A command that is gone needs no answer.
                 let _ = answer(&shared, stream);
-                open.fetch_sub(1, Ordering::Relaxed);
             };
             // If the thread cannot be started, the connection is closed.
             let _ = thread::Builder::new().name("command".into()).spawn(serve);
         }
     })?;
     Ok(())
+}
+
+/// A connection that counts as open until this is dropped: even if its thread cannot be started, or panics.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Raises the limit of open files (getrlimit(2)): the connections of a guest must leave some for the user's commands.
