@@ -130,3 +130,21 @@ fn answer(shared: &Shared, mut stream: UnixStream) -> io::Result<()> {
         write_line(&mut stream, &answer)?;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_counts_until_its_thread_has_ended_in_any_way() {
+        let open = Arc::new(AtomicUsize::new(0));
+        let counted = Counted::new(&open);
+        assert_eq!(open.load(Ordering::Relaxed), 1);
+        let thread = thread::spawn(move || {
+            let _counted = counted;
+            std::panic::resume_unwind(Box::new("a thread that panics"));
+        });
+        assert!(thread.join().is_err());
+        assert_eq!(open.load(Ordering::Relaxed), 0);
+    }
+}
