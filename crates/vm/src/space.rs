@@ -137,7 +137,7 @@ mod tests {
         check(&mut space, &mut qmp, ENOUGH - 1, Instant::now()).unwrap();
         assert!(space.is_lacking() && commands.try_recv().is_err(), "it is not resumed on a full disk");
         check(&mut space, &mut qmp, ENOUGH, Instant::now() + PATIENCE).unwrap();
-        assert_eq!(commands.recv().unwrap(), "cont");
+        assert_eq!(commands.recv_timeout(LIMIT).unwrap(), "cont");
         check(&mut space, &mut qmp, 0, Instant::now() + PATIENCE).unwrap();
         assert!(!space.is_lacking());
     }

@@ -57,7 +57,8 @@ pub(super) fn run(args: &cli::SshConfig, ui: &Ui) -> anyhow::Result<Code> {
 fn report_sent(ui: &Ui) {
     // Any name: what is of interest is what is sent to all hosts.
     let Ok(printed) = Cmd::new("ssh").args(["-G", "rave.rave"]).output() else { return };
-    let sent = sent(&printed.text());
+    let text = printed.text();
+    let sent = sent(&text);
     if !sent.is_empty() {
         ui.warn(&format!(
             "your ssh configuration sends {} to every host, and to sandboxes too: move it below `Host * !*.rave`",
