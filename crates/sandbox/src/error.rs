@@ -160,6 +160,15 @@ impl Error {
         }
     }
 
+    /// Whether the host's disk is full.
+    pub(crate) fn is_of_full_disk(&self) -> bool {
+        match self {
+            Self::Vm(error) => error.is_of_full_disk(),
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            _ => false,
+        }
+    }
+
     /// Whether the user or the system asked this process to stop.
     pub fn is_interrupt(&self) -> bool {
         match self {

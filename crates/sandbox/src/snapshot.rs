@@ -64,6 +64,9 @@ const ABOUT: &str = "snapshot.json";
 /// The prefix of the folder of a snapshot that is being taken.
 const NEW: &str = ".new";
 
+/// The folder of a snapshot that is being removed.
+const OLD: &str = ".old";
+
 /// The folder of a snapshot.
 pub fn folder(place: &Place, label: &Label) -> Utf8PathBuf {
     place.snapshots().join(label.to_string())
@@ -171,7 +174,8 @@ pub fn take(
 /// Removes what killed commands have begun, except our own folder; leftovers are removed by the next command.
 fn sweep(place: &Place, own: Option<&Utf8Path>) {
     for entry in place.snapshots().read_dir_utf8().into_iter().flatten().flatten() {
-        if entry.file_name().starts_with(NEW) && own != Some(entry.path()) {
+        let is_left = [NEW, OLD].iter().any(|left| entry.file_name().starts_with(left));
+        if is_left && own != Some(entry.path()) {
             let _ = remove_all(entry.path());
         }
     }
@@ -179,7 +183,7 @@ fn sweep(place: &Place, own: Option<&Utf8Path>) {
 
 /// Removes a snapshot atomically.
 pub fn remove(place: &Place, label: &Label, _lock: &LifeLock) -> Result<(), Error> {
-    let (target, removed) = (folder(place, label), place.snapshots().join(".old"));
+    let (target, removed) = (folder(place, label), place.snapshots().join(OLD));
     remove_all(&removed)?;
     match fs::rename(&target, &removed) {
         Err(error) if error.kind() == ErrorKind::NotFound => Err(unknown(place, label)),

@@ -4,11 +4,17 @@ use std::io;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::Status;
 
 use crate::accel::KvmState;
-use crate::boot::BootFailure;
+use crate::boot::{BootFailure, Cause};
 use crate::ports::PortTaken;
 use crate::qemu::QemuVersion;
+
+/// signal(7).
+const SIGBUS: i32 = 7;
+/// ENOSPC in the words of strerror(3), which programs print.
+const FULL: &str = "No space left on device";
 
 /// How QEMU's control socket failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +102,7 @@ pub enum Error {
         /// QEMU's command line.
         command: String,
         /// Its exit status.
-        status: rave_process::Status,
+        status: Status,
         /// Its last lines.
         tail: Vec<String>,
     },
@@ -115,6 +121,22 @@ pub enum Error {
     /// The guest's `rave-guest` is too old to pause a running machine for a snapshot.
     #[error("its image is older than this version of RAVE, and cannot be saved while it runs")]
     GuestTooOld,
+    /// The host's disk is full.
+    #[error(
+        "cannot {doing}: the disk of {folder} is full, {} MiB are free and {} MiB are needed",
+        .free >> 20,
+        .needed >> 20
+    )]
+    NoSpace {
+        /// What needs the space.
+        doing: &'static str,
+        /// The folder.
+        folder: Utf8PathBuf,
+        /// The free space, bytes.
+        free: u64,
+        /// The space that may be needed, bytes.
+        needed: u64,
+    },
     /// The guest cannot be reached by SSH, or ssh itself failed.
     #[error("ssh to {host}:{port} failed{}\n  command: {command}", lines(.tail))]
     Ssh {
@@ -195,6 +217,9 @@ impl Error {
             Self::TcgUnusable { .. } => "reinstall QEMU, and look at this host's load and memory",
             Self::AlreadyRunning { pid: Some(pid), .. } => return Some(format!("stop it: kill {pid}")),
             Self::GuestTooOld => "stop it first",
+            Self::NoSpace { .. } => {
+                "free some: `cargo xtask prune` removes stopped sandboxes; or use another state folder: RAVE_STATE=DIR"
+            }
             Self::TemporaryFolderName => "set TMPDIR to another folder",
             Self::QemuDied { tail, .. } if contains(tail, "cannot set up guest memory") => {
                 "this host has too little free memory: give the machine less (--memory)"
@@ -217,6 +242,20 @@ impl Error {
             Self::QemuDied { .. } | Self::TooSlow { .. } => true,
             Self::Io { source, .. } => is_transient(source.kind()),
             _ => false,
+        }
+    }
+
+    /// Whether the host's disk is full. A QEMU whose memory is a file is killed by SIGBUS if the file cannot grow.
+    pub fn is_of_full_disk(&self) -> bool {
+        let died = |status: &Status| *status == Status::Signal(SIGBUS);
+        match self {
+            Self::NoSpace { .. } => true,
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => true,
+            Self::QemuDied { status, .. } if died(status) => true,
+            Self::Boot(failure) if matches!(&failure.cause, Cause::QemuDied { status, .. } if died(status)) => {
+                true
+            }
+            other => other.to_string().contains(FULL),
         }
     }
 

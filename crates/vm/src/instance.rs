@@ -23,6 +23,7 @@ use crate::qemu::Qemu;
 use crate::qmp::Client;
 use crate::ring;
 use crate::run_dir::{InstanceRecord, RunDir};
+use crate::space::Space;
 use crate::ssh::Ssh;
 
 /// How long QEMU may take to open its control socket, which it does before it runs the guest.
@@ -62,6 +63,7 @@ pub struct Instance {
     run_dir: RunDir,
     engine: Engine,
     qemu: Qemu,
+    space: Space,
     /// How often QEMU was restarted.
     restarts: u32,
     /// The guest has not been rebooted, so a restart loses nothing in it.
@@ -131,6 +133,7 @@ impl Instance {
                 let files = &machine.files;
                 let logs = [&files.serial_log, &files.ready_log].map(Clone::clone);
                 let log_limit = LogLimit::start(logs.to_vec());
+                let space = Space::of(&machine);
                 Ok(Self {
                     machine,
                     child,
@@ -141,6 +144,7 @@ impl Instance {
                     run_dir,
                     engine,
                     qemu,
+                    space,
                     restarts: 0,
                     is_first_boot: true,
                 })
@@ -216,6 +220,7 @@ impl Instance {
         loop {
             // Before the logs are read, so that they include the last output of a QEMU that has ended.
             let ended = self.ended()?;
+            self.check_space()?;
             let events = self.poll()?;
             self.report(&events, &mut reported, on_event);
             if let Some(at) = reached(self) {
@@ -238,6 +243,26 @@ impl Instance {
                 .into());
             }
             interrupt::pause(POLL)?;
+        }
+    }
+
+    /// Resumes the machine if it was paused because the host's disk was full and there is space again; fails if there
+    /// was none for 15 s.
+    pub(crate) fn check_space(&mut self) -> Result<(), Error> {
+        self.see_events();
+        self.space.check(&mut self.qmp)
+    }
+
+    /// The same without a failure; returns whether the machine is paused because the host's disk is full.
+    pub fn resume_with_space(&mut self) -> bool {
+        self.see_events();
+        self.space.resume(&mut self.qmp);
+        self.space.is_lacking()
+    }
+
+    fn see_events(&mut self) {
+        for event in self.qmp.events() {
+            self.space.see(&event);
         }
     }
 
@@ -266,6 +291,7 @@ impl Instance {
         self.child.kill().map_err(Error::process("ending QEMU"))?;
         let started = launch(self.machine.clone(), self.engine, &self.qemu)?;
         (self.machine, self.child, self.qmp, self.watch) = started;
+        self.space = Space::of(&self.machine);
         Ok(())
     }
 

@@ -40,6 +40,7 @@ pub mod run_dir;
 pub mod sandbox;
 mod screenshot;
 mod shutdown;
+mod space;
 mod sparse;
 pub mod ssh;
 pub mod standalone;

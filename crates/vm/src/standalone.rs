@@ -4,6 +4,8 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -27,7 +29,11 @@ use crate::qemu::Qemu;
 use crate::qmp::Client;
 use crate::ring;
 use crate::run_dir::InstanceRecord;
+use crate::space::Space;
 use crate::template::{self, Template, restore};
+
+/// How often a full disk is looked for while talking to the guest.
+const TALK_CHECK: Duration = Duration::from_millis(100);
 
 /// A running machine. Dropping it does not end the machine.
 #[derive(Debug)]
@@ -37,13 +43,32 @@ pub struct Standalone {
     process: OwnedFd,
     qmp: Client,
     watch: Watch,
+    seen: Seen,
+    _log_limit: LogLimit,
+}
+
+/// What QEMU's events have told so far.
+#[derive(Debug)]
+pub(crate) struct Seen {
     /// The guest requested the shutdown, or QEMU was asked to quit.
     shut_down: bool,
     /// How often the machine was resumed after a stop.
     resumes: u64,
-    /// The machine is paused because the host's disk is full.
-    lacks_space: bool,
-    _log_limit: LogLimit,
+    pub(crate) space: Space,
+}
+
+impl Seen {
+    /// Reads the new events.
+    pub(crate) fn take(&mut self, qmp: &mut Client) {
+        for event in qmp.events() {
+            self.space.see(&event);
+            match event.name.as_str() {
+                "SHUTDOWN" => self.shut_down = true,
+                "RESUME" => self.resumes += 1,
+                _ => {}
+            }
+        }
+    }
 }
 
 /// How far a guest has booted.
@@ -61,6 +86,31 @@ pub struct Progress {
     pub services: Vec<&'static str>,
     /// The id of this boot of the guest's kernel, once known.
     pub boot_id: Option<String>,
+}
+
+/// The way to the guest of a machine.
+#[derive(Debug)]
+pub struct Channel {
+    socket: Utf8PathBuf,
+}
+
+impl Channel {
+    /// Begins a session with the guest; also returns whether the guest is at its barrier.
+    pub fn session(&self, limit: Duration) -> Result<(Guest, bool), Error> {
+        let begun = template::begin(&self.socket, limit);
+        let begun = begun.map_err(|e| Error::io("talk to the guest over", &self.socket, e));
+        begun.map(|(client, welcome)| (client, welcome.at_barrier))
+    }
+
+    /// Begins a session with the guest of a clone or a fork that has no identity yet.
+    pub fn at_barrier(&self, limit: Duration) -> Result<Guest, Error> {
+        let (client, is_at_barrier) = self.session(limit)?;
+        if is_at_barrier {
+            return Ok(client);
+        }
+        let why = io::Error::other("it is not at its barrier");
+        Err(Error::io("talk to the guest over", &self.socket, why))
+    }
 }
 
 impl Standalone {
@@ -106,25 +156,7 @@ impl Standalone {
 
     /// Saves the machine at this moment, and lets it continue.
     pub fn freeze<'a>(&mut self, freezing: &'a Freezing<'a>, qemu: &Qemu) -> Result<Frozen<'a>, Error> {
-        freezing.run(&mut self.qmp, self.pid, qemu)
-    }
-
-    /// Begins a session with the guest; also returns whether the guest is at its barrier.
-    pub fn session(&self, limit: Duration) -> Result<(Guest, bool), Error> {
-        let socket = &self.machine.files.channel_socket;
-        let begun =
-            template::begin(socket, limit).map_err(|e| Error::io("talk to the guest over", socket, e));
-        begun.map(|(client, welcome)| (client, welcome.at_barrier))
-    }
-
-    /// Begins a session with the guest of a clone or a fork that has no identity yet.
-    pub fn at_barrier(&self, limit: Duration) -> Result<Guest, Error> {
-        let (client, is_at_barrier) = self.session(limit)?;
-        if is_at_barrier {
-            return Ok(client);
-        }
-        let why = io::Error::other("it is not at its barrier");
-        Err(Error::io("talk to the guest over", &self.machine.files.channel_socket, why))
+        freezing.run(&mut self.qmp, &mut self.seen, self.pid, qemu)
     }
 
     /// Attaches to a machine that is already running; `None` if it is not running. The machine gets the ports that were
@@ -150,20 +182,12 @@ impl Standalone {
         let process = process
             .map_err(|error| Error::io("watch the process of", &machine.files.run_dir, error.into()))?;
         let logs = vec![machine.files.serial_log.clone(), machine.files.ready_log.clone()];
+        let mut seen = Seen { shut_down: false, resumes: 0, space: Space::of(&machine) };
+        seen.take(&mut qmp);
         // The event of a clone that resumed from its template must not count as the end of a stop.
-        let shut_down = qmp.events().iter().any(|event| event.name == "SHUTDOWN");
+        seen.resumes = 0;
         let log_limit = LogLimit::start(logs);
-        Ok(Self {
-            machine,
-            pid,
-            process,
-            qmp,
-            watch,
-            shut_down,
-            resumes: 0,
-            lacks_space: false,
-            _log_limit: log_limit,
-        })
+        Ok(Self { machine, pid, process, qmp, watch, seen, _log_limit: log_limit })
     }
 
     /// The machine, with its assigned ports.
@@ -179,7 +203,7 @@ impl Standalone {
     /// Reads the guest's new output.
     pub fn poll(&mut self) -> Result<Progress, Error> {
         let firmware = ring::firmware(&mut self.qmp);
-        self.take_events();
+        self.seen.take(&mut self.qmp);
         self.watch.poll(&firmware)?;
         let detector = &self.watch.detector;
         let failure = match detector.dead_end() {
@@ -204,39 +228,55 @@ impl Standalone {
 
     /// Once it has ended: whether the guest or RAVE requested that.
     pub fn was_shut_down(&mut self) -> bool {
-        self.take_events();
-        self.shut_down
+        self.seen.take(&mut self.qmp);
+        self.seen.shut_down
     }
 
     /// How often the machine was resumed after it had been stopped (QMP `stop`, `cont`), as of the last [`Self::poll`].
     pub fn resumes(&self) -> u64 {
-        self.resumes
+        self.seen.resumes
     }
 
     /// Whether the machine is paused because it could not write to the host's disk, which is full (QEMU's
     /// `werror=enospc`), as of the last [`Self::poll`].
     pub fn lacks_space(&self) -> bool {
-        self.lacks_space
+        self.seen.space.is_lacking()
     }
 
-    /// Resumes the machine, which retries the failed writes.
-    pub fn unpause(&mut self) {
-        // A QEMU that is just ending refuses the command or closes the socket; waiting shows whether it ended.
-        let _ = self.qmp.execute("cont", Value::Null, QMP_DEADLINE);
+    /// Resumes such a machine once 64 MiB are free; it retries the failed writes.
+    pub fn resume_with_space(&mut self) {
+        self.seen.space.resume(&mut self.qmp);
     }
 
-    fn take_events(&mut self) {
-        for event in self.qmp.events() {
-            match event.name.as_str() {
-                "SHUTDOWN" => self.shut_down = true,
-                "BLOCK_IO_ERROR" if event.data["action"] == "stop" => self.lacks_space = true,
-                "RESUME" => {
-                    self.resumes += 1;
-                    self.lacks_space = false;
+    /// The way to its guest.
+    pub fn channel(&self) -> Channel {
+        Channel { socket: self.machine.files.channel_socket.clone() }
+    }
+
+    /// Talks to the guest in another thread, and handles a full disk meanwhile: the machine is resumed once there is
+    /// space again, or ended if there was none for 15 s, because the guest does not answer while it is paused.
+    pub fn talk<T: Send>(
+        &mut self,
+        limit: Duration,
+        talk: impl FnOnce(&Channel) -> T + Send,
+    ) -> Result<T, Error> {
+        let channel = self.channel();
+        thread::scope(|scope| {
+            let (done, wait) = mpsc::channel::<()>();
+            let talking = scope.spawn(move || {
+                // Dropped at the end, even by a panic.
+                let _done = done;
+                talk(&channel)
+            });
+            while wait.recv_timeout(TALK_CHECK) == Err(RecvTimeoutError::Timeout) {
+                self.seen.take(&mut self.qmp);
+                if let Err(full) = self.seen.space.check(&mut self.qmp) {
+                    self.end(limit);
+                    return Err(full);
                 }
-                _ => {}
             }
-        }
+            talking.join().map_err(|panic| std::panic::resume_unwind(panic))
+        })
     }
 
     /// Presses the power button (ACPI).
@@ -314,4 +354,41 @@ pub fn find(qmp_socket: &Utf8Path) -> Option<u32> {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         line.split(|byte| *byte == 0).any(|word| word == wanted.as_bytes())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::qmp::tests::{ok, peer};
+    use serde_json::Value;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_machine_is_resumed_while_its_guest_is_talked_to() {
+        let (to, commands) = mpsc::channel();
+        let (folder, socket) = peer(move |line| {
+            let command: Value = serde_json::from_str(line).unwrap();
+            let command = command["execute"].as_str().unwrap();
+            let event: &[u8] = match command {
+                "qmp_capabilities" => b"{\"event\": \"BLOCK_IO_ERROR\", \"data\": {\"action\": \"stop\"}}\n",
+                "cont" => b"{\"event\": \"RESUME\"}\n",
+                _ => b"",
+            };
+            let _ = to.send(command.to_owned());
+            vec![[event.to_vec(), ok(line)].concat()]
+        });
+        let qmp = Client::connect(&socket, LIMIT).unwrap();
+        assert_eq!(commands.recv().unwrap(), "qmp_capabilities");
+        let machine = Machine::new("test", Utf8Path::from_path(folder.path()).unwrap());
+        let watch = Watch::of_start(&machine.files);
+        // Nothing signals this process: the machine is not ended.
+        let mut machine = Standalone::new(machine, std::process::id(), qmp, watch).unwrap();
+        assert!(machine.lacks_space());
+        // The guest answers once it runs again.
+        let answer = machine.talk(LIMIT, move |_| commands.recv_timeout(LIMIT)).unwrap();
+        assert_eq!(answer.as_deref(), Ok("cont"));
+        machine.poll().unwrap();
+        assert!(!machine.lacks_space());
+    }
 }

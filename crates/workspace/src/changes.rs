@@ -152,6 +152,7 @@ fn compare(change: &mut Change, quarantine: &Quarantine, blobs: &Blobs) -> std::
         after: after.as_deref(),
         was_executable: change.before.as_ref().is_some_and(Entry::is_executable),
         is_executable: change.after.as_ref().is_some_and(Entry::is_executable),
+        is_cut: change.after.as_ref().and_then(Entry::content).is_some_and(|after| after.size > MAX_TEXT),
     };
     change.held = quarantine.of(change.path.bytes(), sides);
     if let Some(pair) = pair(change, blobs)? {

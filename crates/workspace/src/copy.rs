@@ -101,6 +101,8 @@ pub fn from_guest(guest: &dyn Guest, from: &str, to: &Utf8Path) -> Result<Copied
             let path = renamed(path_of(record), Some(&name));
             let fault = names::fault(&path).or_else(|| match record {
                 Wire::Link { target, .. } => names::link_fault(below(&path), target),
+                // Part of a push, in which the host tells the guest.
+                Wire::Remove { .. } => Some("the guest asked to remove it"),
                 _ => None,
             });
             fault.map_or(Ok(path), |why| Err(why.to_owned()))

@@ -25,8 +25,10 @@ pub fn escaped(bytes: &[u8]) -> String {
 fn acts(character: char) -> bool {
     let is_hidden = matches!(
         character,
-        '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            // The last of these variation selectors follows ordinary emoji.
+            | '\u{fe00}'..='\u{fe0e}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
     );
     is_hidden || (character.is_control() && !matches!(character, '\t' | '\n'))
 }
@@ -44,6 +46,9 @@ mod tests {
             ("if \u{202e}user\u{2066} \u{200b}".as_bytes(), "if \\u{202e}user\\u{2066} \\u{200b}"),
             (b"\xffx\r\n", "\\xffx\\u{d}\n"),
             ("é日本".as_bytes(), "é日本"),
+            // Bytes hidden in variation selectors, as in programs of attackers.
+            ("s=``\u{fe01}\u{e0120}".as_bytes(), "s=``\\u{fe01}\\u{e0120}"),
+            ("\u{2764}\u{fe0f}".as_bytes(), "\u{2764}\u{fe0f}"),
         ] {
             assert_eq!(escaped(bytes), shown);
         }

@@ -20,8 +20,11 @@ impl Pattern {
 
     /// Whether it matches a path, or a folder above it.
     pub(crate) fn matches(&self, path: &[u8]) -> bool {
-        let lower = path.to_ascii_lowercase();
-        let names: Vec<&[u8]> = lower.split(|byte| *byte == b'/').collect();
+        self.matches_names(&names(&path.to_ascii_lowercase()))
+    }
+
+    /// The same for the names of a path in lower case.
+    pub(crate) fn matches_names(&self, names: &[&[u8]]) -> bool {
         let mut windows = names.windows(self.names.len());
         let is_it = |window: &[&[u8]]| {
             window.iter().zip(&self.names).all(|(name, pattern)| name_matches(pattern, name))
@@ -36,6 +39,11 @@ impl Pattern {
         let mut pairs = names.clone().zip(&self.names);
         names.count() < self.names.len() && pairs.all(|(name, pattern)| name_matches(pattern, name))
     }
+}
+
+/// The names of a path.
+pub(crate) fn names(path: &[u8]) -> Vec<&[u8]> {
+    path.split(|byte| *byte == b'/').collect()
 }
 
 /// Whether a name matches; `*` stands for anything. The time is linear for each `*`.

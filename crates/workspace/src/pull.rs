@@ -16,7 +16,7 @@ use crate::guest::{Guest, run_task};
 use crate::ignored;
 use crate::names;
 use crate::pattern::Pattern;
-use crate::record::{Place, Pull, Pulled, Record};
+use crate::record::{NO_FILE, Place, Pull, Pulled, Record};
 
 /// The limits of a list.
 pub const LISTING: Limits = Limits { records: 1_000_000, names: 128 << 20, content: 0 };
@@ -129,7 +129,7 @@ fn list(from: &mut dyn Read) -> io::Result<List> {
                 continue;
             }
             Wire::Other { path } => {
-                left.insert(BytePath(path), "it is a pipe, a socket or a device".to_owned());
+                left.insert(BytePath(path), NO_FILE.to_owned());
                 continue;
             }
             Wire::File { path, .. } | Wire::Remove { path } => return Err(bad(&BytePath(path))),

@@ -9,7 +9,7 @@ use rave_guest::tree::serve::Task;
 use rave_guest::tree::wire::{PIECE, Reader, Record as Wire, Writer};
 use serde::Serialize;
 
-use crate::blobs::BlobWriter;
+use crate::blobs::{BlobWriter, Blobs};
 use crate::byte_path::BytePath;
 use crate::content::Content;
 use crate::entry::{Entry, Stamp, is_executable, same};
@@ -89,7 +89,7 @@ pub fn push(place: &Place, push: Push<'_>, guest: &dyn Guest) -> Result<Pushed, 
     };
     // Find the guest's changes first, so that none are overwritten.
     let theirs = if is_first { Pull::default() } else { pull::pull(place, &mut record, guest)? };
-    let mut send = Send::new(&record, &selection, &theirs, push)?;
+    let mut send = Send::new(&record, &selection, &theirs, push, place.blobs())?;
     let mut contents = place.blobs().writer().map_err(Error::io("write", "the contents of the workspace"))?;
     let task = Task::Put(record.guest.clone().into());
     let ((), listing) = run_task(guest, &task, |to| send.run(to, &mut contents), |from| answer(from))?;
@@ -190,6 +190,7 @@ struct Send<'a> {
     selection: &'a Selection,
     theirs: &'a Pull,
     push: Push<'a>,
+    blobs: Blobs,
     include: Vec<crate::pattern::Pattern>,
     done: Done,
 }
@@ -200,6 +201,7 @@ impl<'a> Send<'a> {
         selection: &'a Selection,
         theirs: &'a Pull,
         push: Push<'a>,
+        blobs: Blobs,
     ) -> Result<Self, Error> {
         Ok(Self {
             root: Root::open(record.source.as_std_path()).map_err(Error::io("open", &record.source))?,
@@ -207,6 +209,7 @@ impl<'a> Send<'a> {
             selection,
             theirs,
             push,
+            blobs,
             include: record.include.iter().map(|text| crate::pattern::Pattern::new(text)).collect(),
             done: Done { withheld: selection.withheld.clone(), ..Done::default() },
         })
@@ -291,10 +294,9 @@ impl<'a> Send<'a> {
         let mut head = vec![0; PIECE];
         let length = fill(&mut file, &mut head).map_err(Error::io("read", path))?;
         head.truncate(length);
-        if let Some(why) = self.push.secrets.of_content(&head[..length.min(HEAD)])
-            && !self.include.iter().any(|pattern| pattern.matches(path.bytes()))
-            // A file that was copied before is no longer a secret for the guest.
-            && before.is_none()
+        let secret = self.secret(path, &head[..length.min(HEAD)]);
+        if before.is_none()
+            && let Some(why) = secret
         {
             self.done.withheld.insert(path.clone(), why.to_owned());
             return Ok(());
@@ -315,6 +317,12 @@ impl<'a> Send<'a> {
                 self.done.known.push((path.clone(), known));
                 return Ok(());
             }
+            if let Some(why) = secret
+                && !self.had_secret(path, before)?
+            {
+                self.done.withheld.insert(path.clone(), why.to_owned());
+                return Ok(());
+            }
             if self.is_conflict(path, Some(&entry)) {
                 self.done.conflicts.insert(path.clone());
                 return Ok(());
@@ -331,6 +339,22 @@ impl<'a> Send<'a> {
         let entry = Entry::File { executable, content };
         self.done.known.push((path.clone(), Known { entry, host: Some(stamp), guest: None }));
         Ok(())
+    }
+
+    /// Why a file's first bytes look like a secret that was not named.
+    fn secret(&self, path: &BytePath, head: &[u8]) -> Option<&'a str> {
+        let why = self.push.secrets.of_content(head)?;
+        let is_named = self.include.iter().any(|pattern| pattern.matches(path.bytes()));
+        (!is_named).then_some(why)
+    }
+
+    /// Whether the guest's file looked like a secret already.
+    fn had_secret(&self, path: &BytePath, before: Option<&Known>) -> Result<bool, Error> {
+        let Some(content) = before.and_then(|before| before.entry.content()) else { return Ok(false) };
+        let mut head = Vec::new();
+        let read = self.blobs.open(content).and_then(|file| file.take(HEAD as u64).read_to_end(&mut head));
+        read.map_err(Error::io("read", path))?;
+        Ok(self.push.secrets.of_content(&head).is_some())
     }
 
     /// Whether the guest has changed a path in a different way.

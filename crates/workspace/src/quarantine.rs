@@ -3,13 +3,43 @@
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::pattern::{Pattern, fault, lines};
+use crate::pattern::{Pattern, fault, lines, names};
 
 /// RAVE's list.
 const SHIPPED: &str = include_str!("../data/quarantine.txt");
 
 /// The bytes in which a NUL marks a file as binary, the same as in git.
 pub const TEXT_HEAD: usize = 8000;
+
+/// The name of git's reference to the current branch.
+const HEAD: &str = "HEAD";
+
+/// Keys of a manifest that are only shown, of npm and composer.
+const INERT: [&str; 20] = [
+    "name",
+    "version",
+    "description",
+    "keywords",
+    "author",
+    "authors",
+    "contributors",
+    "maintainers",
+    "license",
+    "licenses",
+    "homepage",
+    "repository",
+    "bugs",
+    "support",
+    "funding",
+    "private",
+    "files",
+    "types",
+    "typings",
+    "browserslist",
+];
+/// Keys with packages and their versions.
+const PACKAGES: [&str; 6] =
+    ["dependencies", "devDependencies", "peerDependencies", "optionalDependencies", "require", "require-dev"];
 
 /// How dangerous a change is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -41,6 +71,8 @@ pub struct Sides<'a> {
     pub was_executable: bool,
     /// Whether it is executable.
     pub is_executable: bool,
+    /// Whether the current content has more than is given here.
+    pub is_cut: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -48,6 +80,7 @@ enum Check {
     Path,
     Executable,
     Binary,
+    Repository,
     Scripts,
     Hosts,
 }
@@ -90,6 +123,7 @@ impl Quarantine {
                 "" => return Err(fault(path, number, "a pattern is missing")),
                 "@executable" => (Check::Executable, "*", rest),
                 "@binary" => (Check::Binary, "*", rest),
+                "@repository" => (Check::Repository, HEAD, rest),
                 "@scripts" | "@hosts" => {
                     let (pattern, why) =
                         rest.trim().split_once(char::is_whitespace).unwrap_or((rest.trim(), ""));
@@ -108,12 +142,16 @@ impl Quarantine {
 
     /// Why a change is held back.
     pub fn of(&self, path: &[u8], sides: Sides<'_>) -> Option<Held> {
-        self.rules.iter().filter(|rule| rule.pattern.matches(path)).find_map(|rule| {
+        let lower = path.to_ascii_lowercase();
+        let names = names(&lower);
+        self.rules.iter().filter(|rule| rule.pattern.matches_names(&names)).find_map(|rule| {
             let why = match rule.check {
                 Check::Path => rule.why.clone(),
                 Check::Executable if sides.is_executable && !sides.was_executable => rule.why.clone(),
                 Check::Binary if is_new_binary(sides) => rule.why.clone(),
+                Check::Repository if is_head(path, sides) => rule.why.clone(),
                 Check::Scripts if has_other_scripts(sides) => rule.why.clone(),
+                Check::Hosts if sides.is_cut => format!("{}, or is too long to be searched", rule.why),
                 Check::Hosts => format!("{}: {}", rule.why, new_hosts(sides)?.join(", ")),
                 _ => return None,
             };
@@ -131,24 +169,42 @@ fn is_new_binary(sides: Sides<'_>) -> bool {
     sides.after.is_some_and(is_binary)
 }
 
-/// Whether the parts that npm and composer run have changed; a file that cannot be parsed counts as changed.
+/// Whether a path is the file by which git takes a folder for a repository without a working tree
+/// (gitrepository-layout(5)): it obeys the settings in it, such as `core.fsmonitor`, in every command that is run there.
+/// On a file system that folds case, only the content tells.
+fn is_head(path: &[u8], sides: Sides<'_>) -> bool {
+    let name = names(path).pop().unwrap_or_default();
+    let text = sides.after.unwrap_or_default().trim_ascii();
+    let is_object = matches!(text.len(), 40 | 64) && text.iter().all(u8::is_ascii_hexdigit);
+    name == HEAD.as_bytes()
+        || (name.eq_ignore_ascii_case(HEAD.as_bytes()) && (is_object || text.starts_with(b"ref:")))
+}
+
+/// Whether more has changed than what npm and composer only read; a file that cannot be parsed counts as changed.
 fn has_other_scripts(sides: Sides<'_>) -> bool {
-    let runs = |bytes: Option<&[u8]>| -> Option<serde_json::Value> {
-        let Some(bytes) = bytes else { return Some(serde_json::Value::Null) };
-        let value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
-        let keys =
-            ["scripts", "bin", "gypfile", "config", "pnpm", "packageManager", "workspaces", "overrides"];
-        let of = |key: &&str| value.get(*key).cloned().unwrap_or_default();
-        Some(if keys.iter().all(|key| of(key).is_null()) {
-            serde_json::Value::Null
-        } else {
-            keys.iter().map(of).collect()
-        })
-    };
-    match (runs(sides.before), runs(sides.after)) {
+    match (manifest(sides.before), manifest(sides.after)) {
         (Some(before), Some(after)) => before != after,
         _ => true,
     }
+}
+
+type Object = serde_json::Map<String, serde_json::Value>;
+
+/// What may run of a manifest. Of packages, these are those that come from elsewhere than the registry: as an address,
+/// a repository or a folder.
+fn manifest(bytes: Option<&[u8]>) -> Option<Object> {
+    let Some(bytes) = bytes else { return Some(Object::new()) };
+    let mut manifest: Object = serde_json::from_slice(bytes).ok()?;
+    manifest.retain(|key, _| !INERT.contains(&key.as_str()));
+    for key in PACKAGES {
+        if let Some(packages) = manifest.get_mut(key).and_then(|packages| packages.as_object_mut()) {
+            packages.retain(|_, version| version.as_str().is_none_or(|version| version.contains([':', '/'])));
+            if packages.is_empty() {
+                manifest.remove(key);
+            }
+        }
+    }
+    Some(manifest)
 }
 
 /// The hosts that a file has newly named; nothing if there are none.
@@ -201,6 +257,22 @@ mod tests {
             ".lfsconfig",
             ".gitmodules",
             ".VSCODE/x",
+            ".github/dependabot.yml",
+            "a/.Cursor/rules/x.mdc",
+            ".cursorrules",
+            "AGENTS.md",
+            "web/.idea/runConfigurations/x.xml",
+            ".env",
+            "mise.local.toml",
+            ".mise/config.toml",
+            ".tool-versions",
+            "rust-analyzer.toml",
+            "tools/hooks/commit-msg",
+            "lefthook-local.yml",
+            "fixtures/repo/HEAD",
+            "sub/.hg/hgrc",
+            ".rave.toml",
+            "menu.desktop",
         ];
         for path in first {
             assert_eq!(held(path, Sides::default()), Some(Class::RunsByItself), "{path}");
@@ -213,10 +285,33 @@ mod tests {
             "setup.py",
             "tests/conftest.py",
             "Makefile",
+            "GNUmakefile",
+            "makefile",
+            "sub/.cargo/config",
+            "Cargo.toml",
+            "rust-toolchain",
+            "pyproject.toml",
+            "sitecustomize.py",
+            ".justfile",
+            "nix/module.nix",
+            "Dockerfile.dev",
+            "docker-compose.override.yml",
+            "jest.config.mts",
+            "gradlew",
+            "main.tf",
+            ".nvmrc",
         ] {
             assert_eq!(held(path, Sides::default()), Some(Class::RunsOnBuild), "{path}");
         }
-        for path in ["src/main.rs", "README.md", "build.rs.md", "docs/Makefile.txt"] {
+        for path in [
+            "src/main.rs",
+            "README.md",
+            "build.rs.md",
+            "docs/Makefile.txt",
+            "src/Head/index.tsx",
+            "src/hooks/post-item.ts",
+            "environment.ts",
+        ] {
             assert_eq!(held(path, Sides::default()), None, "{path}");
         }
     }
@@ -246,6 +341,26 @@ mod tests {
             Some(Class::RunsOnBuild)
         );
         assert_eq!(package("{}", "{"), Some(Class::RunsOnBuild));
+        for harmless in [
+            r#"{"dependencies":{"a":"^1.2.3"}}"#,
+            r#"{"author":"x","repository":{"url":"https://good.example"}}"#,
+        ] {
+            assert_eq!(
+                package(r#"{"repository":{"url":"https://good.example"}}"#, harmless),
+                None,
+                "{harmless}"
+            );
+        }
+        for runs in [
+            r#"{"dependencies":{"a":"git+ssh://good.example/x"}}"#,
+            r#"{"dependencies":{"a":"someone/else"}}"#,
+            r#"{"devDependencies":{"a":"file:./x"}}"#,
+            r#"{"husky":{"hooks":{"pre-commit":"x"}}}"#,
+            r#"{"jest":{"globalSetup":"./x.js"}}"#,
+            r#"{"main":"x.js"}"#,
+        ] {
+            assert_eq!(package("{}", runs), Some(Class::RunsOnBuild), "{runs}");
+        }
         let lock = |after: &'static str| {
             let before = "resolved = \"https://good.example/a\"\n";
             let sides =
@@ -255,6 +370,23 @@ mod tests {
         assert_eq!(lock("resolved = \"https://good.example/b\"\n"), None);
         let why = lock("\"https://user@evil.example:8/b\" git@other.example:x").unwrap().why;
         assert_eq!(why, "a lock file that names new hosts: evil.example:8, other.example");
+        let cut = Sides { before: Some(b""), after: Some(b""), is_cut: true, ..Sides::default() };
+        let why = Quarantine::new(None).unwrap().of(b"yarn.lock", cut).unwrap().why;
+        assert_eq!(why, "a lock file that names new hosts, or is too long to be searched");
+    }
+
+    #[test]
+    fn files_that_make_a_folder_a_repository_are_held_back() {
+        for (path, after, is_held) in [
+            ("a/HEAD", "", true),
+            ("a/head", "ref: refs/heads/main\n", true),
+            ("a/Head", "0123456789012345678901234567890123456789\n", true),
+            ("a/head", "the head of a list\n", false),
+            ("a/HEAD.md", "ref: x", false),
+        ] {
+            let sides = Sides { after: Some(after.as_bytes()), ..Sides::default() };
+            assert_eq!(held(path, sides) == Some(Class::RunsByItself), is_held, "{path}: {after}");
+        }
     }
 
     #[test]

@@ -268,6 +268,9 @@ impl Record {
     }
 }
 
+/// Why a path without content is not fetched.
+pub(crate) const NO_FILE: &str = "it is a pipe, a socket or a device";
+
 /// One path that differs in the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pulled {
@@ -313,6 +316,11 @@ impl Pull {
         };
         let inside = BytePath([path.bytes(), b"/"].concat());
         self.changes.range(inside..).next().is_some_and(|(other, _)| other.is_in(path.bytes()))
+    }
+
+    /// Files that may have changed but were not fetched, and why.
+    pub fn unfetched(&self) -> impl Iterator<Item = (&BytePath, &String)> {
+        self.left.iter().filter(|(_, why)| *why != NO_FILE)
     }
 
     /// Changes that were neither applied nor taken.

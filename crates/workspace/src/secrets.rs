@@ -139,6 +139,10 @@ mod tests {
             "x/.ssh/config",
             "tls/server.KEY",
             ".config/gcloud/x",
+            ".cargo/credentials.toml",
+            ".bash_history",
+            "app/.dev.vars",
+            ".codex/auth.json",
         ] {
             assert!(rules.of_path(path.as_bytes()).is_some(), "{path}");
         }
@@ -167,6 +171,9 @@ mod tests {
             format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{key}\n"),
             format!("const KEY: &str = \"-----BEGIN PRIVATE KEY-----\\n{key}\";"),
             format!("token: ghp_{key}"),
+            format!("[Interface]\nPrivateKey = {}=\n", &key[..43]),
+            format!("npmAuthToken: \"{key}\""),
+            format!("curl https://hooks.slack.com/services/{key}"),
         ] {
             assert!(rules.of_content(text.as_bytes()).is_some(), "{text}");
         }
@@ -174,6 +181,8 @@ mod tests {
             "-----BEGIN PRIVATE KEY-----\n...".to_owned(),
             "ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx".to_owned(),
             "ghp_".to_owned(),
+            "let key = PrivateKey::from_bytes(b\"secret\");".to_owned(),
+            "hvs.example".to_owned(),
         ] {
             assert_eq!(rules.of_content(text.as_bytes()), None, "{text}");
         }

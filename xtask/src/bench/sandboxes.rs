@@ -95,7 +95,7 @@ fn restore(template: &Template, place: &Utf8Path, with: &With<'_>) -> anyhow::Re
     };
     let started = Instant::now();
     let mut machine = Standalone::start_clone(machine, template, with.probe.engine, with.qemu)?;
-    let answered = machine.at_barrier(ANSWER).map(|_| started.elapsed());
+    let answered = machine.channel().at_barrier(ANSWER).map(|_| started.elapsed());
     machine.end(ANSWER);
     Ok(answered?)
 }

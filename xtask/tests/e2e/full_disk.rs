@@ -32,6 +32,16 @@ fill; refused up two; free
 test "$(names)" = demo
 up two; "$RAVE" rm --force two
 
+# Other memory needs another template, which runs out of space while it is made.
+(timeout 300 sh -c 'until test -e "$RAVE_STATE"/templates/.new-*/memory; do sleep 0.1; done'; fill) &
+filler=$!
+refused up four --memory 1100
+grep "cannot make the template" "$RAVE_STATE/../said"
+wait $filler
+free
+test -z "$(find "$RAVE_STATE/templates" -maxdepth 1 -name '.new-*')"
+test "$(names)" = demo
+
 fill; refused "$RAVE" snapshot demo one; free
 test -z "$("$RAVE" snapshot demo --list | awk 'NR > 1')"
 fill; refused "$RAVE" fork demo three; free

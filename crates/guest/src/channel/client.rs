@@ -20,6 +20,9 @@ use super::message::{Ended, HAS_IDENTITY, Hello, Request, VERSION, Welcome, pars
 /// The longest wait for room in the guest's queue, after which its end counts as dead.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
 
+/// How often somebody who waits is asked whether to wait longer.
+const CHECK: Duration = Duration::from_millis(100);
+
 /// A session with the guest.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -140,16 +143,29 @@ impl Client {
     /// Sends a request that runs no program, and waits up to `limit` for its end. Returns the answer's JSON, if there
     /// is one. A refusal of the guest is an error of kind `Other` with its message.
     pub fn ask(&self, request: &Request, limit: Duration) -> io::Result<Option<Vec<u8>>> {
+        self.ask_while(request, limit, &mut || true)
+    }
+
+    /// The same, only as long as `may_wait` returns true, which is called ten times per second.
+    pub fn ask_while(
+        &self,
+        request: &Request,
+        limit: Duration,
+        may_wait: &mut dyn FnMut() -> bool,
+    ) -> io::Result<Option<Vec<u8>>> {
         let deadline = Instant::now() + limit;
         let mut stream = self.open(&to_json(request))?;
         let mut answer = None;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || !may_wait() {
                 // A guest that never stops sending would otherwise be waited for.
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            let frame = stream.next_within(left)?;
+            let frame = match stream.next_within(left.min(CHECK)) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => continue,
+                frame => frame?,
+            };
             match frame.kind {
                 Kind::Answer => answer = Some(frame.payload),
                 Kind::Ended => {
@@ -164,8 +180,10 @@ impl Client {
     }
 
     /// Asks the guest to hold, and sends nothing else until the value is dropped. Everything that was sent before has
-    /// been read, so nothing is in transit to the stopped machine.
-    pub fn hold(&self, limit: Duration) -> Result<Held<'_>, HoldError> {
+    /// been read, so nothing is in transit to the stopped machine. Waits only as long as `may_wait` returns true, which
+    /// is called ten times per second.
+    pub fn hold(&self, limit: Duration, may_wait: &mut dyn FnMut() -> bool) -> Result<Held<'_>, HoldError> {
+        let deadline = Instant::now() + limit;
         let stream = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let (to, frames) = channel();
         let mut streams = lock(&self.shared.streams);
@@ -177,10 +195,19 @@ impl Client {
         let mut writer = lock(&self.shared.writer);
         let request = Frame::new(Kind::Request, stream, self.shared.nonce, to_json(&Request::Hold));
         writer.write_all(&request.to_bytes())?;
-        let frame = frames.recv_timeout(limit).map_err(|error| match error {
-            RecvTimeoutError::Timeout => io::Error::from(io::ErrorKind::TimedOut),
-            RecvTimeoutError::Disconnected => io::ErrorKind::UnexpectedEof.into(),
-        });
+        let frame = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match frames.recv_timeout(left.min(CHECK)) {
+                Ok(frame) => break Ok(frame),
+                Err(RecvTimeoutError::Disconnected) => {
+                    break Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+                }
+                Err(RecvTimeoutError::Timeout) if left.is_zero() || !may_wait() => {
+                    break Err(io::ErrorKind::TimedOut.into());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        };
         lock(&self.shared.streams).remove(&stream);
         match parse::<Ended>(&frame?.payload) {
             Some(Ended { error: None, .. }) => Ok(Held { _writer: writer }),

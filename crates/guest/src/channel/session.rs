@@ -30,8 +30,8 @@ pub struct Session {
     pub cgroup: Option<String>,
     /// Whether standard input is a terminal, which becomes the session's.
     pub has_terminal: bool,
-    /// The working directory.
-    pub workdir: String,
+    /// The working directory; the home if absent, or the root if there is no home, as for a login.
+    pub workdir: Option<String>,
     /// The program; a login shell if empty.
     pub command: Vec<String>,
 }
@@ -58,7 +58,7 @@ impl Session {
             self.user.shell.clone(),
             self.cgroup.clone().unwrap_or_default(),
             if self.has_terminal { "terminal" } else { "pipes" }.to_owned(),
-            self.workdir.clone(),
+            self.workdir.clone().unwrap_or_default(),
         ];
         args.extend(self.command.iter().cloned());
         args
@@ -81,7 +81,7 @@ impl Session {
             },
             cgroup: (!cgroup.is_empty()).then(|| (*cgroup).to_owned()),
             has_terminal: *streams == "terminal",
-            workdir: (*workdir).to_owned(),
+            workdir: (!workdir.is_empty()).then(|| (*workdir).to_owned()),
             command: command.iter().map(ToString::to_string).collect(),
         })
     }
@@ -118,8 +118,14 @@ impl Session {
             set_thread_gid(Gid::from_raw(self.user.gid)).map_err(failed("set the group"))?;
             set_thread_uid(Uid::from_raw(self.user.uid)).map_err(failed("set the user"))?;
         }
-        std::env::set_current_dir(&self.workdir)
-            .map_err(|error| (format!("enter the folder {}", self.workdir), error))
+        let enter = |folder: &str| {
+            std::env::set_current_dir(folder).map_err(|error| (format!("enter the folder {folder}"), error))
+        };
+        match &self.workdir {
+            Some(folder) => enter(folder),
+            // Users of the system, such as nobody, mostly have none.
+            None => enter(&self.user.home).or_else(|_| enter("/")),
+        }
     }
 
     /// A login shell that becomes the program, or is it. Shells of another family get no script, because their syntax
@@ -160,11 +166,15 @@ mod tests {
             home: "/home/agent".into(),
             shell: "/bin/bash".into(),
         };
-        for (cgroup, command) in
-            [(None, vec![]), (Some("/sys/fs/cgroup/a b".to_owned()), vec!["-x".to_owned(), String::new()])]
-        {
-            let session =
-                Session { user: user.clone(), cgroup, has_terminal: true, workdir: "/".into(), command };
+        for (cgroup, workdir, command) in [
+            (None, None, vec![]),
+            (
+                Some("/sys/fs/cgroup/a b".to_owned()),
+                Some("/".to_owned()),
+                vec!["-x".to_owned(), String::new()],
+            ),
+        ] {
+            let session = Session { user: user.clone(), cgroup, has_terminal: true, workdir, command };
             let args = session.to_arguments();
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
             assert_eq!(Session::of_arguments(&args), Some(session));

@@ -3,8 +3,11 @@
 use rave_guest::channel::WINDOW;
 use rave_guest::channel::frame::Kind;
 use rave_guest::channel::message::{Ended, Exec, Terminal};
+use rave_guest::channel::session::{SUBCOMMAND, Session};
+use rave_guest::channel::user::User;
 
 use crate::channel_host::{Channel, finish, me, read_until, shell};
+use crate::host::command;
 
 fn code(code: u8) -> Ended {
     Ended { code: Some(code), ..Ended::default() }
@@ -166,6 +169,22 @@ fn a_terminal_has_its_size_and_passes_keys() {
     let done = channel.run(terminal("cat; echo end"), b"line\n");
     assert!(done.text().ends_with("line\r\nend\r\n"), "{:?}", done.text());
     assert_eq!(done.ended, code(0));
+}
+
+#[test]
+fn a_user_without_a_home_starts_at_the_root() {
+    let session = |workdir: Option<&str>| {
+        let user = User { home: "/nonexistent".into(), ..me() };
+        let workdir = workdir.map(str::to_owned);
+        let session =
+            Session { user, cgroup: None, has_terminal: false, workdir, command: vec!["pwd".to_owned()] };
+        let arguments = std::iter::once(SUBCOMMAND.to_owned()).chain(session.to_arguments());
+        let done = command(env!("CARGO_BIN_EXE_rave-guest")).args(arguments).output().unwrap();
+        (done.status.code(), String::from_utf8(done.stdout).unwrap())
+    };
+    assert_eq!(session(None), (Some(0), "/\n".to_owned()));
+    assert_eq!(session(Some("/usr")), (Some(0), "/usr\n".to_owned()));
+    assert_eq!(session(Some("/nonexistent/work")), (Some(126), String::new()));
 }
 
 #[test]

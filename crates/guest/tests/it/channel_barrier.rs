@@ -136,7 +136,7 @@ fn a_running_guest_is_frozen_and_resumes_as_itself_or_as_a_fork() {
     let guest = Guest::running();
     assert_eq!(guest.program(), None);
     for _ in 0..2 {
-        let held = guest.client.hold(LIMIT).unwrap();
+        let held = guest.client.hold(LIMIT, &mut || true).unwrap();
         drop(held);
         assert!(guest.program().is_some(), "the guest is held");
         guest.client.ask(&Request::Open, LIMIT).unwrap();
@@ -175,7 +175,7 @@ fn a_guest_that_is_too_old_to_be_held_is_told_from_one_that_refuses() {
             }
         });
         let (client, _) = Client::begin(host, 7, LIMIT).unwrap();
-        let refused = client.hold(LIMIT).unwrap_err();
+        let refused = client.hold(LIMIT, &mut || true).unwrap_err();
         assert_eq!(matches!(refused, HoldError::Unknown), is_too_old, "{refused:?}");
         peer.join().unwrap();
     }
@@ -184,7 +184,7 @@ fn a_guest_that_is_too_old_to_be_held_is_told_from_one_that_refuses() {
 #[test]
 fn nothing_is_sent_to_a_frozen_guest() {
     let guest = Guest::running();
-    let held = guest.client.hold(LIMIT).unwrap();
+    let held = guest.client.hold(LIMIT, &mut || true).unwrap();
     let client = guest.client.clone();
     let other = thread::spawn(move || client.ask(&Request::Open, LIMIT));
     thread::sleep(std::time::Duration::from_millis(100));

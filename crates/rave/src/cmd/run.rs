@@ -247,8 +247,16 @@ impl Session<'_> {
     /// Waits until the guest powers off or the user interrupts.
     fn watch(&self, mut instance: Instance) -> anyhow::Result<Code> {
         let mut denials = reach::Denials::default();
+        let mut was_paused = false;
         loop {
             denials.report(&instance.network_log(), self.ui);
+            let is_paused = instance.resume_with_space();
+            if is_paused && !was_paused {
+                self.ui.warn(
+                    "the host's disk is full: the machine is paused, and continues once 64 MiB are free",
+                );
+            }
+            was_paused = is_paused;
             match instance.ended()? {
                 Some(Status::Code(0)) => {
                     self.ui.note("the guest powered itself off");

@@ -270,3 +270,15 @@ pub(crate) fn work(place: &Place, source: &Utf8Path, copy: &Path, work: impl FnO
     let mut record = rave_workspace::Record::get(&workspace).unwrap();
     rave_workspace::pull::pull(&workspace, &mut record, &Here).unwrap();
 }
+
+#[test]
+fn a_sandbox_without_a_key_does_not_break_the_ssh_configuration_of_others() {
+    let state = State::new();
+    let broken = state.make("broken", &[]);
+    state.make("demo", &[]);
+    fs::remove_file(broken.folder().join("ssh-key.pub")).unwrap();
+    let printed = state.run(&["ssh-config"]);
+    let hosts: Vec<&str> =
+        printed.expect(0).stdout.lines().filter(|line| line.starts_with("Host ")).collect();
+    assert_eq!(hosts, ["Host demo.rave"]);
+}

@@ -212,3 +212,15 @@ fn leftovers_are_ignored_and_damage_is_reported_before_any_loss() {
     let failed = take(place, None, &label("two"), &mut |_| Err(unknown(place, &label("x"))), &sandbox.lock);
     assert!(failed.is_err() && !half.exists() && list(place).unwrap().len() == 1);
 }
+
+#[test]
+fn a_killed_removal_is_completed_by_the_next_snapshot() {
+    let sandbox = stopped();
+    set(&sandbox.place, "one");
+    let left = sandbox.place.snapshots().join(OLD);
+    private_dir(&sandbox.place.snapshots()).unwrap();
+    fs::create_dir(&left).unwrap();
+    fs::write(left.join("memory"), "of a removed snapshot").unwrap();
+    take_one(&sandbox, "one").unwrap();
+    assert!(!left.exists());
+}

@@ -13,7 +13,7 @@ use rave_vm::keys::KeyPair;
 use rave_vm::layers;
 use rave_vm::machine::{Credential, Machine, Memory};
 use rave_vm::moment::Moment;
-use rave_vm::standalone::Standalone;
+use rave_vm::standalone::{Channel, Standalone};
 use rave_vm::template::{self, Template, renew};
 
 use super::attempts::retry;
@@ -94,7 +94,7 @@ impl Start<'_> {
         let template = place.template();
         match self.clone_of(&template, &machine()?) {
             Ok((machine, client)) => Ok(Started { machine, client: Some(client), origin: Origin::Template }),
-            Err(error) if error.is_interrupt() => Err(error),
+            Err(error) if error.is_interrupt() || error.is_of_full_disk() => Err(error),
             Err(error) => {
                 // In this order, so that remains of it are never taken for an independent machine.
                 remove(&place.identity())?;
@@ -151,7 +151,9 @@ impl Start<'_> {
         let moment = place.moment();
         match self.resume(&moment, &machine) {
             Ok((machine, client)) => Ok(Started { machine, client: Some(client), origin: Origin::Moment }),
-            Err(error) if error.is_interrupt() || place.fork().exists() => Err(error),
+            Err(error) if error.is_interrupt() || error.is_of_full_disk() || place.fork().exists() => {
+                Err(error)
+            }
             Err(error) => {
                 remove(&place.layers().active()?)?;
                 match fs::rename(place.identity_before(), place.identity()) {
@@ -187,27 +189,32 @@ impl Start<'_> {
 
     /// Gives the machine an identity of its own, or ends it: a copy of another machine must not continue.
     fn with_identity(&self, mut machine: Standalone, limit: Duration) -> Result<(Standalone, Client), Error> {
-        match self.identify(&machine, limit) {
+        let talked = machine.talk(QUIT, |guest| self.identify(guest, limit));
+        match talked.map_err(Error::from).flatten() {
             Ok(client) => Ok((machine, client)),
             Err(error) => {
                 machine.end(QUIT);
+                if error.is_of_full_disk() {
+                    // The next attempt begins where this one did.
+                    remove(&self.place.identity())?;
+                }
                 Err(error)
             }
         }
     }
 
-    fn identify(&self, machine: &Standalone, limit: Duration) -> Result<Client, Error> {
+    fn identify(&self, guest: &Channel, limit: Duration) -> Result<Client, Error> {
         let place = self.place;
-        let (client, receipt) = self.renew(machine, limit)?;
+        let (client, receipt) = self.renew(guest, limit)?;
         let clock_behind_after_ms = behind(receipt.time_ms);
         save(&place.identity(), &Identity { receipt, clock_behind_after_ms })?;
-        let client = self.open_barrier(machine, client)?;
+        let client = self.open_barrier(guest, client)?;
         settle(place)?;
         Ok(client)
     }
 
     /// Renews what identifies the other machine. This can be repeated, because the guest does not continue in between.
-    fn renew(&self, machine: &Standalone, limit: Duration) -> Result<(Client, Receipt), Error> {
+    fn renew(&self, guest: &Channel, limit: Duration) -> Result<(Client, Receipt), Error> {
         let key = KeyPair::read(self.place.folder())?;
         let keys = format!("{}\n", key.public);
         let name = self.record.name.as_str();
@@ -215,7 +222,7 @@ impl Start<'_> {
         retry(
             || true,
             || {
-                let client = machine.at_barrier(std::mem::replace(&mut limit, IDENTITY))?;
+                let client = guest.at_barrier(std::mem::replace(&mut limit, IDENTITY))?;
                 let renewed = renew(&client, name, &keys, self.provision, IDENTITY);
                 let receipt = renewed.map_err(|error| self.failed(&client, error))?;
                 Ok((client, receipt))
@@ -224,14 +231,14 @@ impl Start<'_> {
     }
 
     /// A guest that is no longer at its barrier has continued, though its answer was lost.
-    fn open_barrier(&self, machine: &Standalone, client: Client) -> Result<Client, Error> {
+    fn open_barrier(&self, guest: &Channel, client: Client) -> Result<Client, Error> {
         let mut first = Some(client);
         retry(
             || true,
             || {
                 let (client, is_at_barrier) = match first.take() {
                     Some(client) => (client, true),
-                    None => machine.session(IDENTITY)?,
+                    None => guest.session(IDENTITY)?,
                 };
                 if is_at_barrier {
                     let opened = client.ask(&Request::Open, IDENTITY);

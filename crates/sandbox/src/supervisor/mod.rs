@@ -14,7 +14,6 @@ mod host;
 mod network;
 mod serve;
 mod shared;
-mod space;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
@@ -179,9 +178,7 @@ impl Prepared {
                 self.shared.resumed(self.machine.resumes());
                 self.shared.space(self.machine.lacks_space());
             }
-            if self.machine.lacks_space() && space::has_enough(self.place.folder()) {
-                self.machine.unpause();
-            }
+            self.machine.resume_with_space();
             if let Some(request) = self.shared.next_freeze() {
                 let frozen = freeze::run(&mut self.machine, &self.place, &self.shared, &request.folder);
                 // A command that is gone needs no answer.

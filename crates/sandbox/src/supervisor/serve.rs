@@ -36,10 +36,9 @@ pub(super) fn start(listener: UnixListener, shared: Arc<Shared>) -> io::Result<(
             if open.load(Ordering::Relaxed) >= MOST {
                 continue; // closed, which the client notices
             }
-            let one = One::of(&open);
-            let shared = Arc::clone(&shared);
+            let (shared, counted) = (Arc::clone(&shared), Counted::new(&open));
             let serve = move || {
-                let _one = one;
+                let _counted = counted;
                 // A command that is gone needs no answer.
                 let _ = answer(&shared, stream);
             };
@@ -50,17 +49,17 @@ pub(super) fn start(listener: UnixListener, shared: Arc<Shared>) -> io::Result<(
     Ok(())
 }
 
-/// One connection, counted until it is dropped: also if its thread cannot be started, or panics.
-struct One(Arc<AtomicUsize>);
+/// A connection that counts as open until this is dropped: even if its thread cannot be started, or panics.
+struct Counted(Arc<AtomicUsize>);
 
-impl One {
-    fn of(open: &Arc<AtomicUsize>) -> Self {
+impl Counted {
+    fn new(open: &Arc<AtomicUsize>) -> Self {
         open.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(open))
     }
 }
 
-impl Drop for One {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -129,5 +128,23 @@ fn answer(shared: &Shared, mut stream: UnixStream) -> io::Result<()> {
             }
         };
         write_line(&mut stream, &answer)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_counts_until_its_thread_has_ended_in_any_way() {
+        let open = Arc::new(AtomicUsize::new(0));
+        let counted = Counted::new(&open);
+        assert_eq!(open.load(Ordering::Relaxed), 1);
+        let thread = thread::spawn(move || {
+            let _counted = counted;
+            std::panic::resume_unwind(Box::new("a thread that panics"));
+        });
+        assert!(thread.join().is_err());
+        assert_eq!(open.load(Ordering::Relaxed), 0);
     }
 }

@@ -23,6 +23,7 @@ use crate::layers::{self, Layers};
 use crate::qemu::Qemu;
 use crate::qmp::Client;
 use crate::sparse::copy_sparse;
+use crate::standalone::Seen;
 
 /// How long a guest may take to pause, and to resume.
 const GUEST: Duration = Duration::from_secs(60);
@@ -31,6 +32,9 @@ const COMMANDS: [&str; 5] =
     ["xen-save-devices-state", "add-fd", "blockdev-add", "blockdev-snapshot", "change-backing-file"];
 /// The maximum that QEMU may write about its devices, bytes: it writes some hundred KiB.
 const DEVICES: u64 = 64 << 20;
+
+/// What a full disk prevents.
+const SAVE: &str = "save the machine at this moment";
 
 /// What to freeze, and where to.
 #[derive(Debug)]
@@ -60,12 +64,23 @@ struct Source {
 
 impl Freezing<'_> {
     /// Freezes the machine, which then continues.
-    pub(crate) fn run(&self, qmp: &mut Client, pid: u32, qemu: &Qemu) -> Result<Frozen<'_>, Error> {
+    pub(crate) fn run(
+        &self,
+        qmp: &mut Client,
+        seen: &mut Seen,
+        pid: u32,
+        qemu: &Qemu,
+    ) -> Result<Frozen<'_>, Error> {
+        if has_paused(qmp, seen) {
+            return Err(seen.space.lacking(SAVE));
+        }
         let source = self.inspect(qmp, pid, qemu)?;
         make_private_dir(self.moment.folder())?;
         let memory = self.begin_memory(&source)?;
         let new = source.disk.prepare(self.layers)?;
-        let held = self.guest.hold(GUEST).map_err(|error| match error {
+        // The guest writes what it has not written yet, and does not answer while it is paused by a full disk.
+        let held = self.guest.hold(GUEST, &mut || !has_paused(qmp, seen)).map_err(|error| match error {
+            _ if seen.space.is_lacking() => seen.space.lacking(SAVE),
             HoldError::Unknown => Error::GuestTooOld,
             HoldError::Io(e) => Error::io("pause the guest of", self.layers.folder(), e),
         });
@@ -78,12 +93,16 @@ impl Freezing<'_> {
             drop(held);
             saved.and(continued).map(|_| started.elapsed())
         });
-        let opened = self.guest.ask(&Request::Open, GUEST);
+        // If it is paused again, it opens when it is resumed: the request waits for it.
+        let opened = self.guest.ask_while(&Request::Open, GUEST, &mut || !has_paused(qmp, seen));
         if paused.is_err() && Open::of(qmp, self.layers).is_ok_and(|open| open.number == source.disk.number) {
             self.layers.take_off(source.disk.number)?;
         }
         let paused = paused?;
-        opened.map_err(|e| Error::io("resume the guest of", self.layers.folder(), e))?;
+        opened.map_err(|e| match e {
+            _ if seen.space.is_lacking() => seen.space.lacking(SAVE),
+            e => Error::io("resume the guest of", self.layers.folder(), e),
+        })?;
         Ok(Frozen { freezing: self, source, paused })
     }
 
@@ -171,6 +190,12 @@ impl Freezing<'_> {
         }
         Ok(bytes)
     }
+}
+
+/// Whether the machine has been paused by a full disk.
+fn has_paused(qmp: &mut Client, seen: &mut Seen) -> bool {
+    seen.take(qmp);
+    seen.space.is_lacking()
 }
 
 /// A machine that was frozen and continues. The moment exists after `finish`, which takes as long as copying a layer.

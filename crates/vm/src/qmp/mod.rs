@@ -203,4 +203,4 @@ fn remaining(deadline: Instant) -> Duration {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,7 +9,9 @@ const LIMIT: Duration = Duration::from_secs(5);
 const GREETING: &[u8] = b"{\"QMP\": {}}\n";
 
 /// A socket whose peer greets, then answers each line with the result of `answer`.
-fn peer(mut answer: impl FnMut(&str) -> Vec<Vec<u8>> + Send + 'static) -> (tempfile::TempDir, Utf8PathBuf) {
+pub(crate) fn peer(
+    mut answer: impl FnMut(&str) -> Vec<Vec<u8>> + Send + 'static,
+) -> (tempfile::TempDir, Utf8PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let socket = Utf8PathBuf::from_path_buf(folder.path().join("qmp")).unwrap();
     let listener = UnixListener::bind(&socket).unwrap();
@@ -33,7 +35,7 @@ fn id(line: &str) -> u64 {
     serde_json::from_str::<Value>(line).unwrap()["id"].as_u64().unwrap()
 }
 
-fn ok(line: &str) -> Vec<u8> {
+pub(crate) fn ok(line: &str) -> Vec<u8> {
     format!("{{\"return\": {{}}, \"id\": {}}}\n", id(line)).into_bytes()
 }
 

@@ -251,3 +251,18 @@ fn a_copy_has_no_name_from_the_guest() {
     let found: Vec<_> = tree(&to, &[]).into_keys().filter(|path| path.components().count() == 1).collect();
     assert_eq!(found, [std::path::Path::new("file")]);
 }
+
+#[test]
+fn a_copy_removes_nothing_on_the_host() {
+    let bench = bench();
+    let to = bench.sandbox().join("to");
+    crate::fixture::write(&to.join("file/mine"), "mine");
+    let get = records(vec![
+        Wire::Remove { path: "file/mine".into() },
+        Wire::Remove { path: "file".into() },
+        Wire::Link { path: "file/link".into(), target: "mine".into() },
+    ]);
+    let copied = from_guest(&Liar { list: nothing(), get }, "work/file", &to).unwrap();
+    assert_eq!((copied.entries, copied.left.len()), (1, 2), "{copied:?}");
+    assert_eq!(std::fs::read_to_string(to.join("file/mine")).unwrap(), "mine");
+}

@@ -33,6 +33,20 @@ fn secrets_are_not_copied_and_are_reported() {
     assert!(bench.guest().join("deploy/server.key").exists());
 }
 
+#[test]
+fn a_secret_that_is_added_to_a_copied_file_is_not_sent() {
+    let bench = with_secrets();
+    bench.push();
+    bench.ours("src/main.rs", KEY);
+    let pushed = bench.push();
+    assert!(pushed.withheld.contains_key(b"src/main.rs".as_slice()), "{pushed:?}");
+    let theirs = || fs::read_to_string(bench.guest().join("src/main.rs")).unwrap();
+    assert_eq!(theirs(), "fn main() {}\n");
+    assert_eq!(bench.changed(), [""; 0], "it does not show as changed by the agent");
+    bench.try_push(&["src/main.rs"], false).unwrap();
+    assert_eq!(theirs(), KEY, "it was named");
+}
+
 /// The merge base is what was pushed, not the commit that contains the key.
 #[test]
 fn files_that_were_not_copied_are_never_deleted_or_overwritten() {

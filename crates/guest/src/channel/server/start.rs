@@ -26,11 +26,10 @@ pub(super) fn start(config: &Config, exec: Exec, cgroup: Option<Cgroup>) -> Resu
     let user = User::find(name).ok_or_else(|| format!("there is no user {name:?} in /etc/passwd"))?;
     check(&exec)?;
     // Relative to the home, as for a login.
-    let workdir = match &exec.workdir {
-        Some(workdir) if workdir.starts_with('/') => workdir.clone(),
-        Some(workdir) => format!("{}/{workdir}", user.home),
-        None => user.home.clone(),
-    };
+    let workdir = exec.workdir.as_ref().map(|workdir| match workdir.as_str() {
+        absolute if absolute.starts_with('/') => absolute.to_owned(),
+        relative => format!("{}/{relative}", user.home),
+    });
     let session = Session {
         cgroup: cgroup.as_ref().map(|cgroup| cgroup.path().to_string_lossy().into_owned()),
         has_terminal: exec.terminal.is_some(),

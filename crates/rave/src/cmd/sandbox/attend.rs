@@ -23,6 +23,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a booting sandbox may delay others: longer than a healthy guest takes on an idle host.
 const TURN: Duration = Duration::from_secs(60);
 
+/// How long a command waits for space on the host's disk.
+const NO_SPACE: Duration = Duration::from_secs(15);
+
 /// The sandbox that a command refers to.
 pub(in crate::cmd) struct Named {
     pub(in crate::cmd) store: Store,
@@ -90,6 +93,12 @@ pub(super) fn turn(store: &Store, ui: &Ui) -> Result<Turn, Error> {
     Ok(turn)
 }
 
+/// The error of a sandbox that is paused because the host's disk is full.
+pub(in crate::cmd) fn no_space(name: &SandboxName) -> CommandError {
+    CommandError::host_not_ready(format!("the host's disk is full: {name} is paused until there is space"))
+        .remedy("free 64 MiB or more; `cargo xtask prune` removes sandboxes that are stopped")
+}
+
 /// Waits until a started sandbox can run programs. Others wait for their turn meanwhile, but not for a sandbox that
 /// hangs.
 pub(super) fn wait_started(
@@ -119,6 +128,7 @@ pub(super) fn wait(
     let started = Instant::now();
     let sink = ui.sink();
     let mut current: Option<(String, Instant)> = None;
+    let mut lacks_space = LacksSpace::default();
     let close = |current: &mut Option<(String, Instant)>| {
         if let Some((stage, since)) = current.take() {
             let outcome = StageOutcome::Built;
@@ -141,10 +151,28 @@ pub(super) fn wait(
             sink(Event::StageStarted { stage: &stage });
             current = Some((stage, Instant::now()));
         }
+        if lacks_space.lasts(status.lacks_space) {
+            return Err(no_space(place.name()).into());
+        }
         if started.elapsed() >= limit {
             return Err(hangs(place, &status, limit).into());
         }
         interrupt::pause(POLL_INTERVAL)?;
+    }
+}
+
+/// Since when a sandbox has been paused because the host's disk is full.
+#[derive(Default)]
+struct LacksSpace(Option<Instant>);
+
+impl LacksSpace {
+    /// Whether there is no point in waiting for it; `is_lacking` is its current state.
+    fn lasts(&mut self, is_lacking: bool) -> bool {
+        if !is_lacking {
+            self.0 = None;
+            return false;
+        }
+        self.0.get_or_insert_with(Instant::now).elapsed() >= NO_SPACE
     }
 }
 
@@ -165,4 +193,18 @@ fn hangs(place: &Place, status: &Status, limit: Duration) -> CommandError {
     failure.fold(CommandError::new(Code::CheckFailed, what), CommandError::detail).remedy(format!(
         "see its console: cargo xtask logs {name}; or remove it: cargo xtask rm --force {name}"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sandbox_that_gets_no_space_is_not_waited_for() {
+        let early = Instant::now().checked_sub(NO_SPACE).expect("the host is up for longer");
+        assert!(!LacksSpace::default().lasts(true), "another program may free some");
+        assert!(LacksSpace(Some(early)).lasts(true));
+        let mut resumed = LacksSpace(Some(early));
+        assert!(!resumed.lasts(false) && !resumed.lasts(true), "it counts from the last pause");
+    }
 }

@@ -49,8 +49,14 @@ pub(super) fn stop(args: &cli::Stop, ui: &Ui) -> anyhow::Result<Code> {
             }
             Err(error) => return Err(error),
         };
+        let status = connection.status().ok();
+        if status.as_ref().is_some_and(|status| status.lacks_space) {
+            ui.warn(&format!(
+                "the host's disk is full: {name} is paused, and can only power itself off if some is freed now"
+            ));
+        }
         // A guest that is still booting has changed nothing; do not wait for it.
-        if connection.status().is_ok_and(|status| status.can_exec) {
+        if status.is_some_and(|status| status.can_exec) {
             seen::before_stop(&named, args.timeout, ui);
             // The supervisor closes idle connections, so reconnect.
             connection = named.connect(ui)?;

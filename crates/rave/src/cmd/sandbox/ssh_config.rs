@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_fs::Replace;
-use rave_process::shell_quote;
+use rave_process::{Cmd, shell_quote};
 use rave_sandbox::Store;
 use rave_vm::keys::KeyPair;
 use rave_vm::ssh::{Stanza, quote};
@@ -39,6 +39,9 @@ pub(super) fn run(args: &cli::SshConfig, ui: &Ui) -> anyhow::Result<Code> {
     if args.install {
         make(&store)?;
     }
+    if args.install {
+        report_sent(ui);
+    }
     if after == before {
         ui.note(&format!("{config} is as it should be"));
         return Ok(Code::Ok);
@@ -47,6 +50,35 @@ pub(super) fn run(args: &cli::SshConfig, ui: &Ui) -> anyhow::Result<Code> {
     let verb = if args.install { "includes" } else { "no longer includes" };
     ui.note(&format!("{config} {verb} {}", file(&store)));
     Ok(Code::Ok)
+}
+
+/// Warns about variables that the user's own configuration sends to sandboxes: ssh(1) adds later `SendEnv` lines, so a
+/// stanza cannot take them back.
+fn report_sent(ui: &Ui) {
+    // Any name: what is of interest is what is sent to all hosts.
+    let Ok(printed) = Cmd::new("ssh").args(["-G", "rave.rave"]).output() else { return };
+    let text = printed.text();
+    let sent = sent(&text);
+    if !sent.is_empty() {
+        ui.warn(&format!(
+            "your ssh configuration sends {} to every host, and to sandboxes too: move it below `Host * !*.rave`",
+            sent.join(", ")
+        ));
+    }
+}
+
+/// The variables that are sent according to `ssh -G`, without those of the language, which Debian's configuration
+/// sends.
+fn sent(printed: &str) -> Vec<&str> {
+    let lines = printed.lines().filter_map(|line| line.split_once(' '));
+    let names = lines.filter_map(|(key, value)| match key {
+        "sendenv" => Some(value),
+        "setenv" => value.split('=').next(),
+        _ => None,
+    });
+    names
+        .filter(|name| !matches!(*name, "LANG" | "COLORTERM" | "NO_COLOR") && !name.starts_with("LC_"))
+        .collect()
 }
 
 /// Updates the file, if it exists.
@@ -77,16 +109,17 @@ fn text(store: &Store) -> anyhow::Result<String> {
     let state = settings::state_dir()?;
     let mut text = HEAD.to_owned();
     for name in store.names()? {
-        // A sandbox with an unreadable record cannot be logged into.
+        // A sandbox with an unreadable record or key cannot be logged into.
         let Ok(record) = store.get(&name) else { continue };
+        let place = store.place(&name);
+        let Ok(key) = KeyPair::read(place.folder()) else { continue };
         let proxy =
             [program.as_str(), "ssh-proxy", name.as_str(), "--state", state.as_str()].map(shell_quote);
-        let place = store.place(&name);
         let stanza = Stanza {
             alias: &alias(&name),
             user: &record.user,
             proxy: &proxy.join(" "),
-            key: &KeyPair::read(place.folder())?.private,
+            key: &key.private,
             known_hosts: &place.known_hosts(),
         };
         text.push('\n');
@@ -124,6 +157,14 @@ fn replace(config: &Utf8Path, text: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn variables_of_the_users_configuration_are_named() {
+        let printed =
+            "host rave.rave\nsendenv LANG\nsendenv LC_*\nsendenv GH_*\nsetenv TOKEN=a=b\nforwardagent no\n";
+        assert_eq!(sent(printed), ["GH_*", "TOKEN"]);
+        assert!(sent("sendenv LANG\n").is_empty());
+    }
 
     #[test]
     fn the_include_line_is_first_unique_and_removed_alone() {

@@ -14,6 +14,7 @@ use rave_vm::accel::ProbeResult;
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 use rave_vm::template::{Found, Making, Recipe, Template, TemplateLock, Templates, make};
+use rave_vm::terminal_text::plain;
 
 use crate::cmd::fence;
 use crate::cmd::run::{Stages, accelerator, deadline};
@@ -45,9 +46,11 @@ pub(super) fn hold(
             Ok(())
         }
         Ok(None) => Ok(()),
-        Err(error) if error.is_interrupt() => Err(error.into()),
+        // A sandbox that boots would write to the same full disk.
+        Err(error) if error.is_interrupt() || error.is_of_full_disk() => Err(error.into()),
         Err(error) => {
-            ui.warn(&format!("no template could be made, so the sandbox boots: {error}"));
+            let why = plain(&error.to_string());
+            ui.warn(&format!("no template could be made, so the sandbox boots: {}", why.trim()));
             Ok(())
         }
     }

@@ -9,8 +9,7 @@ use rave_sandbox::exec::{self, HostEvent, Streams};
 use rave_sandbox::{Connection, Place};
 use rave_workspace::Guest;
 
-use crate::cmd::sandbox::attend::Named;
-use crate::command_error::CommandError;
+use crate::cmd::sandbox::attend::{Named, no_space};
 use crate::ui::Ui;
 
 /// SIGTERM of signal(7).
@@ -32,12 +31,7 @@ impl SandboxGuest {
     pub(super) fn new(named: &Named, limit: Option<Duration>, ui: &Ui) -> anyhow::Result<Self> {
         // Waiting for it would never end.
         if named.connect(ui)?.status()?.lacks_space {
-            let name = &named.name;
-            return Err(CommandError::host_not_ready(format!(
-                "the host's disk is full: {name} is paused until there is space"
-            ))
-            .remedy("free some; `cargo xtask prune` removes sandboxes that are stopped")
-            .into());
+            return Err(no_space(&named.name).into());
         }
         Ok(Self { place: named.place(), limit })
     }

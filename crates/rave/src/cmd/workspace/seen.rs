@@ -4,11 +4,13 @@ use std::fs::File;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
+use rave_sandbox::SandboxName;
 use rave_sandbox::state::current_state;
+use rave_vm::terminal_text::plain;
+use rave_workspace::apply;
 use rave_workspace::changes::{Change, changes};
 use rave_workspace::quarantine::Quarantine;
 use rave_workspace::record::{Place, Pull, Record};
-use rave_workspace::{BytePath, apply};
 
 use super::guest::SandboxGuest;
 use crate::cmd::sandbox::attend::Named;
@@ -94,8 +96,13 @@ pub(in crate::cmd) fn before_stop(named: &Named, limit: Duration, ui: &Ui) {
         return;
     }
     if let Err(error) = Workspace::open_within(named, Some(limit), ui) {
-        ui.warn(&format!("the changes of {} could not be fetched: {error}", named.name));
+        ui.warn(&unfetched(&named.name, &error));
     }
+}
+
+/// What to tell about changes that could not be fetched. The error may be the guest's own text.
+fn unfetched(name: &SandboxName, error: &anyhow::Error) -> String {
+    format!("the changes of {name} could not be fetched: {}", plain(&error.to_string()).trim())
 }
 
 /// How long a machine may take to power off after its changes were last fetched, seconds.
@@ -135,13 +142,50 @@ fn refuse(named: &Named, what: String) -> CommandError {
     CommandError::new(Code::Usage, what).remedy(format!("{hint}; or give --force, which drops it"))
 }
 
+/// What removing the sandbox would lose, as text.
+fn open_changes(pull: &Pull, record: &Record) -> Vec<String> {
+    let unapplied = pull.unapplied(record).into_iter().map(|path| path.to_string());
+    let unfetched = pull.unfetched().map(|(path, why)| {
+        format!("{path}: it could not be fetched: {}", rave_workspace::escape::escaped(why.as_bytes()))
+    });
+    unapplied.chain(unfetched).collect()
+}
+
 fn refuse_open(named: &Named, pull: &Pull, record: &Record) -> anyhow::Result<()> {
-    let open: Vec<BytePath> = pull.unapplied(record).into_iter().collect();
+    let open = open_changes(pull, record);
     if open.is_empty() {
         return Ok(());
     }
     let refused = refuse(named, format!("{} has changes that were never applied", named.name));
-    let refused = open.iter().take(20).fold(refused, |refused, path| refused.detail(path.to_string()));
+    let refused = open.iter().take(20).fold(refused, |refused, change| refused.detail(change.as_str()));
     let more = open.len().saturating_sub(20);
     Err(if more > 0 { refused.detail(format!("and {more} more")) } else { refused }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_could_not_be_fetched_count_as_unapplied() {
+        let record = Record::new("/src".into(), "work/demo");
+        let mut pull = Pull::new();
+        pull.left.insert("run/socket".into(), "it is a pipe, a socket or a device".to_owned());
+        assert!(open_changes(&pull, &record).is_empty());
+        pull.left
+            .insert("model.bin".into(), "it has 9 bytes, more than the limit for a file\u{7}".to_owned());
+        let open = open_changes(&pull, &record);
+        assert_eq!(
+            open,
+            ["model.bin: it could not be fetched: it has 9 bytes, more than the limit for a file\\u{7}"]
+        );
+    }
+
+    #[test]
+    fn a_guests_error_cannot_control_the_terminal() {
+        let why = "\u{1b}]0;x\u{7}\u{1b}[2Jno \u{202e}files".to_owned();
+        let error = rave_workspace::Error::Guest { why }.into();
+        let text = unfetched(&"demo".parse().unwrap(), &error);
+        assert_eq!(text, "the changes of demo could not be fetched: the guest: no files");
+    }
 }
