@@ -7,7 +7,7 @@ use rave_process::Cmd;
 use rave_release::sbom::{Inventory, known};
 
 use super::super::plan::ReleaseProfile;
-use super::found::{Fact, Found, wrong};
+use super::super::found::{Fact, Found, wrong};
 use crate::settings::Settings;
 
 /// The rules of cargo-deny.
