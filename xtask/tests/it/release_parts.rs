@@ -219,7 +219,12 @@ fn a_rebuild_without_space_is_refused_before_it_starts() {
     assert_eq!(place.sign().code, Some(0));
     let verify = |folder: &str| {
         cmd!(
-            env!("CARGO_BIN_EXE_xtask"), "verify", "../release", "--key", "../key.allowed_signers", "--rebuild"
+            env!("CARGO_BIN_EXE_xtask"),
+            "verify",
+            "../release",
+            "--key",
+            "../key.allowed_signers",
+            "--rebuild"
         )
         .dir(place.path.join("checkout"))
         .env("RAVE_STATE", place.path.join("state"))
@@ -237,7 +242,10 @@ fn a_rebuild_without_space_is_refused_before_it_starts() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("error: 0 MiB are free in /proc, 7168 MiB may be needed"), "{stderr}");
-    assert!(stderr.contains("remedy: free some space, or set TMPDIR to a folder with more space"), "{stderr}");
+    assert!(
+        stderr.contains("remedy: free some space, or set TMPDIR to a folder with more space"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -282,10 +290,13 @@ fn a_draft_gets_each_file_once_and_never_other_content() {
     fs::write(&asset, "a disk").unwrap();
     let commit = fs::read_to_string(place.path.join("assets.target")).unwrap();
     let other = "f".repeat(40);
-    for (file, why) in [("assets.target", "the draft of v1.2.0 is of"), ("assets.tag", "the tag v1.2.0 names")] {
+    for (file, why) in
+        [("assets.target", "the draft of v1.2.0 is of"), ("assets.tag", "the tag v1.2.0 names")]
+    {
         fs::write(place.path.join(file), &other).unwrap();
         let printed = place.draft(&[]);
-        let expected = format!("error: {why} commit {other}, and the release was built from {}", commit.trim());
+        let expected =
+            format!("error: {why} commit {other}, and the release was built from {}", commit.trim());
         assert!(printed.code == Some(1) && printed.stderr.contains(&expected), "{}", printed.stderr);
         fs::write(place.path.join(file), &commit).unwrap();
         assert_eq!((place.draft(&[]).code, place.uploads()), (Some(0), 0));

@@ -43,8 +43,7 @@ impl Place {
 
     /// A dry run into `out`, with the programs of this place.
     fn dry_run(&self, out: &str, more: &[&str], variables: &[(&str, &str)]) -> Ran {
-        let arguments =
-            ["release", "--out", out, "--key", "../key", "--dry-run", "--profile", "headless"];
+        let arguments = ["release", "--out", out, "--key", "../key", "--dry-run", "--profile", "headless"];
         let path = format!("{}:{}", self.programs, SYSTEM.1);
         let variables = [&[("PATH", path.as_str())], variables].concat();
         run_in(&self.root, &[&arguments[..], more].concat(), &variables)
@@ -122,7 +121,11 @@ fn the_key_is_readable_private_and_encrypted() {
     fs::remove_file(&key).unwrap();
     fs::write(&key, "a key").unwrap();
     mode(0o600);
-    place.fails("key", "it is not an OpenSSH private key", "name a key that `cargo xtask release keygen` made");
+    place.fails(
+        "key",
+        "it is not an OpenSSH private key",
+        "name a key that `cargo xtask release keygen` made",
+    );
     fs::remove_file(&key).unwrap();
     let made = cmd!("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", &key).unchecked().run();
     or_skip!(made.map_err(|error| format!("ssh-keygen: {error}")));
@@ -159,7 +162,11 @@ fn built(place: &Place, licence: &str) {
         }),
         profile: "headless".into(),
         guest: GuestConfig::default(),
-        artifacts: vec![Artifact { format: Format::Qemu, files: vec![file].try_into().unwrap(), key: digest }],
+        artifacts: vec![Artifact {
+            format: Format::Qemu,
+            files: vec![file].try_into().unwrap(),
+            key: digest,
+        }],
         build_tools: Vec::new(),
         npm_packages: Vec::new(),
     };
@@ -171,7 +178,11 @@ fn built(place: &Place, licence: &str) {
 fn the_last_build_is_checked_for_licences() {
     let place = Place::new();
     built(&place, "SSPL-1.0");
-    place.fails("guest's licences", "headless contains app", "leave the package out, or change release.denied_licences");
+    place.fails(
+        "guest's licences",
+        "headless contains app",
+        "leave the package out, or change release.denied_licences",
+    );
     built(&place, "MIT OR SSPL-1.0");
     let ran = place.dry_run("../release", &GOOD, &[]);
     assert!(ran.code == 0 && ran.stdout.contains("none is denied"), "{}\n{}", ran.stdout, ran.stderr);

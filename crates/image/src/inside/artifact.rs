@@ -71,7 +71,9 @@ pub fn open(path: &Utf8Path) -> Result<Opened, Error> {
     let file = inspect::open(path)?;
     let part = Part::whole(path, &file).at("read", path)?;
     match Container::of_file(&file, 0, part.size).at("read", path)? {
-        Container::Raw => Ok(Opened { disk: Some(path.clone()), siblings: Vec::new(), squashfs: None, _scratch: None }),
+        Container::Raw => {
+            Ok(Opened { disk: Some(path.clone()), siblings: Vec::new(), squashfs: None, _scratch: None })
+        }
         Container::Packed(packing) => {
             let scratch = scratch(part.size.saturating_mul(EXPANSION))?;
             let target = scratch.path().join(IMAGE);

@@ -48,7 +48,8 @@ fn verified(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Option<Verdict>> {
         statements: &trust.statements,
     };
     let mut verdict = verify::verify(&request, &mut trust.trusted, &mut trust.store, &ui.sink());
-    verdict.problems.extend(other_commit(args.commit.as_deref(), &verdict));
+    let other = other_commit(args.commit.as_deref(), &verdict);
+    verdict.problems.extend(other);
     if args.json {
         ui.data(&serde_json::to_string_pretty(&as_json(&verdict))?);
     } else {

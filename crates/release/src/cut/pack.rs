@@ -12,8 +12,8 @@ use super::plan::{Plan, ProfilePlan};
 use super::workshop::Built;
 use crate::error::{Error, IoContext as _};
 use crate::manifest::{Artifact, Content, ProfileRelease, ReleaseFile};
-use crate::parts::{self, Copied};
 use crate::names;
+use crate::parts::{self, Copied};
 
 /// Copies a profile's build into the release's folder.
 pub(super) fn pack(

@@ -88,7 +88,10 @@ impl Sealing<'_, '_> {
             "provenance",
             |()| true,
             || {
-                let mut statements = vec![provenance::statement(plan, manifest, evidence, (started, now()))];
+                // A clock that was set back since would end it before it started.
+                let finished = now().max(started);
+                let mut statements =
+                    vec![provenance::statement(plan, manifest, evidence, (started, finished))];
                 for (profile, report) in reports {
                     statements.extend(evidence::statements(plan, manifest, profile, report)?);
                 }

@@ -195,7 +195,8 @@ impl Unpacker<'_> {
         let mut head = Vec::new();
         loop {
             let mut members = head.as_slice().chain(&mut content);
-            let done = archive.members(&mut members, &mut |member, content| self.member(path, member, content, layer));
+            let done = archive
+                .members(&mut members, &mut |member, content| self.member(path, member, content, layer));
             if let Err(error) = done {
                 if error.kind() != io::ErrorKind::InvalidData {
                     return Err(error);

@@ -51,7 +51,8 @@ pub(super) fn members(from: &mut dyn Read, show: &mut EachMember<'_>) -> io::Res
         if header[156] == b'S' {
             sparse(from, &header)?;
         }
-        let size = octal(&header[124..136]).ok_or_else(|| invalid("a header of the archive has no numbers"))?;
+        let size =
+            octal(&header[124..136]).ok_or_else(|| invalid("a header of the archive has no numbers"))?;
         let mut content = Read::take(&mut *from, size);
         match header[156] {
             b'L' => described.name = Some(text(&mut content)?),
@@ -144,7 +145,10 @@ fn up_to_zero(bytes: &[u8]) -> &[u8] {
 fn octal(field: &[u8]) -> Option<u64> {
     if field.first() == Some(&0x80) {
         let (high, low) = field.split_at_checked(field.len().checked_sub(8)?)?;
-        return high[1..].iter().all(|byte| *byte == 0).then(|| u64::from_be_bytes(low.try_into().unwrap_or_default()));
+        return high[1..]
+            .iter()
+            .all(|byte| *byte == 0)
+            .then(|| u64::from_be_bytes(low.try_into().unwrap_or_default()));
     }
     let text = std::str::from_utf8(up_to_zero(field)).ok()?.trim();
     if text.is_empty() {

@@ -12,9 +12,9 @@ use crate::error::Error;
 use crate::inputs::sources;
 use crate::manifest::{Bill, Manifest, ProfileRelease};
 use crate::relative_path::RelativePath;
-use crate::{folder, names};
 use crate::sbom::cyclonedx;
 use crate::sbom::diff::{self, BillDifference};
+use crate::{folder, names};
 
 /// Maximum size of the list of sources, bytes.
 const SOURCES_LIMIT: u64 = 16 << 20;

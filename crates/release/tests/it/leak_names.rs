@@ -62,10 +62,7 @@ fn names_and_targets_in_ext4_are_scanned() {
     fs::create_dir_all(tree.join(&below)).unwrap();
     symlink(&below, tree.join("from-root")).unwrap();
     let disk = ext4(&place, &tree).unwrap();
-    assert_eq!(
-        found(&place, &disk),
-        expected(&[(Rule::BuildPath, "from-root"), (Rule::BuildPath, &below)])
-    );
+    assert_eq!(found(&place, &disk), expected(&[(Rule::BuildPath, "from-root"), (Rule::BuildPath, &below)]));
 }
 
 #[test]
@@ -82,7 +79,8 @@ fn attributes_in_ext4_are_scanned() {
     set("user.then", "abcd").unwrap();
     set(&format!("user.{}", place.names.host), "x").unwrap();
     let report = in_files(&search(&place, &disk));
-    let places: Vec<_> = report.iter().map(|(rule, path)| (*rule, path.rsplit('/').next().unwrap())).collect();
+    let places: Vec<_> =
+        report.iter().map(|(rule, path)| (*rule, path.rsplit('/').next().unwrap())).collect();
     let of_host = format!("user.{}", place.names.host);
     assert_eq!(places, [(Rule::BuilderUser, "user.first"), (Rule::BuilderHost, &of_host)]);
     assert!(report.iter().all(|(_, path)| path.starts_with("extended attributes!/inode ")), "{report:?}");

@@ -93,7 +93,7 @@ impl Place {
     }
 }
 
-pub(crate) fn in_files(report: &Report) -> Vec<(Rule, &str)> {
+pub(crate) fn in_files(report: &Report) -> Vec<(Rule, &'static str)> {
     let file = |finding: &'_ Finding| match &finding.place {
         leak::Place::File(path) => (finding.rule, path.clone()),
         other => panic!("{other}"),

@@ -28,11 +28,7 @@ fn as_the_flake_builds(fixture: &mut Fixture) {
         } else {
             fs::rename(&from, &to).unwrap();
         }
-        ArtifactFile {
-            name,
-            size: fs::metadata(&to).unwrap().len(),
-            sha256: Digest::of_file(&to).unwrap(),
-        }
+        ArtifactFile { name, size: fs::metadata(&to).unwrap().len(), sha256: Digest::of_file(&to).unwrap() }
     };
     let manifest = &mut fixture.built.manifest;
     for artifact in &mut manifest.artifacts {

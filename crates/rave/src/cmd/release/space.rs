@@ -8,8 +8,8 @@ use rave_image::tempdir;
 use rave_release::manifest::{Manifest, ReleaseFile};
 
 use super::contents::Contents;
-use super::order::Order;
 use super::found::{Found, wrong};
+use super::order::Order;
 
 /// Space for the stages of a build besides its artifacts, bytes: those of a desktop take 6.5 GiB.
 pub(super) const STAGES: u64 = 7 << 30;

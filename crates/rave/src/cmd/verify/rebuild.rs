@@ -112,7 +112,7 @@ fn is_of(file: &Utf8Path, manifest: &Manifest) -> anyhow::Result<()> {
             .remedy("leave --inputs out; then the network is used")
             .into());
     };
-    let found = regular_file(file).and_then(|file| Digest::of_reader(file));
+    let found = regular_file(file).and_then(Digest::of_reader);
     let found = found.with_context(|| format!("cannot read {file}"))?;
     if found != archive.sha256 {
         let what = format!("{file} is not {} of the release: its SHA-256 is {found}", archive.name);

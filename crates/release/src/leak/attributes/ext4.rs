@@ -79,7 +79,9 @@ impl Layout {
         let length = usize::try_from(self.descriptor.min(64)).unwrap_or(64);
         part.read(&mut descriptor[..length], self.descriptors + group * self.descriptor)?;
         let joined = |low, high, length| {
-            Ok::<_, io::Error>(number(&descriptor, low, length)? | number(&descriptor, high, length)? << (8 * length))
+            Ok::<_, io::Error>(
+                number(&descriptor, low, length)? | number(&descriptor, high, length)? << (8 * length),
+            )
         };
         let (start, unused) = (joined(0x8, 0x28, 4)?, joined(0x1c, 0x32, 2)?);
         // `BG_INODE_UNINIT`: nothing was ever written there.
@@ -87,7 +89,8 @@ impl Layout {
             return Ok((0, 0));
         }
         let last = self.inodes.saturating_sub(group * self.in_group).min(self.in_group);
-        let start = start.checked_mul(self.block).ok_or_else(|| invalid("its inodes are beyond every disk"))?;
+        let start =
+            start.checked_mul(self.block).ok_or_else(|| invalid("its inodes are beyond every disk"))?;
         Ok((start, last.saturating_sub(unused)))
     }
 }

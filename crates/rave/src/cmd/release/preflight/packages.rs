@@ -5,9 +5,9 @@ use rave_image::bases::debian::availability::{AvailabilityRequest, availability}
 use rave_image::bases::nixos::installation::Nix;
 use rave_spec::Base;
 
+use super::super::found::{Fact, Found, wrong};
 use super::super::order::Order;
 use super::super::plan::ReleaseProfile;
-use super::super::found::{Fact, Found, wrong};
 use crate::build;
 use crate::settings::Settings;
 use crate::ui::Ui;
