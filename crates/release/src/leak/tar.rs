@@ -64,8 +64,7 @@ pub(super) fn members(from: &mut dyn Read, show: &mut EachMember<'_>) -> io::Res
                 let Described { name, target } = std::mem::take(&mut described);
                 let name = name.unwrap_or_else(|| own_name(&header));
                 let member = |what| Member { name: without_root(&name), what };
-                // The header has the names of the owner.
-                show(member(What::Other), &mut header.as_slice())?;
+                show(member(What::Other), &mut owner(&header).as_slice())?;
                 if matches!(kind, b'1' | b'2') {
                     let target = target.unwrap_or_else(|| up_to_zero(&header[157..257]).to_vec());
                     show(member(What::Link), &mut target.as_slice())?;
@@ -90,6 +89,11 @@ fn sparse(from: &mut dyn Read, header: &[u8; 512]) -> io::Result<()> {
         has_more = block[504] != 0;
     }
     Ok(())
+}
+
+/// The names of the user and the group. In the header, digits precede them: there, no name would stand alone.
+fn owner(header: &[u8; 512]) -> Vec<u8> {
+    [up_to_zero(&header[265..297]), b"\n", up_to_zero(&header[297..329])].concat()
 }
 
 /// A prefix, a slash and a name.
