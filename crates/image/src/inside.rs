@@ -7,5 +7,5 @@ mod disk;
 mod tests;
 
 pub use crate::content::ext4::{Visit, Visited};
-pub use artifact::{Opened, open};
+pub use artifact::{Opened, Sibling, open};
 pub use disk::{FileSystem, Kind, files};

@@ -11,7 +11,7 @@ use std::io::{self, IsTerminal};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::bases::nixos::{self, installation::Nix};
-use rave_spec::{Base, Format, Guest, Loaded, Nixos, Profile, ProfileName};
+use rave_spec::{Base, Format, Guest, Loaded, Nixos, Profile, ProfileName, Spec};
 use rustix::fs::{Access, access};
 
 use crate::cli::{Accel, FormatFlag, Global, NixFlags, Scope};
@@ -124,12 +124,17 @@ impl Settings {
         sources::shipped(&self.root)
     }
 
-    /// The user and host name of the image's guest: the nixos base sees neither rave.local.toml nor `RAVE_*`.
-    pub fn guest(&self) -> anyhow::Result<Guest> {
+    /// The settings that an image is made from: the nixos base sees neither rave.local.toml nor `RAVE_*`.
+    pub fn of_image(&self) -> anyhow::Result<Spec> {
         match self.base {
-            Base::Nixos => Ok(self.shipped()?.spec.guest),
-            Base::Debian => Ok(self.spec.spec.guest.clone()),
+            Base::Nixos => Ok(self.shipped()?.spec),
+            Base::Debian => Ok(self.spec.spec.clone()),
         }
+    }
+
+    /// The user and host name of the image's guest.
+    pub fn guest(&self) -> anyhow::Result<Guest> {
+        Ok(self.of_image()?.guest)
     }
 
     /// The chosen profile.

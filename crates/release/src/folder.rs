@@ -1,11 +1,13 @@
 //! The untrusted folder of a release: links are not followed, and pipes are not opened.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::fd::AsFd;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
 
+use crate::error::{Error, IoContext as _};
 use crate::relative_path::{MAX_DEPTH, RelativePath};
 
 /// Maximum number of entries.
@@ -41,37 +43,83 @@ pub enum EntryKind {
     Other(&'static str),
 }
 
+/// Why something is not opened: text for a reader.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotOpened(pub(crate) &'static str);
+
+const LINK: &str = "it is a symbolic link";
+const SPECIAL: &str = "it is not a regular file";
+
+fn not_opened(why: &'static str) -> io::Error {
+    io::Error::other(NotOpened(why))
+}
+
+/// Whatever is opened: nothing blocks, and no terminal becomes that of this process.
+const SAFE: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+/// Opens a regular file that a user named, so links are followed. Devices and pipes are not opened.
+pub fn regular_file(path: &Utf8Path) -> io::Result<File> {
+    let kind = FileType::from_raw_mode(statat(CWD, path.as_std_path(), AtFlags::empty())?.st_mode);
+    if kind != FileType::RegularFile {
+        return Err(not_opened(SPECIAL));
+    }
+    let file = File::from(openat(CWD, path.as_std_path(), SAFE, Mode::empty())?);
+    // It may have been replaced meanwhile.
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_opened(SPECIAL)) }
+}
+
+/// The content of a file of at most `limit` bytes in the folder of a release.
+pub(crate) fn read(folder: &Utf8Path, name: &str, limit: u64) -> Result<Vec<u8>, Error> {
+    let path = folder.join(name);
+    let name = name.parse().map_err(|why: String| Error::damaged(&path, why))?;
+    Folder::open(folder).and_then(|folder| folder.read(&name, limit)).at("read", &path)
+}
+
 impl Folder {
-    /// Opens the folder.
+    /// Opens the folder. The path may be a link to one, such as `latest` of a published tree.
     pub fn open(path: &Utf8Path) -> io::Result<Self> {
-        let root = File::open(path)?;
-        if !root.metadata()?.is_dir() {
-            return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is not a folder"));
+        match openat(CWD, path.as_std_path(), SAFE | OFlags::DIRECTORY, Mode::empty()) {
+            Ok(root) => Ok(Self { root: File::from(root), path: path.to_owned() }),
+            Err(rustix::io::Errno::NOTDIR) => {
+                Err(io::Error::new(io::ErrorKind::NotADirectory, NotOpened("it is not a folder")))
+            }
+            Err(error) => Err(error.into()),
         }
-        Ok(Self { root, path: path.to_owned() })
+    }
+
+    /// Its path, for messages.
+    pub fn path(&self) -> &Utf8Path {
+        &self.path
     }
 
     /// Every file, recursively, and everything else that is not a folder. Folders are entries only if they are nested
     /// too deeply.
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        list(&self.path, "", 1, &mut entries)?;
+        list(&self.root, "", 1, &mut entries)?;
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(entries)
     }
 
     /// Opens a regular file for reading, component by component, without following links.
     pub fn file(&self, path: &RelativePath) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let mut parts = path.parts().peekable();
         let mut at = None;
         while let Some(part) = parts.next() {
-            let flags = if parts.peek().is_some() { flags | OFlags::DIRECTORY } else { flags };
-            let opened = openat(at.as_ref().unwrap_or(&self.root), part, flags, Mode::empty())?;
-            at = Some(File::from(opened));
+            let folder = at.as_ref().unwrap_or(&self.root);
+            let kind = FileType::from_raw_mode(statat(folder, part, AtFlags::SYMLINK_NOFOLLOW)?.st_mode);
+            let flags = match (kind, parts.peek()) {
+                (FileType::RegularFile, None) => OFlags::empty(),
+                (FileType::Directory, Some(_)) => OFlags::DIRECTORY,
+                (FileType::Symlink, _) => return Err(not_opened(LINK)),
+                _ => return Err(not_opened(SPECIAL)),
+            };
+            at = Some(File::from(openat(folder, part, SAFE | OFlags::NOFOLLOW | flags, Mode::empty())?));
         }
         let file = at.ok_or(io::ErrorKind::NotFound)?;
-        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
+        // It may have been replaced meanwhile.
+        if file.metadata()?.is_file() { Ok(file) } else { Err(not_opened(SPECIAL)) }
     }
 
     /// The content of a file of at most `limit` bytes.
@@ -87,33 +135,36 @@ impl Folder {
     }
 }
 
-fn list(folder: &Utf8Path, below: &str, depth: usize, entries: &mut Vec<Entry>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
+fn list(folder: impl AsFd, below: &str, depth: usize, entries: &mut Vec<Entry>) -> io::Result<()> {
+    for entry in Dir::read_from(&folder)? {
         let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
         if entries.len() >= MAX_ENTRIES {
             return Err(io::Error::other(format!("it has more than {MAX_ENTRIES} files")));
         }
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let path = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
+        let shown = name.to_string_lossy();
+        let path = if below.is_empty() { shown.into_owned() } else { format!("{below}/{shown}") };
+        let is_text = name.to_str().is_ok();
         // The entry itself: links are not followed.
-        let metadata = entry.metadata()?;
-        let kind = if metadata.is_dir() {
-            if depth < MAX_DEPTH && entry.file_name().to_str().is_some() {
-                list(&folder.join(&name), &path, depth + 1, entries)?;
+        let found = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let kind = match FileType::from_raw_mode(found.st_mode) {
+            FileType::Directory if depth < MAX_DEPTH && is_text => {
+                let flags = SAFE | OFlags::NOFOLLOW | OFlags::DIRECTORY;
+                list(openat(&folder, name, flags, Mode::empty())?, &path, depth + 1, entries)?;
                 continue;
             }
-            EntryKind::Other("a folder that is too deep")
-        } else if metadata.is_symlink() {
-            EntryKind::Other("a symbolic link")
-        } else if !metadata.is_file() {
-            EntryKind::Other("not a regular file")
-        } else {
-            match path.parse() {
-                Ok(path) if entry.file_name().to_str().is_some() => {
-                    EntryKind::File { path, size: metadata.len() }
+            FileType::Directory => EntryKind::Other("a folder that is too deep"),
+            FileType::Symlink => EntryKind::Other("a symbolic link"),
+            FileType::RegularFile => match path.parse() {
+                Ok(path) if is_text => {
+                    EntryKind::File { path, size: u64::try_from(found.st_size).unwrap_or_default() }
                 }
                 _ => EntryKind::Other("a name that no release has"),
-            }
+            },
+            _ => EntryKind::Other("not a regular file"),
         };
         entries.push(Entry { path: path.escape_debug().to_string(), kind });
     }
@@ -122,8 +173,11 @@ fn list(folder: &Utf8Path, below: &str, depth: usize, entries: &mut Vec<Entry>) 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
     use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
 
     #[test]
     fn links_are_listed_and_not_followed() {
@@ -145,5 +199,28 @@ mod tests {
         assert_eq!(found, ["below/a", "folder", "link"]);
         assert_eq!(entries[1].kind, EntryKind::Other("a symbolic link"));
         assert!(folder.read(&"below/a".parse().unwrap(), 0).unwrap_err().to_string().contains("more than 0"));
+    }
+
+    #[test]
+    fn special_files_are_not_opened() {
+        let place = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(place.path()).unwrap();
+        rustix::fs::mknodat(CWD, path.join("pipe").as_std_path(), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let _listening = UnixListener::bind(path.join("socket")).unwrap();
+        symlink("/dev/zero", path.join("device")).unwrap();
+        symlink("pipe", path.join("to-pipe")).unwrap();
+        let folder = Folder::open(path).unwrap();
+        let why = |name: &str| folder.file(&name.parse().unwrap()).unwrap_err().to_string();
+        assert_eq!(["pipe", "socket", "device", "to-pipe"].map(why), [SPECIAL, SPECIAL, LINK, LINK]);
+        for name in ["pipe", "socket", "device", "to-pipe"] {
+            let opened = Folder::open(&path.join(name)).unwrap_err();
+            assert_eq!(opened.to_string(), "it is not a folder", "{name}");
+            assert_eq!(regular_file(&path.join(name)).unwrap_err().to_string(), SPECIAL, "{name}");
+        }
+        // A folder that a link of a published tree names.
+        fs::create_dir(path.join("1.2.0")).unwrap();
+        fs::write(path.join("1.2.0/a"), "a").unwrap();
+        symlink("1.2.0", path.join("latest")).unwrap();
+        assert_eq!(Folder::open(&path.join("latest")).unwrap().entries().unwrap().len(), 1);
     }
 }

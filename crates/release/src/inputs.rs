@@ -5,7 +5,7 @@
 
 mod index;
 mod read;
-mod sources;
+pub(crate) mod sources;
 mod write;
 
 pub use index::{Entry, INDEX, Index};

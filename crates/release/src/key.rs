@@ -11,6 +11,7 @@ use ssh_key::{Algorithm, LineEnding, PrivateKey, PublicKey};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, IoContext as _};
+use crate::folder;
 pub use crate::public_key::fingerprint;
 use crate::public_key::{self, check_principal};
 
@@ -100,11 +101,13 @@ impl LockedKey {
     /// Reads the file. It is refused if others may read it, or if it is not encrypted.
     pub fn read(path: &Utf8Path) -> Result<Self, Error> {
         let refuse = |detail: String, remedy| Err(Error::Key { path: path.to_owned(), detail, remedy });
-        let file = File::open(path).at("open", path)?;
-        let metadata = file.metadata().at("read", path)?;
-        if !metadata.is_file() {
+        let kind = fs::metadata(path).at("open", path)?;
+        // A pipe would block.
+        if !kind.is_file() {
             return refuse("it is not a file".into(), "name the private key's file with --key");
         }
+        let file = folder::regular_file(path).at("open", path)?;
+        let metadata = file.metadata().at("read", path)?;
         if metadata.permissions().mode() & 0o077 != 0 {
             return refuse("others may read it".into(), "take their permission away: chmod 600 FILE");
         }

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeSet;
 
+use camino::Utf8Path;
 use rave_image::digest::Digest;
 use rave_spec::{Base, Format};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
 use crate::relative_path::RelativePath;
 use crate::strict_json;
 
@@ -138,6 +140,12 @@ pub struct Bill {
 }
 
 impl Manifest {
+    /// Reads the file in the folder of a release.
+    pub fn read(folder: &Utf8Path) -> Result<Self, Error> {
+        let bytes = crate::folder::read(folder, crate::names::MANIFEST, LIMIT)?;
+        Self::parse(&bytes).map_err(|why| Error::damaged(folder.join(crate::names::MANIFEST), why))
+    }
+
     /// Parses the file's bytes and refuses invalid values.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let value = strict_json::value(bytes, LIMIT)?;

@@ -125,11 +125,14 @@ impl Notes<'_> {
             let none = BTreeMap::new();
             let fixes = self.fixes.get(&profile.profile).unwrap_or(&none);
             named(text, "Security fixes, by the changelogs of the packages", fixes.iter().map(secured));
-            let changed = found.changed.iter().map(|(name, [a, b])| {
+            let line = |(name, [a, b]): (&String, &[BTreeSet<String>; 2])| {
                 let mark = if fixes.contains_key(name) { " (security)" } else { "" };
                 format!("{name} {} -> {}{mark}", list(a), list(b))
-            });
-            named(text, "Changed", changed);
+            };
+            let (older, newer): (Vec<_>, Vec<_>) =
+                found.changed.iter().partition(|(name, _)| found.downgraded.contains(*name));
+            named(text, "Downgraded", older.into_iter().map(line));
+            named(text, "Upgraded", newer.into_iter().map(line));
             named(text, "Added", found.added.iter().map(|(name, a)| format!("{name} {}", list(a))));
             named(text, "Removed", found.removed.iter().map(|(name, a)| format!("{name} {}", list(a))));
         }

@@ -14,5 +14,6 @@ mod policy;
 mod prose;
 mod release;
 mod release_parts;
+mod release_preflight;
 mod smoke;
 mod untrusted_input;

@@ -49,19 +49,19 @@ pub(crate) fn repository() -> tempfile::TempDir {
     place
 }
 
-fn git(root: &Path, arguments: &[&str]) {
+pub(crate) fn git(root: &Path, arguments: &[&str]) {
     let author = ["-c", "user.name=Fixture", "-c", "user.email=fixture@localhost"];
     Cmd::new("git").args(author).args(arguments.iter().copied()).current_dir(root).output().unwrap();
 }
 
 /// Hides cargo-deny, which cargo installs elsewhere: it would check a checkout without crates.
-const SYSTEM: (&str, &str) = ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+pub(crate) const SYSTEM: (&str, &str) = ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
 
 const DRY_RUN: [&str; 8] =
     ["release", "--out", "../release", "--key", "../key", "--dry-run", "--profile", "headless"];
 
 /// The estimated size of a release of a profile that was never built: 13.5 GiB.
-fn has_space(place: &Path) -> Result<(), String> {
+pub(crate) fn has_space(place: &Path) -> Result<(), String> {
     let stat = rustix::fs::statvfs(place).unwrap();
     let free = stat.f_bavail * stat.f_frsize;
     if free >= 14 << 30 { Ok(()) } else { Err(format!("{} MiB are free, 14336 are needed", free >> 20)) }
@@ -71,7 +71,7 @@ fn dry_run(root: &Path, more: &[&str]) -> Ran {
     run_in(root, &[&DRY_RUN[..], more].concat(), &[SYSTEM])
 }
 
-const GOOD: [&str; 6] =
+pub(crate) const GOOD: [&str; 6] =
     ["--version", VERSION, "--base", "debian", "--allow-default-password", "--accept-unfree"];
 
 #[test]

@@ -84,9 +84,12 @@ impl Place {
         let script = r#"#!/bin/sh
 echo "$*" >>"$GH_STATE.log"
 case "$1 $2 $*" in
+"api "*/commits/tags/*)
+    [ -f "$GH_STATE.tag" ] || { echo "gh: No commit found for SHA: tags/v1 (HTTP 422)" >&2; exit 1; }
+    cat "$GH_STATE.tag" ;;
 "release view "*isDraft*)
     [ -d "$GH_STATE" ] || { echo "release not found" >&2; exit 1; }
-    cat "$GH_STATE.draft" ;;
+    echo "$(cat "$GH_STATE.draft") $(cat "$GH_STATE.target")" ;;
 "release view "*assets*)
     cd "$GH_STATE"
     for name in *; do
@@ -97,7 +100,9 @@ case "$1 $2 $*" in
         echo "$name $state $digest"
     done ;;
 "release view "*url*) echo "the draft of $3" ;;
-"release create "*--draft*) mkdir "$GH_STATE"; echo true >"$GH_STATE.draft" ;;
+"release create "*"--draft --latest=false"*)
+    mkdir "$GH_STATE"; echo true >"$GH_STATE.draft"
+    echo "$*" | sed 's/.*--target \([0-9a-f]*\).*/\1/' >"$GH_STATE.target" ;;
 "release upload "*)
     name="$(basename "$4")"
     [ ! -e "$GH_STATE/$name" ] || { echo "it exists" >&2; exit 1; }
@@ -209,6 +214,41 @@ fn parts_are_signed_with_the_key_in_the_environment_which_leaves_no_trace() {
 }
 
 #[test]
+fn a_rebuild_without_space_is_refused_before_it_starts() {
+    let place = Place::new();
+    assert_eq!(place.sign().code, Some(0));
+    let verify = |folder: &str| {
+        cmd!(
+            env!("CARGO_BIN_EXE_xtask"),
+            "verify",
+            "../release",
+            "--key",
+            "../key.allowed_signers",
+            "--rebuild"
+        )
+        .dir(place.path.join("checkout"))
+        .env("RAVE_STATE", place.path.join("state"))
+        .env("TMPDIR", folder)
+        .env_remove("CARGO_MANIFEST_DIR")
+        .stdin_null()
+        .stdout_capture()
+        .stderr_capture()
+        .unchecked()
+        .run()
+        .unwrap()
+    };
+    // No file system has fewer free bytes than that of processes.
+    let output = verify("/proc");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("error: 0 MiB are free in /proc, 7168 MiB may be needed"), "{stderr}");
+    assert!(
+        stderr.contains("remedy: free some space, or set TMPDIR to a folder with more space"),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn a_draft_gets_each_file_once_and_never_other_content() {
     let place = Place::new();
     assert_eq!(place.sign().code, Some(0));
@@ -246,6 +286,21 @@ fn a_draft_gets_each_file_once_and_never_other_content() {
         );
         assert_eq!((fs::read(&asset).unwrap().as_slice(), place.uploads()), (&b"another"[..], 0));
     }
+    // A draft or a tag of another commit.
+    fs::write(&asset, "a disk").unwrap();
+    let commit = fs::read_to_string(place.path.join("assets.target")).unwrap();
+    let other = "f".repeat(40);
+    for (file, why) in
+        [("assets.target", "the draft of v1.2.0 is of"), ("assets.tag", "the tag v1.2.0 names")]
+    {
+        fs::write(place.path.join(file), &other).unwrap();
+        let printed = place.draft(&[]);
+        let expected =
+            format!("error: {why} commit {other}, and the release was built from {}", commit.trim());
+        assert!(printed.code == Some(1) && printed.stderr.contains(&expected), "{}", printed.stderr);
+        fs::write(place.path.join(file), &commit).unwrap();
+        assert_eq!((place.draft(&[]).code, place.uploads()), (Some(0), 0));
+    }
     // Nothing is added after publication.
     fs::remove_file(&asset).unwrap();
     fs::write(place.path.join("assets.draft"), "false\n").unwrap();
@@ -255,6 +310,16 @@ fn a_draft_gets_each_file_once_and_never_other_content() {
         "{}",
         printed.stderr
     );
+    // A code host that does not answer is not one without a tag.
+    fs::write(place.path.join("bin/gh"), "#!/bin/sh\necho 'HTTP 502: bad gateway' >&2\nexit 1\n").unwrap();
+    let printed = place.draft(&[]);
+    assert!(printed.code == Some(1) && printed.stderr.contains("HTTP 502"), "{}", printed.stderr);
+    // A release of another commit than that of the checkout.
+    let author = ["-c", "user.name=F", "-c", "user.email=f"];
+    let more = [&author[..], &["commit", "-q", "--allow-empty", "-m", "Later"]].concat();
+    cmd("git", more).dir(place.path.join("checkout")).run().unwrap();
+    let printed = place.draft(&[]);
+    assert!(printed.code == Some(1) && printed.stderr.contains("commit: it is "), "{}", printed.stderr);
     // A release that does not verify is not drafted.
     fs::remove_dir_all(place.path.join("assets")).unwrap();
     fs::write(place.path.join("release").join(DISK), "A disk").unwrap();

@@ -21,7 +21,7 @@ mod xml;
 pub mod zst;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_spec::{Compress, Format};
+use rave_spec::{Base, Compress, Format};
 
 use crate::digest::Digest;
 use crate::error::Error;
@@ -62,10 +62,16 @@ const CONVERTIBLE_FIRST: ([Format; Format::ALL.len()], usize) = {
     (formats, count)
 };
 
-/// The base name of files, without extension.
-pub fn stem(base: rave_spec::Base, profile: &str) -> String {
-    format!("rave-{base}-{profile}")
+/// The base name of a build's files, without extension.
+pub fn stem(base: Base, profile: &str) -> String {
+    match base {
+        Base::Debian => format!("rave-{base}-{profile}"),
+        Base::Nixos => NIXOS_STEM.to_owned(),
+    }
 }
+
+/// The flake's name for the files of every profile.
+pub(crate) const NIXOS_STEM: &str = "nixos";
 
 /// The names of an artifact's files; the first is the bootable one.
 pub fn file_names(stem: &str, format: Format, compress: Compress) -> Vec<String> {

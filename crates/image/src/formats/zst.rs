@@ -44,7 +44,7 @@ struct Run {
 }
 
 /// Compresses a disk. The result depends only on the content, not on which of its zeros are holes.
-pub(crate) fn compress(disk: &Utf8Path, target: &Utf8Path, log: &Utf8Path) -> Result<(), Error> {
+pub fn compress(disk: &Utf8Path, target: &Utf8Path, log: &Utf8Path) -> Result<(), Error> {
     let file = File::open(disk).at("open", disk)?;
     let size = file.metadata().at("read", disk)?.len();
     let runs = runs(&file, LONG_RUN).at("read", disk)?;

@@ -1,10 +1,12 @@
 //! The disk of an artifact, and the other files packed with it.
 
 use std::fs::{self, File};
+use std::os::unix::ffi::OsStringExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
 
+use crate::content::ext4::{Visit, Visited};
 use crate::disk::IMAGE;
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::foreign::{self, Container, Links, Part, unpack};
@@ -23,9 +25,44 @@ const EXPANSION: u64 = 8;
 pub struct Opened {
     /// The raw disk: the artifact itself if it is one. None if it has no disk, such as the description of a machine.
     pub disk: Option<Utf8PathBuf>,
-    /// Other files packed with it, each with its name in the artifact.
-    pub siblings: Vec<(String, Utf8PathBuf)>,
+    /// What else is packed with it.
+    pub siblings: Vec<Sibling>,
+    /// Where the squashfs that contains all of it starts in the artifact, bytes; none if there is none.
+    pub squashfs: Option<u64>,
     _scratch: Option<LockedTempDir>,
+}
+
+/// An entry packed beside a disk.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sibling {
+    /// Its path in the artifact, without a leading slash.
+    pub path: String,
+    kind: SiblingKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum SiblingKind {
+    /// Its content.
+    File(Utf8PathBuf),
+    /// Its target.
+    Link(Vec<u8>),
+    Other,
+}
+
+impl Sibling {
+    /// Visits it.
+    pub fn visit(&self, visit: &mut Visit<'_>) -> Result<(), Error> {
+        let done = match &self.kind {
+            SiblingKind::File(place) => {
+                let mut content = File::open(place).at("open", place)?;
+                let size = content.metadata().at("read", place)?.len();
+                visit(&self.path, Visited::File { size, content: &mut content })
+            }
+            SiblingKind::Link(target) => visit(&self.path, Visited::Link { target }),
+            SiblingKind::Other => visit(&self.path, Visited::Other),
+        };
+        done.at("read", self.path.as_str())
+    }
 }
 
 /// Opens an artifact.
@@ -34,7 +71,9 @@ pub fn open(path: &Utf8Path) -> Result<Opened, Error> {
     let file = inspect::open(path)?;
     let part = Part::whole(path, &file).at("read", path)?;
     match Container::of_file(&file, 0, part.size).at("read", path)? {
-        Container::Raw => Ok(Opened { disk: Some(path.clone()), siblings: Vec::new(), _scratch: None }),
+        Container::Raw => {
+            Ok(Opened { disk: Some(path.clone()), siblings: Vec::new(), squashfs: None, _scratch: None })
+        }
         Container::Packed(packing) => {
             let scratch = scratch(part.size.saturating_mul(EXPANSION))?;
             let target = scratch.path().join(IMAGE);
@@ -49,7 +88,7 @@ pub fn open(path: &Utf8Path) -> Result<Opened, Error> {
         Container::Tar => of_package(path),
         Container::Iso { .. } => of_iso(path, &file),
         // Texts: a machine's description, a list of digests.
-        Container::Unknown => Ok(Opened { disk: None, siblings: Vec::new(), _scratch: None }),
+        Container::Unknown => Ok(Opened { disk: None, siblings: Vec::new(), squashfs: None, _scratch: None }),
         container => of_image(path, &part, container),
     }
 }
@@ -62,7 +101,7 @@ fn refuse(path: &Utf8Path, detail: impl Into<String>) -> Error {
 }
 
 fn with_disk(disk: Utf8PathBuf, scratch: LockedTempDir) -> Opened {
-    Opened { disk: Some(disk), siblings: Vec::new(), _scratch: Some(scratch) }
+    Opened { disk: Some(disk), siblings: Vec::new(), squashfs: None, _scratch: Some(scratch) }
 }
 
 /// A folder for large sparse files.
@@ -97,7 +136,7 @@ fn of_package(path: &Utf8Path) -> Result<Opened, Error> {
     of_image(path, &part, container)
 }
 
-/// The disk in the squashfs, and the other files in it.
+/// The disk in the squashfs, and everything else in it.
 fn of_iso(path: &Utf8Path, file: &File) -> Result<Opened, Error> {
     let start = squashfs(file).at("read", path)?;
     let start = start.ok_or_else(|| refuse(path, "it contains no squashfs"))?;
@@ -108,29 +147,37 @@ pub(super) fn of_squashfs(path: &Utf8Path, start: u64) -> Result<Opened, Error> 
     let size = fs::metadata(path).at("read", path)?.len();
     let scratch = scratch(size.saturating_mul(EXPANSION))?;
     let tree = scratch.path().join("tree");
-    let start = start.to_string();
+    let offset = start.to_string();
     // By default its queues use 256 MiB each.
     let fixed = ["-no-progress", "-no-xattrs", "-data-queue", "32", "-frag-queue", "32", "-dest"];
-    let rest = [tree.as_str(), "-offset", &start, path.as_str()];
+    let rest = [tree.as_str(), "-offset", &offset, path.as_str()];
     Cmd::new("unsquashfs").args(fixed).args(rest).output().stage(STAGE)?;
     let mut found = Vec::new();
     list(&tree, &tree, &mut found)?;
     found.sort();
-    let at = found.iter().position(|(name, _)| name == IMAGE);
-    let disk = at.map(|at| found.swap_remove(at).1);
-    Ok(Opened { disk, siblings: found, _scratch: Some(scratch) })
+    let image = tree.join(IMAGE);
+    let at = found.iter().position(|one| one.kind == SiblingKind::File(image.clone()));
+    let disk = at.map(|at| found.remove(at)).map(|_| image);
+    Ok(Opened { disk, siblings: found, squashfs: Some(start), _scratch: Some(scratch) })
 }
 
-/// Regular files below a folder; links are not followed.
-fn list(root: &Utf8Path, folder: &Utf8Path, found: &mut Vec<(String, Utf8PathBuf)>) -> Result<(), Error> {
+/// Everything below a folder; links are not followed.
+fn list(root: &Utf8Path, folder: &Utf8Path, found: &mut Vec<Sibling>) -> Result<(), Error> {
     for entry in folder.read_dir_utf8().at("list", folder)? {
         let entry = entry.at("list", folder)?;
-        let kind = entry.file_type().at("read", entry.path())?;
-        if kind.is_dir() {
-            list(root, entry.path(), found)?;
-        } else if kind.is_file() {
-            let name = entry.path().strip_prefix(root).unwrap_or(entry.path());
-            found.push((name.to_string(), entry.path().to_owned()));
+        let place = entry.path();
+        let kind = entry.file_type().at("read", place)?;
+        let kind = if kind.is_file() {
+            SiblingKind::File(place.to_owned())
+        } else if kind.is_symlink() {
+            let target = fs::read_link(place).at("read", place)?;
+            SiblingKind::Link(target.into_os_string().into_vec())
+        } else {
+            SiblingKind::Other
+        };
+        found.push(Sibling { path: place.strip_prefix(root).unwrap_or(place).to_string(), kind });
+        if entry.file_type().at("read", place)?.is_dir() {
+            list(root, place, found)?;
         }
     }
     Ok(())

@@ -63,10 +63,10 @@ pub fn files(disk: &Utf8Path, visit: &mut Visit<'_>) -> Result<Vec<FileSystem>, 
             Kind::Fat => fat(disk, one.start, &mut count)?,
             Kind::Squashfs => {
                 let opened = of_squashfs(disk, one.start)?;
-                let siblings = opened.disk.into_iter().map(|path| (crate::disk::IMAGE.to_owned(), path));
-                for (name, path) in siblings.chain(opened.siblings) {
-                    plain(&name, &path, &mut count)?;
+                if let Some(inner) = &opened.disk {
+                    plain(crate::disk::IMAGE, inner, &mut count)?;
                 }
+                opened.siblings.iter().try_for_each(|sibling| sibling.visit(&mut count))?;
             }
             Kind::None => {}
         }

@@ -206,6 +206,9 @@ pub struct Verify {
     /// Refuse older versions
     #[arg(long, value_name = "VERSION")]
     pub not_older_than: Option<Version>,
+    /// Refuse a release of another commit, given in full
+    #[arg(long, value_name = "COMMIT")]
+    pub commit: Option<String>,
     /// Build the release again from its manifest as well, in a checkout of its commit, and compare every byte
     #[arg(long, requires = "folder", conflicts_with = "json")]
     pub rebuild: bool,

@@ -2,6 +2,7 @@
 
 mod builder;
 mod contents;
+mod found;
 mod from_parts;
 pub(super) mod inputs;
 pub mod keys;
@@ -11,6 +12,7 @@ mod outcome;
 mod passphrase;
 pub(super) mod plan;
 mod preflight;
+pub(super) mod space;
 pub(super) mod workshop;
 
 use rave_release::cut;

@@ -1,9 +1,10 @@
 //! `cargo xtask sbom`: what changed between two bills of materials.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::io::Read as _;
 
 use camino::Utf8Path;
+use rave_release::folder::regular_file;
 use rave_release::sbom::diff::{self, Packages};
 
 use crate::cli::{self, SbomCommand};
@@ -27,7 +28,10 @@ pub fn run(args: &cli::Sbom, ui: &Ui) -> anyhow::Result<Code> {
     let row = |what: &str, name: &str, before: String, after: String| {
         vec![what.to_owned(), name.to_owned(), before, after]
     };
-    let changed = found.changed.iter().map(|(name, [a, b])| row("changed", name, list(a), list(b)));
+    let changed = found.changed.iter().map(|(name, [a, b])| {
+        let what = if found.downgraded.contains(name) { "downgraded" } else { "upgraded" };
+        row(what, name, list(a), list(b))
+    });
     let added = found.added.iter().map(|(name, b)| row("added", name, String::new(), list(b)));
     let removed = found.removed.iter().map(|(name, a)| row("removed", name, list(a), String::new()));
     ui.table(
@@ -39,10 +43,11 @@ pub fn run(args: &cli::Sbom, ui: &Ui) -> anyhow::Result<Code> {
 
 fn read(path: &Utf8Path) -> anyhow::Result<Packages> {
     let failed = |why: String| CommandError::usage(format!("{path}: {why}"));
-    let size = fs::metadata(path).map_err(|error| failed(error.to_string()))?.len();
-    if size > diff::LIMIT {
-        return Err(failed(format!("it has {size} bytes, at most {} are read", diff::LIMIT)).into());
+    let mut bytes = Vec::new();
+    let read = regular_file(path).and_then(|file| file.take(diff::LIMIT + 1).read_to_end(&mut bytes));
+    read.map_err(|error| failed(error.to_string()))?;
+    if bytes.len() as u64 > diff::LIMIT {
+        return Err(failed(format!("it has more than {} bytes", diff::LIMIT)).into());
     }
-    let bytes = fs::read(path).map_err(|error| failed(error.to_string()))?;
     Ok(diff::packages(&bytes).map_err(failed)?)
 }

@@ -3,7 +3,7 @@
 pub mod rebuild;
 
 use rave_release::signers;
-use rave_release::verify::{self, FileRow, Request, Verdict};
+use rave_release::verify::{self, FileRow, Problem, Request, Verdict};
 use serde_json::json;
 
 use super::trust::{self, Trust};
@@ -47,7 +47,9 @@ fn verified(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Option<Verdict>> {
         not_older_than: args.not_older_than.as_ref(),
         statements: &trust.statements,
     };
-    let verdict = verify::verify(&request, &mut trust.trusted, &mut trust.store, &ui.sink());
+    let mut verdict = verify::verify(&request, &mut trust.trusted, &mut trust.store, &ui.sink());
+    let other = other_commit(args.commit.as_deref(), &verdict);
+    verdict.problems.extend(other);
     if args.json {
         ui.data(&serde_json::to_string_pretty(&as_json(&verdict))?);
     } else {
@@ -59,6 +61,13 @@ fn verified(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Option<Verdict>> {
     }
     trust.keep(ui);
     Ok(Some(verdict))
+}
+
+/// A release of another commit than the expected one.
+fn other_commit(expected: Option<&str>, verdict: &Verdict) -> Option<Problem> {
+    let (expected, manifest) = (expected?, verdict.manifest.as_ref()?);
+    let cause = format!("it is {}, expected is {expected}", manifest.commit);
+    (manifest.commit != expected).then(|| Problem { about: "commit".into(), cause })
 }
 
 /// Stores the statements that arrived without a release.
@@ -112,6 +121,7 @@ fn as_json(verdict: &Verdict) -> serde_json::Value {
     json!({
         "holds": verdict.problems.is_empty(),
         "version": verdict.manifest.as_ref().map(|manifest| manifest.version.to_string()),
+        "commit": verdict.manifest.as_ref().map(|manifest| &manifest.commit),
         "signer": signer,
         "files": verdict.files.iter().map(file).collect::<Vec<_>>(),
         "problems": verdict.problems.iter().map(problem).collect::<Vec<_>>(),

@@ -257,6 +257,11 @@ fn only_a_given_or_pinned_key_makes_a_release_trusted() {
     let said = place.rave(&["verify", "release", "--not-older-than", "1.3.0"]);
     assert_eq!(said.code, Some(1), "{}", said.stdout);
     assert!(said.stderr.contains("version: it is 1.2.0, which is older than 1.3.0"), "{}", said.stderr);
+    assert_eq!(place.rave(&["verify", "release", "--commit", "0123456789"]).code, Some(0));
+    let said = place.rave(&["verify", "release", "--commit", "0123456788"]);
+    assert_eq!(said.code, Some(1), "{}", said.stdout);
+    let expected = "commit: it is 0123456789, expected is 0123456788";
+    assert!(said.stderr.contains(expected), "{}", said.stderr);
     let said = place.rave(&["verify", "release", "--json"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let found: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();

@@ -9,6 +9,7 @@ use rave_image::inside::{self, Opened};
 use rave_spec::Format;
 
 use crate::error::{Error, IoContext as _};
+use crate::folder::Folder;
 use crate::manifest::{ProfileRelease, ReleaseFile};
 use crate::relative_path::RelativePath;
 
@@ -39,7 +40,7 @@ impl ReleasedDisk {
         let Some(file) = files.first() else {
             return Err(Error::damaged(folder, format!("{} has no artifact in it", profile.profile)));
         };
-        let whole = joined_file(folder, file, scratch)?;
+        let whole = whole_file(&Folder::open(folder).at("open", folder)?, file, scratch)?;
         if Digest::of_file(&whole).at("read", &whole)? != file.sha256 {
             return Err(Error::damaged(&whole, "it is not the file that its manifest describes"));
         }
@@ -62,17 +63,17 @@ impl ReleasedDisk {
 }
 
 /// The file, joined in `scratch` if only its parts exist.
-fn joined_file(folder: &Utf8Path, file: &ReleaseFile, scratch: &Utf8Path) -> Result<Utf8PathBuf, Error> {
-    let path = folder.join(file.name.as_str());
-    if file.parts.is_empty() || path.is_file() {
+fn whole_file(folder: &Folder, file: &ReleaseFile, scratch: &Utf8Path) -> Result<Utf8PathBuf, Error> {
+    let path = folder.path().join(file.name.as_str());
+    if file.parts.is_empty() || path.symlink_metadata().is_ok() {
+        folder.file(&file.name).at("open", &path)?;
         return Ok(path);
     }
     fs::create_dir_all(scratch).at("create", scratch)?;
     let joined = scratch.join(file.name.as_str());
     let mut to = File::create(&joined).at("create", &joined)?;
     for part in &file.parts {
-        let path = folder.join(part.name.as_str());
-        let from = File::open(&path).at("open", &path)?;
+        let from = folder.file(&part.name).at("open", folder.path().join(part.name.as_str()))?;
         let copied = io::copy(&mut from.take(part.size), &mut to);
         rave_process::interrupt::check().map_err(|_| Error::Interrupted)?;
         copied.at("write", &joined)?;

@@ -30,13 +30,14 @@ use ssh_key::PublicKey;
 
 use crate::error::{Error, IoContext as _};
 use crate::key::SigningKey;
-use crate::manifest::{Manifest, ProfileRelease};
+use crate::manifest::{self, Manifest, ProfileRelease};
 use crate::sbom::{self, Inventory};
 use crate::sshsig::Signature;
-use crate::{key_statement, lock, names, sums};
+use crate::{folder, key_statement, lock, names, sshsig, sums};
 use building::Building;
 use ledger::Ledger;
 pub use ledger::StageTime;
+pub(crate) use part::REPORT_LIMIT;
 pub use part::ReleasePart;
 pub use plan::{Plan, ProfilePlan, Source};
 pub use remake::{Remade, remake};
@@ -87,7 +88,7 @@ pub fn cut<W: Workshop>(
 /// Makes a part of a release in `plan.out`: everything that needs no key, for [`join`] on the host with the key.
 pub fn part<W: Workshop>(plan: &Plan, workshop: &W, sink: Sink<'_>) -> Result<Finished, W::Error> {
     let already = || {
-        if !plan.out.join(part::FILE).exists() {
+        if is_empty(&plan.out)? || !plan.out.join(part::FILE).exists() {
             return empty(&plan.out).map(|()| None);
         }
         let part = ReleasePart::read(&plan.out)?;
@@ -186,13 +187,21 @@ fn in_work_folder<E: From<Error>>(
 
 /// Refuses a folder that is not empty.
 fn empty(out: &Utf8Path) -> Result<(), Error> {
-    let is_empty = match fs::read_dir(out) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
-        Err(error) => return Err(Error::io("read", out, error)),
-    };
     let occupied = || Error::Occupied { path: out.to_owned(), detail: "it is not empty".into() };
-    if is_empty { Ok(()) } else { Err(occupied()) }
+    if is_empty(out)? { Ok(()) } else { Err(occupied()) }
+}
+
+/// Whether nothing is at a path, or an empty folder. Anything else than a folder is refused: the finished release
+/// could not replace it.
+fn is_empty(out: &Utf8Path) -> Result<bool, Error> {
+    let found = match fs::symlink_metadata(out) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        found => found.at("look at", out)?,
+    };
+    if !found.is_dir() {
+        return Err(Error::Occupied { path: out.to_owned(), detail: "it is not a folder".into() });
+    }
+    Ok(fs::read_dir(out).at("read", out)?.next().is_none())
 }
 
 /// The profiles of the existing release if it is the same and verifies; an error if something else is in the way.
@@ -204,15 +213,10 @@ fn finished(
 ) -> Result<Option<Vec<ProfileRelease>>, Error> {
     let out = &plan.out;
     let occupied = |detail: String| Err(Error::Occupied { path: out.clone(), detail });
-    let mut entries = match fs::read_dir(out) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("read", out, error)),
-    };
-    if entries.next().is_none() {
+    if is_empty(out)? {
         return Ok(None);
     }
-    let Ok(bytes) = fs::read(out.join(names::MANIFEST)) else {
+    let Ok(bytes) = folder::read(out, names::MANIFEST, manifest::LIMIT) else {
         return occupied("it is not empty, and has no release in it".into());
     };
     match Manifest::parse(&bytes) {
@@ -221,7 +225,7 @@ fn finished(
                 return occupied("it has this release in it, which another key signed".into());
             }
             let keys = plan.keys.as_ref().map(|keys| fs::read(keys).at("read", keys)).transpose()?;
-            if keys != fs::read(out.join(key_statement::FILE)).ok() {
+            if keys != folder::read(out, key_statement::FILE, key_statement::LIMIT).ok() {
                 return occupied("it has this release in it, with other statements about keys".into());
             }
             if let Some(problem) = sealing::first_problem(out, &work_folder(out), key, now, sink)? {
@@ -239,7 +243,7 @@ fn finished(
 
 /// Whether the signature names this key; nothing is verified.
 fn is_signed_by(release: &Utf8Path, key: &PublicKey) -> bool {
-    let bytes = fs::read(release.join(sums::SIGNATURE)).unwrap_or_default();
+    let bytes = folder::read(release, sums::SIGNATURE, sshsig::LIMIT).unwrap_or_default();
     Signature::parse(&bytes).is_ok_and(|signature| signature.claimed.key_data() == key.key_data())
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use camino::Utf8Path;
 use rave_image::digest::Digest;
-use rave_image::formats::{self, vmx};
+use rave_image::formats::{self, vmx, zst};
 use rave_image::manifest::ArtifactFile;
 use rave_spec::Format;
 
@@ -12,7 +12,8 @@ use super::plan::{Plan, ProfilePlan};
 use super::workshop::Built;
 use crate::error::{Error, IoContext as _};
 use crate::manifest::{Artifact, Content, ProfileRelease, ReleaseFile};
-use crate::{names, parts};
+use crate::names;
+use crate::parts::{self, Copied};
 
 /// Copies a profile's build into the release's folder.
 pub(super) fn pack(
@@ -38,10 +39,8 @@ pub(super) fn pack(
                 let content = Content { size: disk.size, sha256: disk.sha256 };
                 vec![ReleaseFile { unpacked: Some(content), ..packer.file(compressed)? }]
             }
-            (Format::Raw, _) => {
-                let path = built.out_dir.join(&artifact.boot_file().name);
-                return Err(Error::damaged(path, "it was not built with compression zstd"));
-            }
+            // The flake compresses it only if rave.toml says so.
+            (Format::Raw, [disk]) => vec![packer.compressed(disk)?],
             _ => files.into_iter().map(|file| packer.file(file)).collect::<Result<_, _>>()?,
         };
         artifacts.push(Artifact { format: *format, files });
@@ -81,6 +80,25 @@ impl Packer<'_> {
         }
         let (size, sha256, parts) = (copied.size, copied.sha256, copied.parts);
         Ok(ReleaseFile { name, size, sha256, unpacked: None, parts })
+    }
+
+    /// Compresses a raw disk beside the release's folder.
+    fn compressed(&self, disk: &ArtifactFile) -> Result<ReleaseFile, Error> {
+        let from = self.built.out_dir.join(&disk.name);
+        if Digest::of_file(&from).at("read", &from)? != disk.sha256 {
+            return Err(differs(&from));
+        }
+        let room = self.folder.with_file_name("compressed");
+        rave_fs::remove_all(&room).at("remove", &room)?;
+        fs::create_dir_all(&room).at("create", &room)?;
+        let (file, log) = (format!("{}.zst", disk.name), room.join("zstd.log"));
+        zst::compress(&from, &room.join(&file), &log)?;
+        let name = self.name(&file)?;
+        let Copied { size, sha256, parts } =
+            parts::copy(&room.join(&file), self.folder, &name, self.plan.part_limit)?;
+        rave_fs::remove_all(&room).at("remove", &room)?;
+        let unpacked = Some(Content { size: disk.size, sha256: disk.sha256 });
+        Ok(ReleaseFile { name, size, sha256, unpacked, parts })
     }
 
     /// A `.vmx` contains the name of its disk, which changes here.

@@ -18,7 +18,7 @@ use super::leaks::Searched;
 use super::plan::{Plan, ProfilePlan, Source};
 use super::results::{ProfileResult, Results};
 use crate::error::{Error, IoContext as _};
-use crate::folder::Folder;
+use crate::folder::{self, Folder};
 use crate::manifest::{ProfileRelease, ReleaseFile};
 use crate::parts::{CHUNK, write_whole};
 use crate::relative_path::RelativePath;
@@ -30,7 +30,7 @@ pub(super) const FILE: &str = "part.json";
 const SCHEMA: u32 = 1;
 const LIMIT: u64 = 4 << 20;
 /// Maximum size of a report without screenshots and logs, bytes.
-const REPORT_LIMIT: u64 = 64 << 20;
+pub(crate) const REPORT_LIMIT: u64 = 64 << 20;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,10 +70,8 @@ pub struct ReleasePart {
 impl ReleasePart {
     /// Reads the description in a folder.
     pub fn read(path: &Utf8Path) -> Result<Self, Error> {
-        let file = path.join(FILE);
-        let name: RelativePath = FILE.parse().map_err(|why: String| Error::damaged(&file, why))?;
-        let bytes = Folder::open(path).and_then(|folder| folder.read(&name, LIMIT)).at("read", &file)?;
-        Self::parse(path, &bytes).map_err(|why| Error::damaged(&file, why))
+        let bytes = folder::read(path, FILE, LIMIT)?;
+        Self::parse(path, &bytes).map_err(|why| Error::damaged(path.join(FILE), why))
     }
 
     /// Parses the bytes of the description in `folder`, and refuses invalid values.

@@ -23,9 +23,7 @@ pub(super) fn patches(
     earlier: &Utf8Path,
     sink: Sink<'_>,
 ) -> Result<Vec<PatchRow>, Error> {
-    let path = earlier.join(names::MANIFEST);
-    let bytes = fs::read(&path).at("read", &path)?;
-    let before = Manifest::parse(&bytes).map_err(|why| Error::damaged(&path, why))?;
+    let before = Manifest::read(earlier)?;
     let mut rows = Vec::new();
     for profile in &manifest.profiles {
         let Some(old) = before.profiles.iter().find(|old| old.profile == profile.profile) else {

@@ -16,12 +16,12 @@ use super::results::Results;
 use super::{evidence, patches, seal, security};
 use crate::error::{Error, IoContext as _};
 use crate::key::SigningKey;
-use crate::manifest::Manifest;
+use crate::manifest::{self, Manifest};
 use crate::notes::{self, Notes, PatchRow};
 use crate::parts::write_whole;
 use crate::signers::Signer;
 use crate::trust::{TrustStore, Trusted};
-use crate::{dsse, key_statement, names, sshsig, sums, verify};
+use crate::{dsse, folder, key_statement, names, sshsig, sums, verify};
 
 pub(super) struct Sealing<'a, 'l> {
     pub(super) plan: &'a Plan,
@@ -88,7 +88,10 @@ impl Sealing<'_, '_> {
             "provenance",
             |()| true,
             || {
-                let mut statements = vec![provenance::statement(plan, manifest, evidence, (started, now()))];
+                // A clock that was set back since would end it before it started.
+                let finished = now().max(started);
+                let mut statements =
+                    vec![provenance::statement(plan, manifest, evidence, (started, finished))];
                 for (profile, report) in reports {
                     statements.extend(evidence::statements(plan, manifest, profile, report)?);
                 }
@@ -201,8 +204,7 @@ pub(super) fn first_problem(
 
 /// The description of an earlier release, which determines its other files.
 fn manifest_of(earlier: &Utf8Path) -> Result<Vec<u8>, Error> {
-    let path = earlier.join(names::MANIFEST);
-    fs::read(&path).at("read", &path)
+    folder::read(earlier, names::MANIFEST, manifest::LIMIT)
 }
 
 fn statements_about_keys(path: &Utf8Path) -> Result<Vec<u8>, Error> {

@@ -5,6 +5,7 @@ use std::io::Read as _;
 
 use camino::Utf8Path;
 use flate2::read::MultiGzDecoder;
+use rave_image::bases::debian::version;
 use rave_image::inside::{self, Visited};
 use rave_image::tempdir::{self, LockedTempDir};
 use rave_process::progress::{Event, Sink};
@@ -32,11 +33,15 @@ pub(super) fn fixes(
     sink: Sink<'_>,
 ) -> Result<FixesByProfile, Error> {
     let mut all = FixesByProfile::new();
+    // A changelog has the versions of the source package, which may differ from those of its packages.
+    let sources = previous.source_versions();
     for profile in &manifest.profiles {
         let Some(difference) = previous.changes(profile, folder)? else { continue };
         // The oldest version of each: all later fixes count.
         let changed = difference.changed.iter().filter_map(|(name, [before, _])| {
-            Some((name.strip_prefix(DEBIAN)?.to_owned(), before.first()?.clone()))
+            let name = name.strip_prefix(DEBIAN)?;
+            let own = || before.iter().min_by(|a, b| version::compare(a, b));
+            Some((name.to_owned(), sources.get(name).or_else(own)?.clone()))
         });
         let changed: BTreeMap<String, String> = changed.collect();
         if changed.is_empty() {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 
+use rave_image::bases::debian::version;
 use rave_image::inputs::{Input, Kind};
 
 use crate::error::{Error, IoContext as _};
@@ -25,6 +26,24 @@ pub fn sources(inputs: &[Input]) -> Result<String, Error> {
     Ok(text)
 }
 
+/// The version of the source of each package in a list. Of several, the oldest.
+pub(crate) fn versions(list: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for line in list.lines().filter(|line| !line.starts_with('#')) {
+        let mut fields = line.split('\t');
+        let (Some(_), Some(version), Some(packages)) = (fields.next(), fields.next(), fields.next()) else {
+            continue;
+        };
+        for package in packages.split(' ') {
+            let known: &mut String = found.entry(package.to_owned()).or_insert_with(|| version.to_owned());
+            if version::compare(version, known).is_lt() {
+                version.clone_into(known);
+            }
+        }
+    }
+    found
+}
+
 fn source(input: &Input, stanza: &str) -> (String, String) {
     let line = stanza.lines().find_map(|line| line.strip_prefix("Source:"));
     let source = line.map_or(input.name.as_str(), str::trim);
@@ -37,6 +56,15 @@ fn source(input: &Input, stanza: &str) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_list_gives_the_version_of_each_packages_source() {
+        let list = "# source\tversion\tpackages\nlvm2\t2.03.31-2\tdmsetup libdevmapper1.02.1\n\
+                    util-linux\t2.10\tbsdutils\nutil-linux\t2.9\tbsdutils mount\nnoise\n";
+        let found = versions(list);
+        assert_eq!(found["libdevmapper1.02.1"], "2.03.31-2");
+        assert_eq!((found["bsdutils"].as_str(), found["mount"].as_str(), found.len()), ("2.9", "2.9", 4));
+    }
 
     #[test]
     fn a_source_defaults_to_the_packages_name_and_version() {

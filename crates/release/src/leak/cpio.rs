@@ -3,6 +3,8 @@
 
 use std::io::{self, Read};
 
+use super::packed::{EachMember, Member, What, without_root};
+
 /// Bytes of a header: a magic number of 6 and 13 numbers of 8 hexadecimal digits.
 const HEADER: usize = 110;
 
@@ -12,7 +14,7 @@ const TRAILER: &[u8] = b"TRAILER!!!";
 /// The longest name, including its NUL (limits.h, `PATH_MAX`).
 const LONGEST_NAME: u32 = 4096;
 
-/// The bits of `mode` with the file type, and their value for a regular file (inode(7)).
+/// The bits of `mode` with the file type, and their values for a regular file and a symbolic link (inode(7)).
 const KIND: u32 = 0o170_000;
 const REGULAR: u32 = 0o100_000;
 
@@ -21,10 +23,9 @@ pub(super) fn begins(head: &[u8]) -> bool {
     head.starts_with(b"070701") || head.starts_with(b"070702")
 }
 
-/// Visits a member's name, without leading slashes, and its bytes.
-pub(super) type EachMember<'a> = dyn FnMut(&[u8], &mut dyn Read) -> io::Result<()> + 'a;
+const LINK: u32 = 0o120_000;
 
-/// Visits each regular file up to the trailer.
+/// Visits each member up to the trailer.
 pub(super) fn members(from: &mut dyn Read, show: &mut EachMember<'_>) -> io::Result<()> {
     loop {
         let mut header = [0; HEADER];
@@ -51,10 +52,12 @@ pub(super) fn members(from: &mut dyn Read, show: &mut EachMember<'_>) -> io::Res
             return Ok(());
         }
         let mut content = Read::take(&mut *from, size);
-        if mode & KIND == REGULAR {
-            let start = name.iter().take_while(|byte| b"./".contains(byte)).count();
-            show(&name[start..], &mut content)?;
-        }
+        let what = match mode & KIND {
+            REGULAR => What::File,
+            LINK => What::Link,
+            _ => What::Other,
+        };
+        show(Member { name: without_root(name), what }, &mut content)?;
         let left = content.limit();
         skip(from, left)?;
         skip(from, padding(size))?;

@@ -11,9 +11,10 @@ use rave_process::progress::{Event, Sink};
 use serde::{Deserialize, Serialize};
 
 use super::allowed::Allowed;
+use super::attributes::{self, squashfs};
 use super::finding::{Finding, Place, Rule};
 use super::names::BuilderNames;
-use super::packed::{self, HEAD, LONGEST, Visitor};
+use super::packed::{self, HEAD, LONGEST, LONGEST_TARGET, Visitor};
 use super::paths;
 use super::scanner::{Match, Scanner};
 use crate::error::{Error, IoContext as _};
@@ -121,12 +122,16 @@ impl Search {
         let name = path.file_name().unwrap_or_default().to_owned();
         let opened = inside::open(path)?;
         let mut known = Known::new();
-        for (file, place) in &opened.siblings {
-            let mut content = File::open(place).at("open", place)?;
-            let size = content.metadata().at("read", place)?.len();
-            let entry = Visited::File { size, content: &mut content };
-            self.entry(&name, file, entry, &mut known).at("read", place)?;
-            self.report.files += 1;
+        for sibling in &opened.siblings {
+            let mut files = 0;
+            sibling.visit(&mut |path, entry| {
+                files += u64::from(matches!(entry, Visited::File { .. }));
+                self.entry(&name, path, entry, &mut known)
+            })?;
+            self.report.files += files;
+        }
+        if let Some(start) = opened.squashfs {
+            self.attributes(&name, (path, start), &mut known, squashfs::attributes)?;
         }
         if let Some(disk) = &opened.disk {
             let digest = digest_of_disk(disk).at("read", disk)?;
@@ -148,6 +153,11 @@ impl Search {
 
     fn disk(&mut self, name: &str, disk: &Utf8Path, known: &mut Known) -> Result<(), Error> {
         let found = inside::files(disk, &mut |path, entry| self.entry(name, path, entry, known))?;
+        for one in &found {
+            if let Some(read) = attributes::reader(one.kind) {
+                self.attributes(name, (disk, one.start), known, read)?;
+            }
+        }
         let files: u64 = found.iter().map(|one| one.files).sum();
         if files == 0 {
             return Err(Error::damaged(
@@ -160,7 +170,47 @@ impl Search {
         self.places(name, disk, known, Place::Disk)
     }
 
+    /// Searches the extended attributes of a file system that starts at a byte of a file.
+    fn attributes(
+        &mut self,
+        artifact: &str,
+        (path, start): (&Utf8Path, u64),
+        known: &mut Known,
+        read: attributes::Reader,
+    ) -> Result<(), Error> {
+        let done = read(path, start, &mut |attribute| {
+            let place = format!("{}{}", attributes::PLACE, attribute.place);
+            self.look(artifact, known, |seen| {
+                seen.name(&place, attribute.name)?;
+                packed::file(&place, &mut &*attribute.value, LONGEST, seen)
+            })
+        });
+        done.at("read the extended attributes of", path)
+    }
+
     fn entry(&mut self, artifact: &str, path: &str, entry: Visited<'_>, known: &mut Known) -> io::Result<()> {
+        self.look(artifact, known, |seen| match entry {
+            Visited::File { content, .. } => {
+                let mut head = Vec::new();
+                Read::take(&mut *content, HEAD).read_to_end(&mut head)?;
+                seen.member(path, path.as_bytes(), &head)?;
+                packed::file(path, &mut head.as_slice().chain(content), LONGEST, seen)
+            }
+            Visited::Link { target } => {
+                seen.name(path, path.as_bytes())?;
+                seen.name(path, target)
+            }
+            Visited::Other => seen.name(path, path.as_bytes()),
+        })
+    }
+
+    /// Lets `look` search, and adds what it finds and is not allowed.
+    fn look(
+        &mut self,
+        artifact: &str,
+        known: &mut Known,
+        look: impl FnOnce(&mut Seen<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut seen = Seen {
             scanner: &self.scanner,
             known,
@@ -169,19 +219,7 @@ impl Search {
             unread: &mut self.unread,
             artifact,
         };
-        match entry {
-            Visited::File { content, .. } => {
-                let mut head = Vec::new();
-                Read::take(&mut *content, HEAD).read_to_end(&mut head)?;
-                seen.member(path, path.as_bytes(), &head)?;
-                packed::file(path, &mut head.as_slice().chain(content), LONGEST, &mut seen)?;
-            }
-            Visited::Link { target } => {
-                seen.bytes(path, &mut path.as_bytes())?;
-                seen.bytes(path, &mut &*target)?;
-            }
-            Visited::Other => seen.bytes(path, &mut path.as_bytes())?,
-        }
+        look(&mut seen)?;
         for (path, rule) in seen.broken {
             if !self.allowed.allows(rule, &path) {
                 let place = Place::File(path);
@@ -227,6 +265,13 @@ struct Seen<'a> {
     artifact: &'a str,
 }
 
+impl Seen<'_> {
+    /// A path or the target of a link. Both may lack the slash that the builder's folders begin with.
+    fn name(&mut self, path: &str, name: &[u8]) -> io::Result<()> {
+        self.bytes(path, &mut b"/".chain(name))
+    }
+}
+
 impl Visitor for Seen<'_> {
     fn bytes(&mut self, path: &str, content: &mut dyn Read) -> io::Result<()> {
         let Self { scanner, known, broken, here, .. } = self;
@@ -248,10 +293,14 @@ impl Visitor for Seen<'_> {
     }
 
     fn member(&mut self, path: &str, name: &[u8], head: &[u8]) -> io::Result<()> {
-        self.bytes(path, &mut &*name)?;
+        self.name(path, name)?;
         let broken = paths::broken(&String::from_utf8_lossy(name), head);
         self.broken.extend(broken.map(|rule| (path.to_owned(), rule)));
         Ok(())
+    }
+
+    fn link(&mut self, path: &str, target: &[u8]) -> io::Result<()> {
+        self.name(path, target)
     }
 
     fn unread(&mut self, path: &str, why: &str) {
@@ -273,6 +322,10 @@ pub(crate) fn unpack_only(bytes: &[u8]) -> io::Result<()> {
         }
         fn member(&mut self, _: &str, _: &[u8], head: &[u8]) -> io::Result<()> {
             assert!(head.len() as u64 <= HEAD);
+            Ok(())
+        }
+        fn link(&mut self, _: &str, target: &[u8]) -> io::Result<()> {
+            assert!(target.len() as u64 <= LONGEST_TARGET);
             Ok(())
         }
         fn unread(&mut self, _: &str, _: &str) {}

@@ -1,4 +1,4 @@
-//! Files that contain others: compressed with gzip, xz or zstd, and cpio archives, such as an initrd. Their content is
+//! Files that contain others: compressed with gzip, xz or zstd, tar archives, and cpio archives, such as an initrd. Their content is
 //! visited as far as it can be unpacked within limits; reaching a limit is reported.
 
 use std::io::{self, BufRead, BufReader, Read, Seek as _};
@@ -8,7 +8,7 @@ use lzma_rust2::XzReader;
 use rave_image::tempdir;
 use rave_process::interrupt;
 
-use super::cpio;
+use super::{cpio, tar};
 
 /// Maximum nesting of packed files: a kernel module in an initrd on a disk is the third layer.
 const MOST_LAYERS: usize = 4;
@@ -22,8 +22,64 @@ const IN_MEMORY: usize = 8 << 20;
 /// Memory limit of a decoder, bytes: enough for files compressed by xz(1) and zstd(1) at their usual levels.
 const MEMORY: u32 = 128 << 20;
 
-/// Bytes at the start of a file that determine its type.
-pub(super) const HEAD: u64 = 64;
+/// Bytes at the start of a file that determine its type: the header of a tar archive is the longest.
+pub(super) const HEAD: u64 = 512;
+
+/// The longest target of a link, bytes (limits.h, `PATH_MAX`).
+pub(super) const LONGEST_TARGET: u64 = 4096;
+
+/// A member of an archive.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member<'a> {
+    /// Its path, without leading slashes.
+    pub(super) name: &'a [u8],
+    pub(super) what: What,
+}
+
+/// What a member is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    File,
+    /// A link, whose content is its target.
+    Link,
+    /// A folder, device, pipe or socket; or a description of another member.
+    Other,
+}
+
+/// Visits a member and its bytes.
+pub(super) type EachMember<'a> = dyn FnMut(Member<'_>, &mut dyn Read) -> io::Result<()> + 'a;
+
+/// A member's name without `./` and leading slashes.
+pub(super) fn without_root(name: &[u8]) -> &[u8] {
+    let mut rest = name;
+    while let Some(after) = rest.strip_prefix(b"/").or_else(|| rest.strip_prefix(b"./")) {
+        rest = after;
+    }
+    rest
+}
+
+/// The format of an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Archive {
+    Cpio,
+    Tar,
+}
+
+impl Archive {
+    fn of(head: &[u8]) -> Option<Self> {
+        if cpio::begins(head) {
+            return Some(Self::Cpio);
+        }
+        tar::begins(head).then_some(Self::Tar)
+    }
+
+    fn members(self, from: &mut dyn Read, show: &mut EachMember<'_>) -> io::Result<()> {
+        match self {
+            Self::Cpio => cpio::members(from, show),
+            Self::Tar => tar::members(from, show),
+        }
+    }
+}
 
 /// How a file is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +124,9 @@ pub(super) trait Visitor {
     /// A member of an archive, before its bytes: the archive's path, the member's name, and its first bytes.
     fn member(&mut self, path: &str, name: &[u8], head: &[u8]) -> io::Result<()>;
 
+    /// The target of a link in an archive.
+    fn link(&mut self, path: &str, target: &[u8]) -> io::Result<()>;
+
     /// Why a file could not be read completely.
     fn unread(&mut self, path: &str, why: &str);
 }
@@ -93,16 +152,19 @@ impl Unpacker<'_> {
         let mut head = Vec::new();
         Read::take(&mut *content, HEAD).read_to_end(&mut head)?;
         let packing = Packing::of(&head);
-        let is_archive = cpio::begins(&head);
+        let archive = Archive::of(&head);
         let mut content = head.as_slice().chain(content);
-        if packing.is_none() && !is_archive {
+        if packing.is_none() && archive.is_none() {
             return self.visitor.bytes(path, &mut content);
         }
         if layer >= MOST_LAYERS {
             self.visitor.unread(path, "it is packed too often");
             return self.visitor.bytes(path, &mut content);
         }
-        let Some(packing) = packing else { return self.archive(path, content, layer) };
+        if let Some(archive) = archive {
+            return self.archive(path, archive, content, layer);
+        }
+        let Some(packing) = packing else { return self.visitor.bytes(path, &mut content) };
         let mut kept = tempfile::spooled_tempfile_in(IN_MEMORY, tempdir::place());
         io::copy(&mut content, &mut kept)?;
         kept.rewind()?;
@@ -122,19 +184,19 @@ impl Unpacker<'_> {
     }
 
     /// Concatenated archives and what follows them, as in an initrd (kernel documentation, "initramfs buffer format").
-    fn archive(&mut self, path: &str, content: impl Read, layer: usize) -> io::Result<()> {
+    fn archive(
+        &mut self,
+        path: &str,
+        mut archive: Archive,
+        content: impl Read,
+        layer: usize,
+    ) -> io::Result<()> {
         let mut content = BufReader::new(content);
         let mut head = Vec::new();
         loop {
-            let mut archive = head.as_slice().chain(&mut content);
-            let done = cpio::members(&mut archive, &mut |name, content| {
-                interrupt::check().map_err(io::Error::other)?;
-                let shown = format!("{path}!/{}", String::from_utf8_lossy(name));
-                let mut head = Vec::new();
-                Read::take(&mut *content, HEAD).read_to_end(&mut head)?;
-                self.visitor.member(&shown, name, &head)?;
-                self.file(&shown, &mut head.as_slice().chain(content), layer + 1)
-            });
+            let mut members = head.as_slice().chain(&mut content);
+            let done = archive
+                .members(&mut members, &mut |member, content| self.member(path, member, content, layer));
             if let Err(error) = done {
                 if error.kind() != io::ErrorKind::InvalidData {
                     return Err(error);
@@ -147,8 +209,37 @@ impl Unpacker<'_> {
                 return Ok(());
             }
             Read::take(&mut content, HEAD - head.len() as u64).read_to_end(&mut head)?;
-            if !cpio::begins(&head) {
-                return self.file(path, &mut head.as_slice().chain(&mut content), layer);
+            match Archive::of(&head) {
+                Some(next) => archive = next,
+                None => return self.file(path, &mut head.as_slice().chain(&mut content), layer),
+            }
+        }
+    }
+
+    fn member(
+        &mut self,
+        archive: &str,
+        Member { name, what }: Member<'_>,
+        content: &mut dyn Read,
+        layer: usize,
+    ) -> io::Result<()> {
+        interrupt::check().map_err(io::Error::other)?;
+        let shown = format!("{archive}!/{}", String::from_utf8_lossy(name));
+        let mut head = Vec::new();
+        match what {
+            What::File => {
+                Read::take(&mut *content, HEAD).read_to_end(&mut head)?;
+                self.visitor.member(&shown, name, &head)?;
+                self.file(&shown, &mut head.as_slice().chain(content), layer + 1)
+            }
+            What::Link => {
+                self.visitor.member(&shown, name, &[])?;
+                Read::take(content, LONGEST_TARGET).read_to_end(&mut head)?;
+                self.visitor.link(&shown, &head)
+            }
+            What::Other => {
+                self.visitor.member(&shown, name, &[])?;
+                self.visitor.bytes(&shown, content)
             }
         }
     }

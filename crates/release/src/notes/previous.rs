@@ -1,18 +1,23 @@
 //! An earlier release, which the notes compare with.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_smoke::report::{Boot, Report};
 use rave_spec::Format;
 use semver::Version;
 
-use crate::error::{Error, IoContext as _};
+use crate::cut::REPORT_LIMIT;
+use crate::error::Error;
+use crate::inputs::sources;
 use crate::manifest::{Bill, Manifest, ProfileRelease};
-use crate::names;
+use crate::relative_path::RelativePath;
 use crate::sbom::cyclonedx;
 use crate::sbom::diff::{self, BillDifference};
+use crate::{folder, names};
+
+/// Maximum size of the list of sources, bytes.
+const SOURCES_LIMIT: u64 = 16 << 20;
 
 /// An earlier release.
 #[derive(Debug)]
@@ -26,12 +31,10 @@ pub struct Previous {
 impl Previous {
     /// Reads its manifest, and its reports if they exist. It is not verified: it is the releaser's own.
     pub fn read(folder: &Utf8Path) -> Result<Self, Error> {
-        let path = folder.join(names::MANIFEST);
-        let bytes = fs::read(&path).at("read", &path)?;
-        let manifest = Manifest::parse(&bytes).map_err(|why| Error::damaged(&path, why))?;
+        let manifest = Manifest::read(folder)?;
         let mut ready = BTreeMap::new();
         for profile in &manifest.profiles {
-            let report = fs::read(folder.join(names::report(&profile.profile))).ok();
+            let report = folder::read(folder, &names::report(&profile.profile), REPORT_LIMIT).ok();
             let report = report.and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok());
             for run in report.into_iter().flat_map(|report| report.runs) {
                 if let Boot::Ready(times) = &run.boot {
@@ -56,16 +59,22 @@ impl Previous {
         let old = self.manifest.profiles.iter().find(|old| old.profile == profile.profile);
         let bill = |bills: &[Bill], folder: &Utf8Path| {
             let bill = bills.iter().find(|bill| bill.kind == cyclonedx::KIND)?;
-            Some(folder.join(bill.name.as_str()))
+            Some((folder.to_owned(), bill.name.clone()))
         };
-        let new_path = bill(&profile.bills, folder);
-        let old_path = old.and_then(|old| bill(&old.bills, &self.folder));
-        let (Some(new_path), Some(old_path)) = (new_path, old_path) else { return Ok(None) };
-        let read = |path: &Utf8Path| {
-            let bytes = fs::read(path).at("read", path)?;
-            diff::packages(&bytes).map_err(|why| Error::damaged(path, why))
+        let new = bill(&profile.bills, folder);
+        let old = old.and_then(|old| bill(&old.bills, &self.folder));
+        let (Some(new), Some(old)) = (new, old) else { return Ok(None) };
+        let read = |(folder, name): &(Utf8PathBuf, RelativePath)| {
+            let bytes = folder::read(folder, name.as_str(), diff::LIMIT)?;
+            diff::packages(&bytes).map_err(|why| Error::damaged(folder.join(name.as_str()), why))
         };
-        Ok(Some(diff::compare(&read(&old_path)?, &read(&new_path)?)))
+        Ok(Some(diff::compare(&read(&old)?, &read(&new)?)))
+    }
+
+    /// The version of each Debian package's source; empty if the release has no list of them.
+    pub(crate) fn source_versions(&self) -> BTreeMap<String, String> {
+        let bytes = folder::read(&self.folder, names::SOURCES, SOURCES_LIMIT).unwrap_or_default();
+        sources::versions(&String::from_utf8_lossy(&bytes))
     }
 
     /// Size of an artifact's file, bytes.

@@ -1,7 +1,10 @@
 //! The changes between two bills of materials, of either standard.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
+use rave_image::bases::debian::version;
+use semver::Version;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -22,6 +25,8 @@ pub struct BillDifference {
     pub removed: Packages,
     /// Packages whose versions differ: those of the first bill, then of the second.
     pub changed: BTreeMap<String, [BTreeSet<String>; 2]>,
+    /// Those of the changed packages that are older in the second.
+    pub downgraded: BTreeSet<String>,
 }
 
 impl BillDifference {
@@ -90,6 +95,33 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).chars().filter(|letter| !letter.is_control()).collect()
 }
 
+/// The type in a package URL of Debian's packages.
+const DEB: &str = "deb/";
+
+/// Whether the second versions are older, by the order of the package's ecosystem: dpkg's, or that of semantic
+/// versions. False if they have no order.
+fn is_downgrade(name: &str, [before, after]: [&BTreeSet<String>; 2]) -> bool {
+    let newest = |versions: &BTreeSet<String>| {
+        let mut versions = versions.iter();
+        let first = versions.next()?;
+        versions.try_fold(first.clone(), |newest, version| {
+            Some(if order(name, version, &newest)?.is_gt() { version.clone() } else { newest })
+        })
+    };
+    let (Some(before), Some(after)) = (newest(before), newest(after)) else { return false };
+    order(name, &after, &before).is_some_and(Ordering::is_lt)
+}
+
+/// The order of two versions of a package; none if a version is not one of its ecosystem.
+fn order(name: &str, a: &str, b: &str) -> Option<Ordering> {
+    if name.starts_with(DEB) {
+        return Some(version::compare(a, b));
+    }
+    let [a, b] = [a, b].map(|text| Version::parse(text).ok());
+    // Build metadata has no order (SemVer 2.0.0, item 10).
+    Some(a?.cmp_precedence(&b?))
+}
+
 /// Compares.
 pub fn compare(first: &Packages, second: &Packages) -> BillDifference {
     let only = |one: &Packages, other: &Packages| {
@@ -97,11 +129,13 @@ pub fn compare(first: &Packages, second: &Packages) -> BillDifference {
         missing.map(|(name, versions)| (name.clone(), versions.clone())).collect()
     };
     let both = first.iter().filter_map(|(name, versions)| Some((name, versions, second.get(name)?)));
-    let changed = both.filter(|(_, ours, theirs)| ours != theirs);
+    let changed: Vec<_> = both.filter(|(_, ours, theirs)| ours != theirs).collect();
+    let downgraded = changed.iter().filter(|(name, a, b)| is_downgrade(name, [*a, *b]));
     BillDifference {
         added: only(second, first),
         removed: only(first, second),
-        changed: changed.map(|(name, a, b)| (name.clone(), [a.clone(), b.clone()])).collect(),
+        downgraded: downgraded.map(|(name, ..)| (*name).clone()).collect(),
+        changed: changed.iter().map(|(name, a, b)| ((*name).clone(), [(*a).clone(), (*b).clone()])).collect(),
     }
 }
 
@@ -137,6 +171,35 @@ mod tests {
         assert_eq!(found.added, of(&[("d", "1")]));
         assert_eq!(found.removed, of(&[("a", "1")]));
         assert_eq!(found.changed.keys().collect::<Vec<_>>(), ["b"]);
+        assert!(found.downgraded.is_empty());
+    }
+
+    #[test]
+    fn downgrades_follow_the_order_of_each_ecosystem() {
+        let of = |name: &str, versions: &[&str]| {
+            let versions = versions.iter().map(|version| (*version).to_owned()).collect();
+            Packages::from([(name.to_owned(), versions)])
+        };
+        for (name, before, after, expected) in [
+            // As text, the second is smaller.
+            ("deb/debian/a", &["9"][..], &["10"][..], false),
+            ("deb/debian/a", &["1:1"], &["2"], true),
+            ("deb/debian/a", &["2"], &["1:1"], false),
+            ("deb/debian/a", &["1.0~rc1"], &["1.0"], false),
+            ("deb/debian/a", &["1.0"], &["1.0~rc1"], true),
+            ("deb/debian/a", &["1.0-1+b1"], &["1.0-1"], true),
+            ("npm/a", &["1.9.0"], &["1.10.0"], false),
+            ("npm/a", &["1.0.0"], &["1.0.0-rc.1"], true),
+            // Several at once: the newest counts.
+            ("npm/a", &["1.9.0", "1.10.0"], &["1.9.0"], true),
+            ("npm/a", &["1.9.0"], &["1.9.0", "1.8.0"], false),
+            ("cargo/a", &["1.0.0+2"], &["1.0.0+1"], false),
+            ("generic/a", &["z"], &["a"], false),
+        ] {
+            let found = compare(&of(name, before), &of(name, after));
+            assert_eq!(found.downgraded.contains(name), expected, "{name} {before:?} {after:?}");
+            assert!(found.changed.contains_key(name));
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use rave_process::progress::{Event, Sink, StageOutcome, Unit};
 use semver::Version;
 
 use crate::dsse::Envelope;
-use crate::folder::{EntryKind, Folder};
+use crate::folder::{EntryKind, Folder, NotOpened};
 use crate::key::fingerprint;
 use crate::manifest::Manifest;
 use crate::relative_path::RelativePath;
@@ -95,7 +95,7 @@ pub fn verify(
     let mut problems = Problems::default();
     let (mut manifest, mut signer, mut rows, mut notes) = (None, None, Vec::new(), Vec::new());
     match Folder::open(request.folder) {
-        Err(error) => problems.add(request.folder.as_str(), format!("cannot be opened: {error}")),
+        Err(error) => problems.add(request.folder.as_str(), not_a_folder(&error)),
         Ok(folder) => {
             let mut check = Check { request, folder, problems: &mut problems, notes: &mut notes, sink };
             let (found, sums, by) = check.head(trusted, store);
@@ -127,7 +127,7 @@ pub fn one_file(
     let folder = match Folder::open(request.folder) {
         Ok(folder) => folder,
         Err(error) => {
-            problems.add(request.folder.as_str(), format!("cannot be opened: {error}"));
+            problems.add(request.folder.as_str(), not_a_folder(&error));
             return Err(problems.into_list());
         }
     };
@@ -335,14 +335,16 @@ impl Check<'_> {
     }
 }
 
+/// Why the release's folder cannot be opened.
+fn not_a_folder(error: &std::io::Error) -> String {
+    format!("cannot be opened: {error}")
+}
+
 /// A system error as text.
 fn read_error(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "it is missing".into(),
-        // ELOOP of open(2) with O_NOFOLLOW.
-        _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            "it is a symbolic link".into()
-        }
+        _ if error.get_ref().is_some_and(|why| why.is::<NotOpened>()) => error.to_string(),
         _ => format!("cannot be read: {error}"),
     }
 }

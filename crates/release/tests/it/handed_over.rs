@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::digest::Digest;
 use rave_image::inputs::{Input, Kind};
 use rave_release::cut::{self, Built, Finished, Plan, ProfilePlan, ReleasePart, Workshop};
+use rave_release::dsse::Envelope;
 use rave_release::leak::BuilderNames;
 use rave_release::sbom::Inventory;
 use rave_release::{Error, inputs, parts};
@@ -283,4 +284,24 @@ fn what_was_taken_before_a_part_changed_is_not_used() {
     let text = fs::read_to_string(part.join("part.json")).unwrap();
     fs::write(part.join("part.json"), text + "\n").unwrap();
     assert!(!join(&fixture, &[&part]).unwrap().stages[0].reused);
+}
+
+#[test]
+fn a_signing_host_whose_clock_is_behind_does_not_end_the_release_before_it_began() {
+    let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
+    let part = part(&fixture);
+    let path = part.join("part.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let (now, later) = (format!("\"started\": {NOW}"), format!("\"started\": {}", NOW + 3600));
+    assert!(text.contains(&now), "{text}");
+    fs::write(&path, text.replace(&now, &later)).unwrap();
+    join(&fixture, &[&part]).unwrap();
+    let text = fs::read_to_string(fixture.path("release/provenance.intoto.jsonl")).unwrap();
+    let statement = Envelope::parse(text.lines().next().unwrap().as_bytes()).unwrap().payload;
+    let statement: serde_json::Value = serde_json::from_slice(&statement).unwrap();
+    let times = &statement["predicate"]["runDetails"]["metadata"];
+    assert_eq!(
+        (&times["startedOn"], &times["finishedOn"]),
+        (&"2026-11-28T13:00:00Z".into(), &"2026-11-28T13:00:00Z".into())
+    );
 }

@@ -9,7 +9,7 @@ use rave_image::foreign::Links;
 use rave_image::formats::Appliance;
 use rave_image::formats::ovf::vbox::NatForward;
 use rave_process::Cmd;
-use rave_release::leak::{Allowed, BuilderNames, Finding, Gate, Place, Report, Rule, gate};
+use rave_release::leak::{self, Allowed, BuilderNames, Finding, Gate, Report, Rule, gate};
 use rave_spec::{Compress, Compression, Format};
 use rave_testing::or_skip;
 
@@ -24,18 +24,18 @@ fn key() -> String {
     format!("-----BEGIN {} KEY-----\n{}\n{}\n", "OPENSSH PRIVATE", letters(70), letters(70))
 }
 
-fn token() -> String {
+pub(crate) fn token() -> String {
     format!("{}{}", "ghp_", letters(36))
 }
 
-struct Place_ {
+pub(crate) struct Place {
     _guard: tempfile::TempDir,
-    path: Utf8PathBuf,
-    names: BuilderNames,
+    pub(crate) path: Utf8PathBuf,
+    pub(crate) names: BuilderNames,
 }
 
 /// A folder and a builder with random names.
-fn place() -> Place_ {
+pub(crate) fn place() -> Place {
     let guard = tempfile::Builder::new().prefix("rave-leaks-").tempdir_in("/var/tmp").unwrap();
     let path = Utf8PathBuf::from_path_buf(guard.path().to_owned()).unwrap();
     let drawn = |what: &str| {
@@ -47,15 +47,15 @@ fn place() -> Place_ {
         host: drawn("host-"),
         paths: vec![format!("/srv/{}", drawn("path-"))],
     };
-    Place_ { _guard: guard, path, names }
+    Place { _guard: guard, path, names }
 }
 
-fn run(arguments: &[&str]) -> Result<(), String> {
+pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let done = Cmd::new(arguments[0]).args(arguments[1..].iter().copied()).output();
     done.map(drop).map_err(|error| format!("{} failed: {error}", arguments[0]))
 }
 
-impl Place_ {
+impl Place {
     /// The files of a guest, and one more.
     fn tree(&self, planted: Option<(&str, &str)>) -> Utf8PathBuf {
         let tree = self.path.join("tree");
@@ -93,9 +93,9 @@ impl Place_ {
     }
 }
 
-fn in_files(report: &Report) -> Vec<(Rule, &str)> {
+pub(crate) fn in_files(report: &Report) -> Vec<(Rule, &'static str)> {
     let file = |finding: &'_ Finding| match &finding.place {
-        Place::File(path) => (finding.rule, path.clone()),
+        leak::Place::File(path) => (finding.rule, path.clone()),
         other => panic!("{other}"),
     };
     let found: Vec<_> = report.findings.iter().map(file).collect();
@@ -142,7 +142,7 @@ fn deleted_data_and_data_outside_file_systems_is_found_by_offset() {
     let found: Vec<_> = report.findings.iter().map(|finding| finding.rule).collect();
     assert_eq!(found, [Rule::PrivateKey, Rule::Token], "{report:?}");
     for finding in &report.findings {
-        let Place::Disk(at) = finding.place else { panic!("{finding}") };
+        let leak::Place::Disk(at) = finding.place else { panic!("{finding}") };
         let mut bytes = [0; 4];
         File::open(&disk).unwrap().read_exact_at(&mut bytes, at).unwrap();
         assert!([b"----", b"ghp_"].contains(&&bytes), "{finding}");
@@ -193,7 +193,7 @@ fn every_container_is_scanned_and_no_disk_twice() {
     let report = place.gate(&[of("d.vmx")]);
     assert_eq!(
         report.findings.iter().map(|one| (one.rule, &one.place)).collect::<Vec<_>>(),
-        [(Rule::BuilderUser, &Place::Container(35))]
+        [(Rule::BuilderUser, &leak::Place::Container(35))]
     );
 }
 
@@ -237,14 +237,14 @@ fn fat_and_squashfs_are_scanned() {
 }
 
 /// The output of a program for these bytes.
-fn piped(place: &Place_, command: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
+fn piped(place: &Place, command: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
     let (from, to) = (place.path.join("from"), place.path.join("to"));
     fs::write(&from, bytes).unwrap();
     run(&["sh", "-c", &format!("{command} < {from} > {to}")])?;
     Ok(fs::read(to).unwrap())
 }
 
-impl Place_ {
+impl Place {
     /// An image with an additional file of these bytes.
     fn image_with(&self, path: &str, content: &[u8]) -> Utf8PathBuf {
         let (tree, disk) = (self.tree(None), self.path.join("packed.img"));
@@ -375,11 +375,11 @@ fn an_appliances_disk_and_descriptor_are_scanned() {
         let report = place.gate(std::slice::from_ref(&ova));
         assert_eq!(report.disks, 1);
         let found: Vec<_> = report.findings.iter().map(|one| (one.rule, one.place.clone())).collect();
-        assert_eq!(found[0], (Rule::PrivateKey, Place::File("opt/key".into())), "{format}: {found:?}");
+        assert_eq!(found[0], (Rule::PrivateKey, leak::Place::File("opt/key".into())), "{format}: {found:?}");
         // VirtualBox's own descriptor contains the forwards.
         let is_named = found
             .iter()
-            .any(|(rule, place)| *rule == Rule::BuilderUser && matches!(place, Place::Container(_)));
+            .any(|(rule, place)| *rule == Rule::BuilderUser && matches!(place, leak::Place::Container(_)));
         assert_eq!(is_named, format == Format::Virtualbox, "{format}: {found:?}");
     }
 }

@@ -265,6 +265,48 @@ fn truncated_changed_and_false_patches_produce_nothing() {
     assert!(bare.apply(&bytes).unwrap().contains("at most 65536 are allowed"));
 }
 
+/// Chunks at the end of a disk that is not a multiple of them, disks that shrink and grow, and content that moved.
+#[test]
+fn disks_of_many_chunks_round_trip() {
+    const MIB: usize = 1 << 20;
+    let fixture = or_skip!(fixture());
+    let (_, new) = or_skip!(releases(&fixture));
+    let bare = Bare::of(&fixture, &new);
+    let disk = |name: &str, length: usize, shift: usize| {
+        let mut bytes = fs::read(&bare.base).unwrap();
+        bytes.rotate_right(shift);
+        bytes.resize(length, 0);
+        let path = fixture.path(name);
+        fs::write(&path, &bytes).unwrap();
+        (path, bytes)
+    };
+    let disks =
+        [disk("a.raw", 12 * MIB, 0), disk("b.raw", 5 * MIB + 4096, 8192), disk("c.raw", 20 * MIB, 4096)];
+    for (chunk, reach) in [(MIB, 0), (MIB, MIB), (3 * MIB, 4096), (32 * MIB, 32 * MIB)] {
+        for ((base, before), (target, after)) in disks.iter().flat_map(|a| disks.iter().map(move |b| (a, b)))
+        {
+            let of = |bytes: &[u8]| {
+                serde_json::json!({
+                    "version": "1.2.0", "size": bytes.len(), "sha256": Digest::of_bytes(bytes)
+                })
+            };
+            let bytes = bare.with(|header| {
+                (header["base"], header["target"]) = (of(before), of(after));
+                (header["chunk"], header["reach"]) = (chunk.into(), reach.into());
+            });
+            let header = patch::read_header(&mut bytes.as_slice()).unwrap();
+            let (made, out) = (fixture.path("many.patch"), fixture.path("many.img"));
+            let open = |path: &Utf8Path| File::open(path).unwrap();
+            patch::make(&header, (&open(base), &open(target)), &made).unwrap();
+            let bytes = fs::read(&made).unwrap();
+            let mut from = bytes.as_slice();
+            let header = patch::read_header(&mut from).unwrap();
+            patch::into_file(&header, (&made, &mut from), base, &out, &|_| ()).unwrap();
+            assert!(fs::read(&out).unwrap() == *after, "{base} to {target}, {chunk} and {reach}");
+        }
+    }
+}
+
 #[test]
 fn equal_releases_produce_equal_patches() {
     let fixture = or_skip!(fixture());

@@ -11,15 +11,12 @@ use super::responses::BuiltOutput;
 use crate::artifact::{self, remove};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
-use crate::formats;
+use crate::formats::{self, NIXOS_STEM};
 use crate::manifest::{Artifact, ArtifactFile};
-
-/// The flake's name for its files.
-const STEM: &str = "nixos";
 
 /// All names that a format's files may have.
 fn names(format: Format) -> Vec<String> {
-    formats::file_names(STEM, format, Compress::all(Compression::Zstd))
+    formats::file_names(NIXOS_STEM, format, Compress::all(Compression::Zstd))
 }
 
 /// Places a format's files in `out_dir`.
@@ -28,7 +25,7 @@ pub(super) fn place(format: Format, built: &BuiltOutput, out_dir: &Utf8Path) -> 
     if !source.exists() {
         return Err(NixError::Elsewhere { out_path: built.out_path.clone() }.into());
     }
-    let needed = formats::file_names(STEM, format, Compress::all(Compression::None));
+    let needed = formats::file_names(NIXOS_STEM, format, Compress::all(Compression::None));
     if let Some(wanted) = needed.into_iter().find(|name| !source.join(name).is_file()) {
         let out_path = built.out_path.clone();
         return Err(NixError::Incomplete { format, out_path, wanted }.into());

@@ -11,6 +11,7 @@ use rave_spec::Base;
 use super::inputs;
 use super::order::Order;
 use super::plan::{ReleaseProfile, has_default_password};
+use super::space::STAGES;
 use crate::settings::Settings;
 
 /// Size assumed for a profile that was never built here, bytes: a desktop in all five formats.
@@ -18,9 +19,6 @@ const UNKNOWN_SIZE: u64 = 12 << 30;
 
 /// Size assumed for the archive of inputs before the first build, bytes: that of a desktop is 1.2 GiB.
 const UNKNOWN_INPUTS: u64 = 1536 << 20;
-
-/// Space for the stages of a second build besides its artifacts, bytes: those of a desktop take 6.5 GiB.
-const STAGES: u64 = 7 << 30;
 
 /// What the checks need to know.
 pub(super) struct Contents {

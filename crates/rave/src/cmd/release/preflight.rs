@@ -1,26 +1,25 @@
 //! The checks before a release: one row each, and all of them are run.
 
-mod found;
 mod licences;
 mod packages;
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use rave_release::key::LockedKey;
 use rave_spec::{Base, ClaudeCode};
 use semver::Version;
 
 use super::contents::Contents;
+use super::found::{Fact, Found, wrong};
 use super::order::Order;
 use super::plan::{ReleaseProfile, changelog, now};
+use super::space;
 use crate::build;
 use crate::command_error::CommandError;
 use crate::git::git;
 use crate::settings::Settings;
 use crate::ui::Ui;
-use found::{Fact, Found, wrong};
 
 /// The maximum age of debian.lock: security fixes appear every week.
 const MAX_LOCK_DAYS: i64 = 30;
@@ -56,7 +55,7 @@ pub(super) fn rows(
         rows.push(Row { name: "guest's licences", result: licences::of_guests(settings, profiles) });
     }
     rows.extend([
-        Row { name: "disk space", result: space(args, contents) },
+        Row { name: "disk space", result: space::of_release(args, contents) },
         Row { name: "password", result: password(args, contents) },
         Row { name: "unfree", result: unfree(args, settings) },
     ]);
@@ -197,41 +196,6 @@ fn locks(settings: &Settings, now: i64) -> Found {
     Ok(format!("debian.lock is {days} days old").into())
 }
 
-/// Space for the release itself; the builds check for theirs before they write.
-fn space(args: &Order<'_>, contents: &Contents) -> Found {
-    let needed = contents.size;
-    let there = |path: &Utf8Path| path.ancestors().find(|folder| folder.is_dir()).map(Utf8Path::to_owned);
-    let out = std::path::absolute(args.out).ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
-    // The unfinished release is beside its final folder.
-    let beside = out.as_deref().and_then(Utf8Path::parent).and_then(there);
-    let (Some(out), Some(folder)) = (out, beside) else {
-        return wrong(format!("{} cannot be a folder", args.out), "choose another with --out");
-    };
-    if let (Ok(own), Ok(parent)) = (fs::symlink_metadata(&out), fs::metadata(&folder))
-        && (own.is_symlink() || own.dev() != parent.dev())
-    {
-        return wrong(
-            format!("{out} is a link or a mount, and cannot be replaced by the finished release"),
-            "choose a folder in it with --out",
-        );
-    }
-    has_space(&folder, needed, "choose another folder with --out")?;
-    if let Some(second) = contents.second_build {
-        has_space(&rave_image::tempdir::place(), second, "set TMPDIR for the second build")?;
-    }
-    Ok(format!("{} MiB may be needed", needed >> 20).into())
-}
-
-fn has_space(folder: &Utf8Path, needed: u64, remedy: &str) -> Result<(), (String, String)> {
-    let free = rave_image::space::free_bytes(folder)
-        .map_err(|error| (format!("{folder}: {error}"), remedy.to_owned()))?;
-    if free >= needed {
-        return Ok(());
-    }
-    let found = format!("{} MiB are free in {folder}, {} MiB may be needed", free >> 20, needed >> 20);
-    Err((found, format!("free some space, or {remedy}")))
-}
-
 fn key(path: &Utf8Path) -> Found {
     match LockedKey::read(path) {
         Ok(key) => Ok(rave_release::key::fingerprint(key.public()).into()),
@@ -255,7 +219,8 @@ fn password(args: &Order<'_>, contents: &Contents) -> Found {
 
 /// Every image has Claude Code in it, unless the guest installs it.
 fn unfree(args: &Order<'_>, settings: &Settings) -> Found {
-    if settings.spec.spec.tools.claude == ClaudeCode::FirstBoot {
+    let of_image = settings.of_image().map_err(|error| (error.to_string(), "mend rave.toml".to_owned()))?;
+    if of_image.tools.claude == ClaudeCode::FirstBoot {
         return Ok("Claude Code is not in the images: each guest installs it".into());
     }
     if args.accept_unfree {

@@ -98,6 +98,8 @@ impl Workshop for RealWorkshop<'_> {
 
     fn build(&self, profile: &ProfilePlan) -> anyhow::Result<Built> {
         let (settings, args) = (self.settings(profile), self.image(profile));
+        // Of a disk that the flake does not compress.
+        build::ensure_compression(settings, self.ui, &profile.formats, args.compress)?;
         let formats = build::prepare(&args, settings, self.ui)?;
         let built = build::build(settings, &build::of_image(&args, &formats), self.ui)?;
         Ok(Built { manifest: built.manifest, out_dir: settings.out_dir.clone() })

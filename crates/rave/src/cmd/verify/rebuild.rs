@@ -9,6 +9,7 @@ use rave_image::digest::Digest;
 use rave_image::inputs::{self as image_inputs, Caches, Input};
 use rave_image::{BuildOptions, Manifest as ImageManifest};
 use rave_release::cut::{self, Built, Plan, Remade};
+use rave_release::folder::regular_file;
 use rave_release::inputs;
 use rave_release::manifest::Manifest;
 use rave_release::rebuild::{self, Difference, What};
@@ -17,7 +18,7 @@ use rave_spec::Compression;
 use super::{end, verified};
 use crate::cli;
 use crate::cmd::check_reproducible::second::Second;
-use crate::cmd::release::{inputs as caches, plan as of_release, workshop};
+use crate::cmd::release::{inputs as caches, plan as of_release, space, workshop};
 use crate::command_error::{CommandError, lines_of};
 use crate::exit::Code;
 use crate::git::git;
@@ -101,7 +102,7 @@ fn refuse(manifest: &Manifest, settings: &Settings) -> anyhow::Result<()> {
             );
         }
     }
-    Ok(())
+    space::for_rebuild(manifest).or_else(|(found, remedy)| wrong(found, remedy))
 }
 
 /// Checks that a file is the release's archive of inputs, by its digest.
@@ -111,7 +112,8 @@ fn is_of(file: &Utf8Path, manifest: &Manifest) -> anyhow::Result<()> {
             .remedy("leave --inputs out; then the network is used")
             .into());
     };
-    let found = Digest::of_file(file).with_context(|| format!("cannot read {file}"))?;
+    let found = regular_file(file).and_then(Digest::of_reader);
+    let found = found.with_context(|| format!("cannot read {file}"))?;
     if found != archive.sha256 {
         let what = format!("{file} is not {} of the release: its SHA-256 is {found}", archive.name);
         return Err(CommandError::usage(what).remedy("give the release's own; join its parts first").into());
@@ -122,7 +124,7 @@ fn is_of(file: &Utf8Path, manifest: &Manifest) -> anyhow::Result<()> {
 /// Unpacks the archive, and places each input where the build looks for it.
 fn fill(second: &Second, file: &Utf8Path) -> anyhow::Result<()> {
     let folder = second.room(INPUTS);
-    let mut from = File::open(file).with_context(|| format!("cannot open {file}"))?;
+    let mut from = regular_file(file).with_context(|| format!("cannot open {file}"))?;
     let index = inputs::read(&mut from, &mut |entry, content| {
         let place = folder.join(entry.path.as_str());
         fs::create_dir_all(place.parent().unwrap_or(&folder))?;
@@ -187,7 +189,7 @@ fn gather(
         return Ok(Vec::new());
     }
     if let Some(file) = &args.inputs {
-        let index = inputs::read_index(&mut File::open(file)?);
+        let index = inputs::read_index(&mut regular_file(file)?);
         let index = index.map_err(|why| CommandError::usage(format!("{file}: {why}")))?;
         return Ok(index.inputs.iter().map(|entry| entry.input(&second.room(INPUTS))).collect());
     }

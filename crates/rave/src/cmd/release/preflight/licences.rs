@@ -6,8 +6,8 @@ use rave_image::Manifest;
 use rave_process::Cmd;
 use rave_release::sbom::{Inventory, known};
 
+use super::super::found::{Fact, Found, wrong};
 use super::super::plan::ReleaseProfile;
-use super::found::{Fact, Found, wrong};
 use crate::settings::Settings;
 
 /// The rules of cargo-deny.

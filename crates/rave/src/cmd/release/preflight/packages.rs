@@ -2,11 +2,12 @@
 
 use rave_image::bases::debian::NetworkAccess;
 use rave_image::bases::debian::availability::{AvailabilityRequest, availability};
+use rave_image::bases::nixos::installation::Nix;
 use rave_spec::Base;
 
+use super::super::found::{Fact, Found, wrong};
 use super::super::order::Order;
 use super::super::plan::ReleaseProfile;
-use super::found::{Fact, Found, wrong};
 use crate::build;
 use crate::settings::Settings;
 use crate::ui::Ui;
@@ -14,9 +15,21 @@ use crate::ui::Ui;
 /// How many missing packages are named.
 const NAMED: usize = 5;
 
+/// Only whether nix works here: it asks its caches when it builds.
+fn nix() -> Found {
+    match Nix::find() {
+        Ok(nix) => Ok(Fact::NotTried(format!("{} asks its caches when it builds", nix.printed_version))),
+        Err(error) => {
+            let error = rave_image::Error::from(error);
+            let remedy = error.remedy().unwrap_or_else(|| "install nix, or give --base debian".into());
+            wrong(error.to_string(), remedy)
+        }
+    }
+}
+
 pub(super) fn packages(args: &Order<'_>, settings: &Settings, profiles: &[ReleaseProfile], ui: &Ui) -> Found {
     if settings.base == Base::Nixos {
-        return Ok(Fact::NotTried("nix asks its caches when it builds".into()));
+        return nix();
     }
     let lock = build::lock(settings)
         .map_err(|error| (error.to_string(), "put it back with `git checkout debian.lock`".to_owned()))?;
