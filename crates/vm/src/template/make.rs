@@ -71,7 +71,7 @@ pub fn make(
         // Before its files are removed, which frees space.
         let error = of_full_disk(error, &new, making.recipe.memory_mib);
         // What cannot be removed now is removed with the next template.
-        let _ = templates.abandon(&new);
+        let _ = rave_fs::remove_all(new.folder());
         error
     })
 }
