@@ -22,10 +22,11 @@ use super::save::save;
 use super::store::{TemplateLock, Templates};
 use crate::Error;
 use crate::accel::Engine;
-use crate::instance::{BootEvent, Instance, QMP_DEADLINE};
+use crate::instance::{BootEvent, Instance};
 use crate::kept::KeptDisk;
 use crate::prepare::set_backing;
 use crate::qemu::{Facts, Qemu};
+use crate::qmp::QMP_DEADLINE;
 use crate::space;
 
 /// How long the guest may take to prepare for being saved: it reads some hundred megabytes.
