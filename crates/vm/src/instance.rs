@@ -20,7 +20,7 @@ use crate::machine::Machine;
 use crate::network;
 use crate::prepare::{prepare, remove};
 use crate::qemu::Qemu;
-use crate::qmp::Client;
+use crate::qmp::{Client, QMP_DEADLINE};
 use crate::ring;
 use crate::run_dir::{InstanceRecord, RunDir};
 use crate::space::Space;
@@ -29,10 +29,7 @@ use crate::ssh::Ssh;
 /// How long QEMU may take to open its control socket, which it does before it runs the guest.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
-/// How long an answer on the control socket may take.
-pub(crate) const QMP_DEADLINE: Duration = Duration::from_secs(10);
-
-/// The same for operations whose failure would lose a machine's memory: on a busy host QEMU may not be scheduled for a
+/// How long QEMU may take to answer in operations whose failure would lose a machine's memory: on a busy host QEMU may not be scheduled for a
 /// while.
 pub(crate) const PATIENT: Duration = Duration::from_secs(60);
 

@@ -6,7 +6,8 @@ use rave_process::Status;
 use serde_json::Value;
 
 use crate::Error;
-use crate::instance::{Instance, QMP_DEADLINE};
+use crate::instance::Instance;
+use crate::qmp::QMP_DEADLINE;
 
 /// How often the power button is pressed again: a guest that is still booting ignores it.
 const PRESS_INTERVAL: Duration = Duration::from_secs(5);

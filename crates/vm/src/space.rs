@@ -8,9 +8,8 @@ use rustix::fs::statvfs;
 use serde_json::Value;
 
 use crate::Error;
-use crate::instance::QMP_DEADLINE;
 use crate::machine::{Machine, Overlay};
-use crate::qmp::{Client, QmpEvent};
+use crate::qmp::{Client, QMP_DEADLINE, QmpEvent};
 
 /// The free space at which a machine is resumed, bytes: a guest writes more than its next cluster, and would otherwise
 /// be paused again at once.
@@ -89,6 +88,30 @@ impl Space {
     /// The error of a machine that is paused now.
     pub(crate) fn lacking(&self, doing: &'static str) -> Error {
         self.error(doing, free(&self.folder))
+    }
+}
+
+/// What QEMU's events have told so far.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// The guest requested the shutdown, or QEMU was asked to quit.
+    pub(crate) shut_down: bool,
+    /// How often the machine was resumed after a stop.
+    pub(crate) resumes: u64,
+    pub(crate) space: Space,
+}
+
+impl Seen {
+    /// Reads the new events.
+    pub(crate) fn take(&mut self, qmp: &mut Client) {
+        for event in qmp.events() {
+            self.space.see(&event);
+            match event.name.as_str() {
+                "SHUTDOWN" => self.shut_down = true,
+                "RESUME" => self.resumes += 1,
+                _ => {}
+            }
+        }
     }
 }
 

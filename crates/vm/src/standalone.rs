@@ -21,15 +21,15 @@ use crate::argv::RESUMED;
 use crate::boot::watch::Watch;
 use crate::boot::{BootStage, stage_detector::DeadEnd};
 use crate::files::make_private_dir;
-use crate::instance::{LOST_RACE, PATIENT, QMP_DEADLINE, launch};
+use crate::instance::{LOST_RACE, PATIENT, launch};
 use crate::log_limit::LogLimit;
 use crate::machine::Machine;
 use crate::moment::{Freezing, Frozen, Moment};
 use crate::qemu::Qemu;
-use crate::qmp::Client;
+use crate::qmp::{Client, QMP_DEADLINE};
 use crate::ring;
 use crate::run_dir::InstanceRecord;
-use crate::space::Space;
+use crate::space::{Seen, Space};
 use crate::template::{self, Template, restore};
 
 /// How often a full disk is looked for while talking to the guest.
@@ -45,30 +45,6 @@ pub struct Standalone {
     watch: Watch,
     seen: Seen,
     _log_limit: LogLimit,
-}
-
-/// What QEMU's events have told so far.
-#[derive(Debug)]
-pub(crate) struct Seen {
-    /// The guest requested the shutdown, or QEMU was asked to quit.
-    shut_down: bool,
-    /// How often the machine was resumed after a stop.
-    resumes: u64,
-    pub(crate) space: Space,
-}
-
-impl Seen {
-    /// Reads the new events.
-    pub(crate) fn take(&mut self, qmp: &mut Client) {
-        for event in qmp.events() {
-            self.space.see(&event);
-            match event.name.as_str() {
-                "SHUTDOWN" => self.shut_down = true,
-                "RESUME" => self.resumes += 1,
-                _ => {}
-            }
-        }
-    }
 }
 
 /// How far a guest has booted.

@@ -22,8 +22,8 @@ use crate::instance::PATIENT;
 use crate::layers::{self, Layers};
 use crate::qemu::Qemu;
 use crate::qmp::Client;
+use crate::space::Seen;
 use crate::sparse::copy_sparse;
-use crate::standalone::Seen;
 
 /// How long a guest may take to pause, and to resume.
 const GUEST: Duration = Duration::from_secs(60);

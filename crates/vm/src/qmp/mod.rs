@@ -18,6 +18,9 @@ pub use message::{Message, QmpEvent};
 use crate::Error;
 use crate::error::QmpFault;
 
+/// How long an answer on the control socket may take.
+pub(crate) const QMP_DEADLINE: Duration = Duration::from_secs(10);
+
 /// A longer line is not an answer to any command used here, bytes.
 const LINE_LIMIT: usize = 4 * 1024 * 1024;
 

@@ -22,10 +22,11 @@ use super::save::save;
 use super::store::{TemplateLock, Templates};
 use crate::Error;
 use crate::accel::Engine;
-use crate::instance::{BootEvent, Instance, QMP_DEADLINE};
+use crate::instance::{BootEvent, Instance};
 use crate::kept::KeptDisk;
 use crate::prepare::set_backing;
 use crate::qemu::{Facts, Qemu};
+use crate::qmp::QMP_DEADLINE;
 use crate::space;
 
 /// How long the guest may take to prepare for being saved: it reads some hundred megabytes.
@@ -71,7 +72,7 @@ pub fn make(
         // Before its files are removed, which frees space.
         let error = of_full_disk(error, &new, making.recipe.memory_mib);
         // What cannot be removed now is removed with the next template.
-        let _ = templates.abandon(&new);
+        let _ = rave_fs::remove_all(new.folder());
         error
     })
 }

@@ -107,11 +107,6 @@ impl Templates {
         Ok(Template::at(&folder))
     }
 
-    /// Removes a folder in which no template was made.
-    pub(super) fn abandon(&self, new: &Template) -> Result<(), Error> {
-        remove_all(new.folder())
-    }
-
     /// Moves a new template into place, replacing an existing one.
     pub(super) fn commit(&self, new: &Template, lock: &TemplateLock) -> Result<Template, Error> {
         let place = self.place(&lock.id);
