@@ -7,6 +7,7 @@ mod attributes;
 mod cpio;
 pub(crate) mod finding;
 mod gate;
+mod member;
 mod names;
 mod packed;
 mod paths;

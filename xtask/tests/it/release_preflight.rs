@@ -100,8 +100,7 @@ fn what_is_committed_is_checked() {
     place.back();
     place.program("cargo-deny", "exit 0\n");
     place.program("cargo", "echo \"$*\" >&2\nexit 1\n");
-    let expected = "cargo deny --offline check licenses bans sources";
-    place.fails("crates' licences", expected, "leave the crate out, or change deny.toml");
+    place.fails("crates' licences", "the command failed", "leave the crate out, or change deny.toml");
     place.program("cargo", "exit 0\n");
     let ran = place.dry_run("../release", &GOOD, &[]);
     assert!(ran.code == 0 && ran.stdout.contains("allowed by deny.toml"), "{}\n{}", ran.stdout, ran.stderr);
@@ -180,7 +179,7 @@ fn the_last_build_is_checked_for_licences() {
     built(&place, "SSPL-1.0");
     place.fails(
         "guest's licences",
-        "headless contains app",
+        "headless contains pkg:deb/debian/app@1",
         "leave the package out, or change release.denied_licences",
     );
     built(&place, "MIT OR SSPL-1.0");

@@ -3,7 +3,7 @@
 
 use std::io::{self, Read};
 
-use super::packed::{EachMember, Member, What, without_root};
+use super::member::{EachMember, Member, What, without_root};
 
 /// Bytes of a header: a magic number of 6 and 13 numbers of 8 hexadecimal digits.
 const HEADER: usize = 110;

@@ -8,6 +8,7 @@ use lzma_rust2::XzReader;
 use rave_image::tempdir;
 use rave_process::interrupt;
 
+use super::member::{EachMember, LONGEST_TARGET, Member, What};
 use super::{cpio, tar};
 
 /// Maximum nesting of packed files: a kernel module in an initrd on a disk is the third layer.
@@ -24,39 +25,6 @@ const MEMORY: u32 = 128 << 20;
 
 /// Bytes at the start of a file that determine its type: the header of a tar archive is the longest.
 pub(super) const HEAD: u64 = 512;
-
-/// The longest target of a link, bytes (limits.h, `PATH_MAX`).
-pub(super) const LONGEST_TARGET: u64 = 4096;
-
-/// A member of an archive.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Member<'a> {
-    /// Its path, without leading slashes.
-    pub(super) name: &'a [u8],
-    pub(super) what: What,
-}
-
-/// What a member is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum What {
-    File,
-    /// A link, whose content is its target.
-    Link,
-    /// A folder, device, pipe or socket; or a description of another member.
-    Other,
-}
-
-/// Visits a member and its bytes.
-pub(super) type EachMember<'a> = dyn FnMut(Member<'_>, &mut dyn Read) -> io::Result<()> + 'a;
-
-/// A member's name without `./` and leading slashes.
-pub(super) fn without_root(name: &[u8]) -> &[u8] {
-    let mut rest = name;
-    while let Some(after) = rest.strip_prefix(b"/").or_else(|| rest.strip_prefix(b"./")) {
-        rest = after;
-    }
-    rest
-}
 
 /// The format of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

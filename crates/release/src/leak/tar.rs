@@ -3,7 +3,7 @@
 
 use std::io::{self, Read};
 
-use super::packed::{EachMember, LONGEST_TARGET, Member, What, without_root};
+use super::member::{EachMember, LONGEST_TARGET, Member, What, without_root};
 
 /// Bytes of a header, and the unit of everything else.
 const BLOCK: u64 = 512;

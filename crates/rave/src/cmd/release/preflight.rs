@@ -55,7 +55,7 @@ pub(super) fn rows(
         rows.push(Row { name: "guest's licences", result: licences::of_guests(settings, profiles) });
     }
     rows.extend([
-        Row { name: "disk space", result: space::of_release(args, contents) },
+        Row { name: "disk space", result: space::of_release(args, contents.size, contents.second_build) },
         Row { name: "password", result: password(args, contents) },
         Row { name: "unfree", result: unfree(args, settings) },
     ]);

@@ -7,7 +7,6 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::tempdir;
 use rave_release::manifest::{Manifest, ReleaseFile};
 
-use super::contents::Contents;
 use super::found::{Found, wrong};
 use super::order::Order;
 
@@ -23,9 +22,9 @@ const INPUT_COPIES: u64 = 3;
 /// What is missing, and the remedy.
 type Shortage = (String, String);
 
-/// Space for the release itself; the builds check for theirs before they write.
-pub(super) fn of_release(args: &Order<'_>, contents: &Contents) -> Found {
-    let needed = contents.size;
+/// Space for the release itself, and for its largest second build, bytes; the builds check for theirs before they
+/// write.
+pub(super) fn of_release(args: &Order<'_>, needed: u64, second_build: Option<u64>) -> Found {
     let there = |path: &Utf8Path| path.ancestors().find(|folder| folder.is_dir()).map(Utf8Path::to_owned);
     let out = std::path::absolute(args.out).ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
     // The unfinished release is beside its final folder.
@@ -45,7 +44,7 @@ pub(super) fn of_release(args: &Order<'_>, contents: &Contents) -> Found {
         }
     }
     require(&folder, needed, "choose another folder with --out")?;
-    if let Some(second) = contents.second_build {
+    if let Some(second) = second_build {
         require(&tempdir::place(), second, "set TMPDIR for the second build")?;
     }
     Ok(format!("{} MiB may be needed", needed >> 20).into())

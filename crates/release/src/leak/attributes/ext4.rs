@@ -6,7 +6,7 @@ use std::io;
 
 use camino::Utf8Path;
 
-use super::{Attribute, EachAttribute, Part, invalid, number};
+use super::part::{Attribute, EachAttribute, Part, invalid, number};
 
 /// Where the super block is, and its size.
 const SUPER_BLOCK: u64 = 1024;

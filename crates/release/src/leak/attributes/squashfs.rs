@@ -7,7 +7,7 @@ use camino::Utf8Path;
 use flate2::read::ZlibDecoder;
 use lzma_rust2::XzReader;
 
-use super::{Attribute, EachAttribute, Part, invalid, number};
+use super::part::{Attribute, EachAttribute, Part, invalid, number};
 
 /// Offsets in the super block.
 const COMPRESSION: u64 = 20;
