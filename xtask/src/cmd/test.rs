@@ -41,12 +41,19 @@ const SHOWN: usize = 40;
 
 pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let steps = steps(&args.steps);
+    // A row that does not exist should not be found after the build.
+    nixos::rows(&args.rows)?;
+    if !args.rows.is_empty() && !steps.contains(&TestStep::NixosSystem) {
+        return Err(CommandError::usage(format!("--rows belongs to the step {NIXOS_SYSTEM}"))
+            .remedy(format!("add {NIXOS_SYSTEM}, or leave --rows out; `smoke --rows` boots the Debian base"))
+            .into());
+    }
     // Checked before the first step: a requirement of the last one should not be found missing after half an hour.
     let needs: Vec<Needs> = steps.iter().flat_map(|step| needs(*step)).copied().collect();
     if !needs.is_empty() {
         host::ensure_for_tests(settings, ui, &needs)?;
     }
-    let mut session = Session { settings, ui, ended: Vec::new(), not_run: Vec::new() };
+    let mut session = Session { settings, ui, rows: &args.rows, ended: Vec::new(), not_run: Vec::new() };
     if args.steps.is_empty() {
         session
             .not_run
@@ -139,6 +146,8 @@ fn needs(step: TestStep) -> &'static [Needs] {
 struct Session<'a> {
     settings: &'a Settings,
     ui: &'a Ui,
+    /// The rows that a NixOS system boots.
+    rows: &'a [String],
     /// Every step that was run, with its result and duration.
     ended: Vec<(TestStep, Ending, Duration)>,
     /// What could not be run here, and why.
@@ -253,9 +262,11 @@ impl Session<'_> {
             }
         };
         let log = self.log(stage)?;
-        let system = nixos::system(&self.settings.root, &tree, &self.settings.cache_dir, &log)?;
+        let rows = nixos::rows(self.rows)?;
+        let system = nixos::system(&self.settings.root, &tree, &self.settings.cache_dir, &log, rows)?;
         self.ui.data(&system.told());
-        let smoke = system.smoke()?;
+        self.ui.data(&format!("any command with its store: {} COMMAND", system.write_enter()?));
+        let Some(smoke) = system.smoke()? else { return Ok(true) };
         match self.logged(TestStep::NixosSystem, smoke, &nixos::is_closing)? {
             Ok(()) => Ok(true),
             Err(failed) => Err(failed.failure(TestStep::NixosSystem)),

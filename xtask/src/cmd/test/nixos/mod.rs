@@ -8,6 +8,7 @@ mod fill;
 mod outputs;
 mod own_store;
 mod payload;
+mod programs;
 mod references;
 mod replacements;
 mod scripts;
@@ -23,7 +24,7 @@ use rave_process::find_program;
 
 use derivations::Derivations;
 use own_store::OwnStore;
-pub(super) use system::{is_closing, system};
+pub(super) use system::{is_closing, rows, system};
 
 /// How somebody runs it on a host that has what it needs.
 pub(super) const COMMAND: &str = "RAVE_NIXPKGS=/path/to/nixpkgs cargo xtask test nixos";
