@@ -254,7 +254,7 @@ impl Session<'_> {
     /// nix builds a whole system from a payload, which passes the smoke suite; `false` where this host cannot.
     fn nixos_system(&mut self) -> anyhow::Result<bool> {
         let stage = name(TestStep::NixosSystem);
-        let tree = match nixos::tree() {
+        let tree = match nixos::system_tree() {
             Ok(tree) => tree,
             Err(reason) => {
                 self.not_run.push(format!("{stage}: {reason}; {}", nixos::SYSTEM_COMMAND));
