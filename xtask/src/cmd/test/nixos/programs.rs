@@ -20,11 +20,11 @@ const RPATHS: &str = ".flat_map(|p| p.split(\":\"))";
 /// Where the tree's programs look for libraries: they follow an RPATH, which Debian's have not.
 const LIBRARIES: [&str; 2] = ["/nix/lib/x86_64-linux-gnu", "/nix/lib/x86_64-linux-gnu/systemd"];
 
-/// Debian leaves out the descriptions of systemd's interfaces; systemd prints them.
+/// Debian leaves out the descriptions of systemd's interfaces; systemd prints them. The payload's compiler finds the payload's libraries.
 const IN_STORE: &str = "set -e; mkdir \"$1\"\n\
     /nix/lib/systemd/systemd --bus-introspect=/org/freedesktop/systemd1 > \"$1/org.freedesktop.systemd1.Manager.xml\"\n\
     /nix/lib/systemd/systemd-logind --bus-introspect=/org/freedesktop/login1 > \"$1/org.freedesktop.login1.Manager.xml\"\n\
-    exec cargo build --release --locked --target-dir \"$2\"";
+    PATH=/nix/bin:$PATH exec cargo build --release --locked --target-dir \"$2\"";
 
 impl Filler<'_> {
     /// A program of the tree, compiled by the host's cargo.
@@ -41,7 +41,7 @@ impl Filler<'_> {
         Cmd::new("cargo")
             .args(["build", "--release", "--locked", "--target-dir", target.as_str()])
             .current_dir(&source)
-            .env("CARGO_ENCODED_RUSTFLAGS", flags(&[], &source))
+            .env("CARGO_ENCODED_RUSTFLAGS", flags(&[], &self.cache.join("cargo")))
             .env_remove("CARGO_TARGET_DIR")
             .log_file(self.log)
             .run(&mut |_| ())?;
@@ -58,7 +58,7 @@ impl Filler<'_> {
         write_program(&program, &bytes)
     }
 
-    /// A program of the tree that needs headers and libraries of the payload: compiled inside the store, with its linker.
+    /// A program of the tree that needs headers and libraries of the payload: compiled inside the store, by the payload's compiler.
     pub(super) fn cargo_in_store(&self, folder: &str, place: &Utf8Path) -> anyhow::Result<()> {
         let name = Utf8Path::new(folder).file_name().context("a folder")?;
         let source = self.cache.join("cargo").join(name);
@@ -67,10 +67,8 @@ impl Filler<'_> {
         self.store
             .enter("sh", &["-c", IN_STORE, "sh", interfaces.as_str(), target.as_str()], "")
             .current_dir(&source)
-            .env("CARGO_ENCODED_RUSTFLAGS", flags(&[], &source))
+            .env("CARGO_ENCODED_RUSTFLAGS", flags(&[], &self.cache.join("cargo")))
             .env("SYSTEMD_DBUS_INTERFACE_DIR", interfaces.as_str())
-            .env("PKG_CONFIG", "/nix/bin/pkg-config")
-            .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER", "/nix/bin/gcc")
             .env_remove("CARGO_TARGET_DIR")
             .run(&mut |_| ())?;
         let name = name.strip_suffix("-ng").unwrap_or(name);
