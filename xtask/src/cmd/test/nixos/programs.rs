@@ -142,7 +142,9 @@ fn flags(own: &[&str], source: &Utf8Path) -> String {
 
 /// Runs `main` of a package.
 fn script_of_python(folder: &str, module: &str) -> String {
-    format!("#!/nix/bin/python3\nimport sys\nsys.path.insert(0, \"{folder}\")\nfrom {module} import main\nsys.exit(main())\n")
+    format!(
+        "#!/nix/bin/python3\nimport sys\nsys.path.insert(0, \"{folder}\")\nfrom {module} import main\nsys.exit(main())\n"
+    )
 }
 
 fn write_program(place: &Utf8Path, bytes: &[u8]) -> anyhow::Result<()> {

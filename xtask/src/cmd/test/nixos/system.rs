@@ -53,7 +53,7 @@ pub(in super::super) struct System {
 /// The rows with these names; none: nothing is booted.
 pub(in super::super) fn rows(names: &[String]) -> Result<Vec<MatrixRow>, CommandError> {
     match names.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => Ok(ROWS.iter().filter_map(|name| matrix::ROWS.iter().find(|row| row.name == *name)).copied().collect()),
+        [] => rows(&ROWS.map(str::to_owned)),
         [ALL] => Ok(matrix::ROWS.to_vec()),
         [NONE] => Ok(Vec::new()),
         _ => matrix::named(names).map_err(|error| {
@@ -194,7 +194,8 @@ impl System {
             report.as_str(),
         ];
         let smoke = self.store.enter(own.as_str(), &arguments, FLAKES);
-        let smoke = self.environment()?.into_iter().fold(smoke, |smoke, (name, value)| smoke.env(name, value));
+        let smoke =
+            self.environment()?.into_iter().fold(smoke, |smoke, (name, value)| smoke.env(name, value));
         Ok(Some(smoke))
     }
 }
