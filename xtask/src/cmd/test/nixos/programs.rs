@@ -68,6 +68,9 @@ impl Filler<'_> {
             .enter("sh", &["-c", IN_STORE, "sh", interfaces.as_str(), target.as_str()], "")
             .current_dir(&source)
             .env("CARGO_ENCODED_RUSTFLAGS", flags(&[], &self.cache.join("cargo")))
+            // What is generated of D-Bus interfaces takes minutes to optimise.
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
             .env("SYSTEMD_DBUS_INTERFACE_DIR", interfaces.as_str())
             .env_remove("CARGO_TARGET_DIR")
             .run(&mut |_| ())?;
