@@ -20,11 +20,14 @@ const RPATHS: &str = ".flat_map(|p| p.split(\":\"))";
 /// Where the tree's programs look for libraries: they follow an RPATH, which Debian's have not.
 const LIBRARIES: [&str; 2] = ["/nix/lib/x86_64-linux-gnu", "/nix/lib/x86_64-linux-gnu/systemd"];
 
-/// Debian leaves out the descriptions of systemd's interfaces; systemd prints them. The payload's compiler finds the payload's libraries.
+/// Debian leaves out the descriptions of systemd's interfaces; systemd prints them. The payload's compiler finds the payload's libraries, whose
+/// descriptions for pkg-config name /usr.
 const IN_STORE: &str = "set -e; mkdir \"$1\"\n\
     /nix/lib/systemd/systemd --bus-introspect=/org/freedesktop/systemd1 > \"$1/org.freedesktop.systemd1.Manager.xml\"\n\
     /nix/lib/systemd/systemd-logind --bus-introspect=/org/freedesktop/login1 > \"$1/org.freedesktop.login1.Manager.xml\"\n\
-    PATH=/nix/bin:$PATH exec cargo build --release --locked --target-dir \"$2\"";
+    printf '#!/nix/bash\\nexec /nix/bin/pkg-config --define-variable=prefix=/nix \"$@\"\\n' > \"$1/pkg-config\"\n\
+    chmod 0755 \"$1/pkg-config\"\n\
+    PATH=/nix/bin:$PATH PKG_CONFIG=\"$1/pkg-config\" exec cargo build --release --locked --target-dir \"$2\"";
 
 impl Filler<'_> {
     /// A program of the tree, compiled by the host's cargo.
