@@ -62,9 +62,12 @@ const CONVERTIBLE_FIRST: ([Format; Format::ALL.len()], usize) = {
     (formats, count)
 };
 
-/// The base name of files, without extension.
+/// The base name of an image's files, without extension. The flake's is the same for all profiles.
 pub fn stem(base: rave_spec::Base, profile: &str) -> String {
-    format!("rave-{base}-{profile}")
+    match base {
+        rave_spec::Base::Debian => format!("rave-{base}-{profile}"),
+        rave_spec::Base::Nixos => base.to_string(),
+    }
 }
 
 /// The names of an artifact's files; the first is the bootable one.

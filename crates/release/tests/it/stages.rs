@@ -263,6 +263,14 @@ fn an_image_with_a_payload_is_not_released() {
     assert!(error.contains("was built for tests"), "{error}");
     assert_eq!(fs::read_dir(&plan.out).map_or(0, Iterator::count), 0);
 
+    // The flake's names.
+    let artifact = &mut fixture.built.manifest.artifacts[0];
+    let mut file = artifact.boot_file().clone();
+    let own = fixture.built.out_dir.join(&file.name);
+    file.name = "nixos.qcow2".into();
+    fs::rename(own, fixture.built.out_dir.join(&file.name)).unwrap();
+    artifact.files = vec![file].try_into().unwrap();
+    fixture.built.manifest.write(&fixture.built.out_dir).unwrap();
     // A release for tests is signed and verifies, and cannot be published.
     let plan = Plan { payload: true, ..plan };
     fixture.cut(&plan).unwrap();
