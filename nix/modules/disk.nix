@@ -11,8 +11,9 @@ in
     fsType = "ext4";
     autoResize = true;
   };
+  # By the partition's name: other systems and the ISO have a file system called ESP too, to which a rebuild would write its kernels.
   fileSystems."/boot" = {
-    device = "/dev/disk/by-label/ESP";
+    device = "/dev/disk/by-partlabel/esp";
     fsType = "vfat";
     options = [ "umask=0077" "nofail" ];
   };

@@ -62,6 +62,10 @@ pub(crate) struct Test {
     /// Steps to run, always in this order [default: all except nixos-system, matrix, cloud, hosts, proxy and release]
     #[arg(value_name = "STEP")]
     pub(crate) steps: Vec<TestStep>,
+    /// Rows of the matrix that nixos-system boots: names, `all`, or `none` to build every format and boot nothing
+    /// [default: qemu-bios,qemu-uefi]
+    #[arg(long, value_name = "ROW", value_delimiter = ',')]
+    pub(crate) rows: Vec<String>,
 }
 
 /// A part of `cargo xtask test`, in the order in which they run.

@@ -44,7 +44,9 @@ pub enum Error {
         detail: String,
     },
     /// An image whose packages are not those of its base.
-    #[error("{profile} was built for tests, in a store filled from a payload, and cannot be released")]
+    #[error(
+        "{profile} was built for tests, in a store filled from a payload, and cannot be released or published"
+    )]
     Payload {
         /// The profile.
         profile: String,

@@ -49,6 +49,9 @@ pub struct Manifest {
     pub commit: String,
     /// Timestamp of the built files, seconds since 1970.
     pub source_date_epoch: u64,
+    /// Whether it is for tests alone: its packages are not those of its base.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub payload: bool,
     /// The profiles, in the requested order.
     pub profiles: Vec<ProfileRelease>,
     /// The archive of the builds' downloads; none if the release omits it.

@@ -36,6 +36,7 @@ pub fn plan(manifest: &Manifest, out: camino::Utf8PathBuf) -> Plan {
         own_settings: Vec::new(),
         sources: Vec::new(),
         inputs: manifest.inputs.is_some(),
+        payload: manifest.payload,
         keys: None,
         previous: None,
         patch_from: None,

@@ -91,7 +91,7 @@ impl Space {
     }
 }
 
-/// What QEMU's events have told so far.
+/// What QEMU's events have reported so far.
 #[derive(Debug)]
 pub(crate) struct Seen {
     /// The guest requested the shutdown, or QEMU was asked to quit.

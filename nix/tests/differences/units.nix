@@ -20,6 +20,13 @@ let
       lib.elem name upstream || lib.elem (template name) upstream;
   # modprobe@drm.service -> modprobe@.service
   template = name: lib.concatStringsSep "@" (lib.imap0 (i: part: if i == 1 then ".${lib.last (lib.splitString "." part)}" else part) (lib.splitString "@" name));
+  exists = name: units ? ${name} || lib.elem name upstream || lib.elem (template name) upstream;
+  # Names of units that systemd would start with a unit; one that no base has is ignored without a word.
+  pulled =
+    content:
+    lib.concatMap (line: lib.filter (word: word != "") (lib.splitString " " (lib.last (lib.splitString "=" line)))) (
+      settingsOf [ "Wants" "Requires" "BindsTo" "Upholds" ] content
+    );
   mask = unit: row "mask of ${unit}" false (starts unit);
 
   enabled =
@@ -61,6 +68,7 @@ let
         else "enabled, as a whole text"
       ))
       (row "order of ${name}" (settingsOf order shared) (settingsOf order "${unit.text}\n${tops}"))
+      (row "missing units that ${name} starts" [ ] (lib.filter (unit: !exists unit) (pulled shared)))
       (row "hardening of ${name}" (hardened shared) (map values (hardened "${unit.text}\n${tops}")))
       (row "drop-ins of ${name}" [ ] (map (dropIn: baseNameOf dropIn.name) onTop))
     ];

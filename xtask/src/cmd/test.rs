@@ -27,7 +27,7 @@ use rave::host;
 use rave::settings::Settings;
 use rave::ui::Ui;
 use rave_testing::NOT_RUN;
-use steps::{HOSTS, RELEASE, name, needs, steps};
+use steps::{HOSTS, NIXOS_SYSTEM, RELEASE, name, needs, steps};
 use summary::{Ending, table};
 
 /// Lines of a failed step that are shown; the log has all.
@@ -35,13 +35,20 @@ const SHOWN: usize = 40;
 
 pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let steps = steps(&args.steps);
+    // A row that does not exist should not be found after the build.
+    nixos::rows(&args.rows)?;
+    if !args.rows.is_empty() && !steps.contains(&TestStep::NixosSystem) {
+        return Err(CommandError::usage(format!("--rows belongs to the step {NIXOS_SYSTEM}"))
+            .remedy(format!("add {NIXOS_SYSTEM}, or leave --rows out; `smoke --rows` boots the Debian base"))
+            .into());
+    }
     // Checked before the first step: a requirement of the last one should not be found missing after half an hour.
     let needs: Vec<Needs> = steps.iter().flat_map(|step| needs(*step)).copied().collect();
     if !needs.is_empty() {
         host::ensure_for_tests(settings, ui, &needs)?;
     }
     let not_run = if args.steps.is_empty() { steps::only_by_name() } else { Vec::new() };
-    let mut session = Session { settings, ui, ended: Vec::new(), not_run };
+    let mut session = Session { settings, ui, rows: &args.rows, ended: Vec::new(), not_run };
     for step in steps {
         session.step(step)?;
     }
@@ -51,6 +58,8 @@ pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Res
 struct Session<'a> {
     settings: &'a Settings,
     ui: &'a Ui,
+    /// The rows that a NixOS system boots.
+    rows: &'a [String],
     /// Every step that was run, with its result and duration.
     ended: Vec<(TestStep, Ending, Duration)>,
     /// What could not be run here, and why.
@@ -157,7 +166,7 @@ impl Session<'_> {
     /// nix builds a whole system from a payload, which passes the smoke suite; `false` where this host cannot.
     fn nixos_system(&mut self) -> anyhow::Result<bool> {
         let stage = name(TestStep::NixosSystem);
-        let tree = match nixos::tree() {
+        let tree = match nixos::system_tree() {
             Ok(tree) => tree,
             Err(reason) => {
                 self.not_run.push(format!("{stage}: {reason}; {}", nixos::SYSTEM_COMMAND));
@@ -165,9 +174,11 @@ impl Session<'_> {
             }
         };
         let log = self.log(stage)?;
-        let system = nixos::system(&self.settings.root, &tree, &self.settings.cache_dir, &log)?;
+        let rows = nixos::rows(self.rows)?;
+        let system = nixos::system(&self.settings.root, &tree, &self.settings.cache_dir, &log, rows)?;
         self.ui.data(&system.told());
-        let smoke = system.smoke()?;
+        self.ui.data(&format!("any command with its store: {} COMMAND", system.write_enter()?));
+        let Some(smoke) = system.smoke()? else { return Ok(true) };
         match self.logged(TestStep::NixosSystem, smoke, &nixos::is_closing)? {
             Ok(()) => Ok(true),
             Err(failed) => Err(failed.failure(TestStep::NixosSystem)),

@@ -105,6 +105,16 @@ mod tests {
     }
 
     #[test]
+    fn the_esp_has_the_name_that_nixos_mounts() {
+        let script = Layout::for_content(Extent { bytes: MIB, entries: 1 })
+            .sfdisk_script(&Identifiers::of(&Digest::of_bytes(b"")));
+        let module = include_str!("../../../../nix/modules/disk.nix");
+        let name = module.split_once("/dev/disk/by-partlabel/").unwrap().1.split('"').next().unwrap();
+        let esp = script.lines().find(|line| line.contains(TYPE_ESP)).unwrap();
+        assert!(esp.ends_with(&format!("name=\"{name}\"")), "{esp}");
+    }
+
+    #[test]
     fn the_table_is_accepted_by_sfdisk() {
         let layout = Layout::for_content(Extent { bytes: MIB, entries: 1 });
         let script = layout.sfdisk_script(&Identifiers::of(&Digest::of_bytes(b"")));

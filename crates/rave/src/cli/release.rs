@@ -84,6 +84,9 @@ pub struct Cut {
     /// Release images that contain Claude Code, which not everybody may redistribute
     #[arg(long)]
     pub accept_unfree: bool,
+    /// Release an image of the tests, with Debian's packages in place of the base's; `publish` refuses it
+    #[arg(long, hide = true, conflicts_with_all = ["unsigned", "from_parts"])]
+    pub payload: bool,
     /// Earlier release that the notes compare with
     #[arg(long, value_name = "DIR")]
     pub previous: Option<Utf8PathBuf>,

@@ -60,7 +60,7 @@ impl<W: Workshop> Building<'_, '_, W> {
             |built: &Built| rave_image::Manifest::read(&built.out_dir).is_ok_and(|now| now == built.manifest),
             || {
                 let built = workshop.build(profile)?;
-                shippable(name, &built.manifest)?;
+                shippable(plan, name, &built.manifest)?;
                 Ok::<_, W::Error>(built)
             },
         )?;
@@ -109,9 +109,9 @@ impl<W: Workshop> Building<'_, '_, W> {
     }
 }
 
-/// Refuses images that were built for tests.
-fn shippable(profile: &str, manifest: &rave_image::Manifest) -> Result<(), Error> {
-    if manifest.origin.is_payload() {
+/// Refuses images that were built for tests, unless the release is for tests too.
+fn shippable(plan: &Plan, profile: &str, manifest: &rave_image::Manifest) -> Result<(), Error> {
+    if manifest.origin.is_payload() && !plan.payload {
         return Err(Error::Payload { profile: profile.to_owned() });
     }
     Ok(())

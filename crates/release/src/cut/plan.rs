@@ -39,6 +39,8 @@ pub struct Plan {
     pub sources: Vec<Source>,
     /// Whether the release has an archive of its inputs.
     pub inputs: bool,
+    /// Whether images of the tests are released, which cannot be published.
+    pub payload: bool,
     /// Statements about keys that the release includes.
     pub keys: Option<Utf8PathBuf>,
     /// The folder of an earlier release, which the notes compare with.
@@ -98,6 +100,7 @@ impl Plan {
             base: self.base,
             commit: self.commit.clone(),
             source_date_epoch: self.epoch,
+            payload: self.payload,
             profiles,
             inputs,
         }
@@ -113,6 +116,7 @@ impl Plan {
         manifest.version == self.version
             && manifest.commit == self.commit
             && manifest.base == self.base
+            && manifest.payload == self.payload
             && manifest.inputs.is_some() == self.inputs
             && wanted.eq(made)
     }

@@ -70,6 +70,10 @@ pub fn publish(
 ) -> Result<Published, Error> {
     let mut proof = Proof { request, trusted, store, sink, notes: Vec::new() };
     let manifest = proof.of(request.folder, None)?;
+    if manifest.payload {
+        let profile = manifest.profiles.first().map(|one| one.profile.clone()).unwrap_or_default();
+        return Err(Error::Payload { profile });
+    }
     let version = manifest.version.clone();
     let offered = Claim::read(request.folder)?;
     let tree = Tree::open(request.tree, request.folder, sink)?;

@@ -311,7 +311,12 @@ impl Check<'_> {
             return None;
         }
         match Manifest::parse(&bytes) {
-            Ok(manifest) => Some(manifest),
+            Ok(manifest) => {
+                if manifest.payload {
+                    self.note("this release is for tests alone: its packages are not those of its base");
+                }
+                Some(manifest)
+            }
             Err(why) => {
                 self.problems.add(path.as_str(), why);
                 None

@@ -114,6 +114,7 @@ impl Fixture {
             own_settings: Vec::new(),
             sources: vec![Source { name: "debian.lock".into(), sha256: Digest::of_bytes(b"lock") }],
             inputs: true,
+            payload: false,
             keys: None,
             previous: None,
             patch_from: None,

@@ -14,6 +14,7 @@ use rave_spec::Format;
 use rave_testing::or_skip;
 
 use crate::fixture::{Fixture, NOW, files};
+use crate::publish::publish_by;
 use crate::{killed, small_disk};
 
 /// Stages of a release of one profile, in order.
@@ -261,6 +262,21 @@ fn an_image_with_a_payload_is_not_released() {
     let error = fixture.cut(&plan).unwrap_err().to_string();
     assert!(error.contains("was built for tests"), "{error}");
     assert_eq!(fs::read_dir(&plan.out).map_or(0, Iterator::count), 0);
+
+    // The flake's names.
+    let artifact = &mut fixture.built.manifest.artifacts[0];
+    let mut file = artifact.boot_file().clone();
+    let own = fixture.built.out_dir.join(&file.name);
+    file.name = "nixos.qcow2".into();
+    fs::rename(own, fixture.built.out_dir.join(&file.name)).unwrap();
+    artifact.files = vec![file].try_into().unwrap();
+    fixture.built.manifest.write(&fixture.built.out_dir).unwrap();
+    // A release for tests is signed and verifies, and cannot be published.
+    let plan = Plan { payload: true, ..plan };
+    fixture.cut(&plan).unwrap();
+    let signers = vec![fixture.signer()];
+    let error = publish_by(&fixture, &plan.out, signers, false, &|_| ()).unwrap_err().to_string();
+    assert!(error.contains("was built for tests"), "{error}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{hosts, nixos};
 use crate::cli::TestStep;
 
 /// The steps that are run only by name.
-const NIXOS_SYSTEM: &str = "nixos-system";
+pub(super) const NIXOS_SYSTEM: &str = "nixos-system";
 const MATRIX: &str = "matrix";
 const CLOUD: &str = "cloud";
 pub(super) const HOSTS: &str = "hosts";

@@ -109,6 +109,7 @@ pub(super) fn plan(args: &Order<'_>, settings: &Settings, scope: Scope) -> anyho
         own_settings: scope.own_settings,
         sources: SOURCES.iter().map(|name| source(name)).collect::<anyhow::Result<_>>()?,
         inputs: scope.inputs && !args.no_inputs && settings.base == Base::Debian,
+        payload: args.payload,
         keys: args.keys.clone(),
         previous: args.previous.clone(),
         patch_from: args.patch_from.clone(),

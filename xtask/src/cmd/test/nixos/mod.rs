@@ -8,6 +8,7 @@ mod fill;
 mod outputs;
 mod own_store;
 mod payload;
+mod programs;
 mod references;
 mod replacements;
 mod scripts;
@@ -23,7 +24,7 @@ use rave_process::find_program;
 
 use derivations::Derivations;
 use own_store::OwnStore;
-pub(super) use system::{is_closing, system};
+pub(super) use system::{is_closing, rows, system};
 
 /// How somebody runs it on a host that has what it needs.
 pub(super) const COMMAND: &str = "RAVE_NIXPKGS=/path/to/nixpkgs cargo xtask test nixos";
@@ -51,6 +52,9 @@ const PROGRAMS: &[&str] = &[
     "xorriso",
 ];
 
+/// What the payload of a whole system is made with; the smoke suite names its own.
+const SYSTEM_PROGRAMS: &[&str] = &["nix-store", "nix", "unshare", "apt-get", "dpkg-deb", "cargo", "npm"];
+
 /// What was done.
 pub(super) struct Built {
     /// Derivations that nix built.
@@ -61,7 +65,16 @@ pub(super) struct Built {
 
 /// The tree of nixpkgs, or why the step cannot run here.
 pub(super) fn tree() -> Result<String, String> {
-    if let Some(program) = PROGRAMS.iter().find(|program| find_program(program).is_none()) {
+    tree_with(PROGRAMS)
+}
+
+/// The same for a whole system.
+pub(super) fn system_tree() -> Result<String, String> {
+    tree_with(SYSTEM_PROGRAMS)
+}
+
+fn tree_with(programs: &[&str]) -> Result<String, String> {
+    if let Some(program) = programs.iter().find(|program| find_program(program).is_none()) {
         return Err(format!("{program} was not found"));
     }
     let named = env::var("RAVE_NIXPKGS").unwrap_or_default();

@@ -1,20 +1,17 @@
 //! Outputs filled from the payload.
 
-use std::env;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_image::bases::debian::NetworkAccess;
-use rave_image::guest_program;
 use rave_process::Cmd;
 
 use super::derivations::Filled;
 use super::own_store::OwnStore;
 use super::payload::{Payload, rewrite};
+use super::programs::{copy, make_parent};
 use super::references;
-use super::scripts;
 use super::table::{By, Row};
 
 /// Outputs that are documents.
@@ -22,12 +19,6 @@ const DOCUMENTS: [&str; 4] = ["man", "info", "doc", "devdoc"];
 
 /// Hooks that look at what a builder has made and would refuse or change links into the payload.
 const LEFT_OUT_HOOKS: [&str; 2] = ["-strip.sh", "-audit-tmpdir.sh"];
-
-/// The part of make-initrd-ng that takes an RPATH apart.
-const RPATHS: &str = ".flat_map(|p| p.split(\":\"))";
-
-/// Where the tree's programs look for libraries: they follow an RPATH, which Debian's have not.
-const LIBRARIES: [&str; 2] = ["/nix/lib/x86_64-linux-gnu", "/nix/lib/x86_64-linux-gnu/systemd"];
 
 pub(super) struct Filler<'a> {
     pub(super) store: &'a OwnStore,
@@ -109,6 +100,8 @@ impl Filler<'_> {
                 )?;
             }
             By::Cargo(folder) => self.cargo(folder, &place)?,
+            By::CargoInStore(folder) => self.cargo_in_store(folder, &place)?,
+            By::Python(folder) => self.python(folder, path, &place)?,
             By::Rave => self.rave(&place)?,
             By::RaveGuest => self.rave_guest(&place)?,
             By::File(_) | By::Stub(_) | By::Npm | By::Empty => {}
@@ -236,63 +229,6 @@ impl Filler<'_> {
         ))
     }
 
-    /// A program of the tree, compiled by the host's cargo.
-    fn cargo(&self, folder: &str, place: &Utf8Path) -> anyhow::Result<()> {
-        let name = Utf8Path::new(folder).file_name().context("a folder")?;
-        let source = self.cache.join("cargo").join(name);
-        if source.exists() {
-            fs::remove_dir_all(&source)?;
-        }
-        make_parent(&source)?;
-        copy(&self.nixpkgs.join(folder), &source)?;
-        Cmd::new("chmod").args(["--recursive", "u+w", source.as_str()]).output()?;
-        let main = source.join("src/main.rs");
-        let text = fs::read_to_string(&main)?;
-        if text.contains(RPATHS) {
-            fs::write(&main, text.replace(RPATHS, &format!("{RPATHS}.chain({LIBRARIES:?})")))?;
-        }
-        let target = self.cache.join("cargo/target");
-        Cmd::new("cargo")
-            .args(["build", "--release", "--locked", "--target-dir", target.as_str()])
-            .current_dir(&source)
-            .env_remove("CARGO_TARGET_DIR")
-            .log_file(self.log)
-            .run(&mut |_| ())?;
-        let mut bytes = fs::read(target.join("release").join(name))?;
-        rewrite::rewrite(&mut bytes, &[]);
-        let program = place.join("bin").join(name);
-        make_parent(&program)?;
-        if name == "make-initrd-ng" {
-            let own = place.join("libexec").join(name);
-            make_parent(&own)?;
-            write_program(&own, &bytes)?;
-            return write_program(&program, scripts::make_initrd_ng(&self.payload.path).as_bytes());
-        }
-        write_program(&program, &bytes)
-    }
-
-    /// This very program, behind a script.
-    fn rave(&self, place: &Utf8Path) -> anyhow::Result<()> {
-        let own = Utf8PathBuf::try_from(env::current_exe()?)?;
-        let program = place.join("bin/rave");
-        make_parent(&program)?;
-        write_program(&program, scripts::rave(&self.payload.path, &own).as_bytes())
-    }
-
-    fn rave_guest(&self, place: &Utf8Path) -> anyhow::Result<()> {
-        let target = self.cache.parent().unwrap_or(self.cache).join("cargo");
-        let argv = guest_program::argv(&target, NetworkAccess::Allowed);
-        Cmd::new(argv[0].as_str())
-            .args(&argv[1..])
-            .current_dir(self.checkout)
-            .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
-            .log_file(self.log)
-            .run(&mut |_| ())?;
-        let program = place.join("bin/rave-guest");
-        make_parent(&program)?;
-        write_program(&program, &fs::read(target.join("x86_64-unknown-linux-gnu/guest/rave-guest"))?)
-    }
-
     /// A package of npm, packed by the host's npm as nix would.
     fn npm(&self, path: &str, one: &Filled<'_>) -> anyhow::Result<()> {
         let phase = one.environment.get("buildPhase").context("no buildPhase")?;
@@ -343,22 +279,6 @@ fn own(from: &Utf8Path, to: &Utf8Path, path: &str) -> anyhow::Result<()> {
         }
         _ => copy(from, to),
     }
-}
-
-fn write_program(place: &Utf8Path, bytes: &[u8]) -> anyhow::Result<()> {
-    fs::write(place, bytes)?;
-    Ok(fs::set_permissions(place, fs::Permissions::from_mode(0o755))?)
-}
-
-fn make_parent(path: &Utf8Path) -> anyhow::Result<()> {
-    Ok(fs::create_dir_all(path.parent().context("a path with a parent")?)?)
-}
-
-fn copy(from: &Utf8Path, to: &Utf8Path) -> anyhow::Result<()> {
-    Cmd::new("cp")
-        .args(["--recursive", "--no-dereference", "--no-target-directory", from.as_str(), to.as_str()])
-        .output()?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -66,6 +66,18 @@ impl OwnStore {
         Ok(fs::read_to_string(if own.exists() { own } else { path.into() })?)
     }
 
+    /// A script that runs any command in it, with this environment besides.
+    pub(super) fn script(&self, settings: &str, environment: &[(&str, String)]) -> String {
+        let argv = self.command("", &[]).argv();
+        let words = argv[..argv.len() - 1].iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+        let own = [("NIX_REMOTE", "local".to_owned()), ("NIX_CONFIG", format!("{SETTINGS}{settings}"))];
+        let set = |(name, value): &(&str, String)| format!("export {name}={}\n", quoted(value));
+        let exports = own.iter().chain(environment).map(set).collect::<String>();
+        format!(
+            "#!/bin/sh\n# Runs a command with the store of the tests' NixOS system.\n{exports}exec {words} \"$@\"\n"
+        )
+    }
+
     /// A program of nix in it.
     fn command(&self, program: &str, arguments: &[&str]) -> Cmd {
         let lower = self.layer.as_ref().map(|layer| format!("{layer}:")).unwrap_or_default();
@@ -126,5 +138,29 @@ impl OwnStore {
             .stdin_bytes(text.into_bytes())
             .run(&mut |_| ())?;
         Ok(())
+    }
+}
+
+/// A word of a shell's command line.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_has_the_store_and_passes_words_on() {
+        let guard = tempfile::tempdir().unwrap();
+        let folder = Utf8PathBuf::try_from(guard.path().join("it's")).unwrap();
+        let store = OwnStore::kept(&folder, Utf8Path::new("/layer"), &folder.join("log")).unwrap();
+        let script = store.script("", &[("NAME", "a 'word'".into())]);
+        let script = script.replace("exec 'unshare'", "printf '%s|' \"$NAME\"");
+        let said = Cmd::new("sh").args(["-c", &script, "sh", "nix", "a b"]).output().unwrap().text();
+        let words: Vec<&str> = said.trim_end_matches('|').split('|').collect();
+        assert_eq!(words[..2], ["a 'word'", "--mount"], "{said}");
+        assert_eq!(words[words.len() - 2..], ["nix", "a b"], "{said}");
+        assert!(words.iter().any(|word| word.ends_with("it's/upper")), "{said}");
     }
 }

@@ -6,10 +6,13 @@ use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
+use rave::command_error::CommandError;
 use rave_image::digest::Hasher;
 use rave_process::{Cmd, find_program};
+use rave_smoke::matrix::{self, MatrixRow};
+use rave_spec::Format;
 
 use super::derivations::Derivations;
 use super::outputs::Filler;
@@ -26,8 +29,11 @@ const LOCK_VARIABLE: &str = "RAVE_NIXOS_PAYLOAD";
 /// Debian's suite that is nearest to the tree's versions.
 const SUITE: &str = "forky";
 
-/// The rows of the matrix that are booted.
-const ROWS: &str = "qemu-bios,qemu-uefi";
+/// The rows of the matrix that are booted, if nobody names others.
+const ROWS: [&str; 2] = ["qemu-bios", "qemu-uefi"];
+/// Values of `--rows` that stand alone.
+const ALL: &str = "all";
+const NONE: &str = "none";
 
 /// What the suite needs of nix besides [`OwnStore`]'s settings.
 const FLAKES: &str = "experimental-features = nix-command flakes\nflake-registry =\nwarn-dirty = false\n";
@@ -39,16 +45,41 @@ pub(in super::super) struct System {
     /// The tree as an input of the flake.
     input: String,
     cache: Utf8PathBuf,
+    rows: Vec<MatrixRow>,
     built: usize,
     filled: usize,
 }
 
-/// Builds the disk of a profile and its artifact for QEMU.
+/// The rows with these names; none: nothing is booted.
+pub(in super::super) fn rows(names: &[String]) -> Result<Vec<MatrixRow>, CommandError> {
+    match names.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => rows(&ROWS.map(str::to_owned)),
+        [ALL] => Ok(matrix::ROWS.to_vec()),
+        [NONE] => Ok(Vec::new()),
+        _ => matrix::named(names).map_err(|error| {
+            let list = "`cargo xtask smoke --list-rows` shows them all; `all` and `none` stand alone";
+            let remedy = match error.nearest {
+                Some(nearest) => format!("did you mean {nearest}? {list}"),
+                None => list.to_owned(),
+            };
+            CommandError::usage(error.to_string()).remedy(remedy)
+        }),
+    }
+}
+
+/// The formats of the artifacts that rows boot; every format if there is no row.
+fn formats(rows: &[MatrixRow]) -> Vec<Format> {
+    let wanted = |format: &&Format| rows.is_empty() || rows.iter().any(|row| row.format == **format);
+    Format::ALL.iter().filter(wanted).copied().collect()
+}
+
+/// Builds the disk of a profile and the artifacts that the rows boot.
 pub(in super::super) fn system(
     checkout: &Utf8Path,
     nixpkgs: &str,
     cache: &Utf8Path,
     log: &Utf8Path,
+    rows: Vec<MatrixRow>,
 ) -> anyhow::Result<System> {
     let folder = checkout.join(FOLDER);
     let cache = cache.join("nixos-payload");
@@ -71,12 +102,18 @@ pub(in super::super) fn system(
     let store = OwnStore::kept(&folder, &payload.layer, log)?;
 
     let input = input(nixpkgs);
-    let attribute = format!(".#qemu-{}", super::PROFILE);
-    let evaluate = ["path-info", "--derivation", &attribute, "--override-input", "nixpkgs", &input];
+    let attributes: Vec<String> =
+        formats(&rows).iter().map(|format| format!(".#{format}-{}", super::PROFILE)).collect();
+    let mut evaluate = vec!["path-info", "--derivation", "--override-input", "nixpkgs", &input];
+    evaluate.extend(attributes.iter().map(String::as_str));
     let said = store.nix_in(checkout, FLAKES, &evaluate)?;
-    let root = said.lines().last().context("nix printed no derivation")?.trim();
-    let derivations = Derivations::read(&store.nix("nix", &["derivation", "show", "--recursive", root])?)?;
-    let wanted = derivations.wanted(&[root], &table)?;
+    let roots: Vec<&str> = said.lines().map(str::trim).filter(|line| line.ends_with(".drv")).collect();
+    if roots.len() != attributes.len() {
+        bail!("nix printed {} derivations of {}: {said:?}", roots.len(), attributes.len());
+    }
+    let show = [&["derivation", "show", "--recursive"], &roots[..]].concat();
+    let derivations = Derivations::read(&store.nix("nix", &show)?)?;
+    let wanted = derivations.wanted(&roots, &table)?;
     let filler = Filler {
         store: &store,
         payload: &payload,
@@ -86,10 +123,10 @@ pub(in super::super) fn system(
         log,
     };
     filler.fill(&wanted)?;
-    let output = store.run("nix-store", &["--realise", root])?;
+    let output = store.run("nix-store", &[&["--realise"], &roots[..]].concat())?;
     let built: BTreeSet<&str> = output.lines().filter_map(|line| line.strip_prefix("building '")).collect();
     let built = built.len();
-    Ok(System { store, checkout: checkout.to_owned(), input, cache, built, filled: wanted.len() })
+    Ok(System { store, checkout: checkout.to_owned(), input, cache, rows, built, filled: wanted.len() })
 }
 
 /// Adds what outputs are made of.
@@ -112,40 +149,54 @@ impl System {
         format!("nix built a whole system: {} derivations built now, {} filled", self.built, self.filled)
     }
 
-    /// The smoke suite on it, as anybody calls it, with a `nix` that has this store and this tree.
-    pub(in super::super) fn smoke(&self) -> anyhow::Result<Cmd> {
+    /// Writes a program that runs any command with this store and this tree.
+    pub(in super::super) fn write_enter(&self) -> anyhow::Result<Utf8PathBuf> {
+        let program = self.cache.join("enter");
+        write_program(&program, &self.store.script(FLAKES, &self.environment()?))?;
+        Ok(program)
+    }
+
+    /// What a command needs besides the store: a `nix` that has this tree, and folders of its own.
+    fn environment(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
         let bin = self.cache.join("bin");
         fs::create_dir_all(&bin)?;
         let nix = find_program("nix").context("nix was not found")?;
-        let program = bin.join("nix");
-        fs::write(&program, script(nix.as_str(), &self.input))?;
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+        write_program(&bin.join("nix"), &script(nix.as_str(), &self.input))?;
+        let path = format!("{bin}:{}", env::var("PATH").unwrap_or_default());
+        Ok(vec![
+            ("PATH", path),
+            ("RAVE_STATE", self.cache.join("state").into_string()),
+            // Its own lock: no build of the user's waits for it.
+            ("RAVE_CACHE", self.cache.join("cache").into_string()),
+            ("RAVE_HOME", self.checkout.clone().into_string()),
+        ])
+    }
+
+    /// The smoke suite on it, as anybody calls it, with a `nix` that has this store and this tree; none without a row.
+    pub(in super::super) fn smoke(&self) -> anyhow::Result<Option<Cmd>> {
+        if self.rows.is_empty() {
+            return Ok(None);
+        }
         let own = Utf8PathBuf::try_from(env::current_exe()?)?;
         let (out, report) = (self.cache.join("out"), self.cache.join("report"));
+        let rows = self.rows.iter().map(|row| row.name).collect::<Vec<_>>().join(",");
         let arguments = [
             "smoke",
             "--base",
             "nixos",
             "--profile",
             super::PROFILE,
-            "--format",
-            "qemu",
             "--rows",
-            ROWS,
+            &rows,
             "--out",
             out.as_str(),
             "--report",
             report.as_str(),
         ];
-        let path = format!("{bin}:{}", env::var("PATH").unwrap_or_default());
-        Ok(self
-            .store
-            .enter(own.as_str(), &arguments, FLAKES)
-            .env("PATH", path)
-            .env("RAVE_STATE", self.cache.join("state").as_str())
-            // Its own lock: no build of the user's waits for it.
-            .env("RAVE_CACHE", self.cache.join("cache").as_str())
-            .env("RAVE_HOME", self.checkout.as_str()))
+        let smoke = self.store.enter(own.as_str(), &arguments, FLAKES);
+        let smoke =
+            self.environment()?.into_iter().fold(smoke, |smoke, (name, value)| smoke.env(name, value));
+        Ok(Some(smoke))
     }
 }
 
@@ -153,6 +204,11 @@ impl System {
 fn input(nixpkgs: &str) -> String {
     let named = env::var("RAVE_NIXPKGS").unwrap_or_default();
     if named.starts_with("path:") { named } else { format!("path:{nixpkgs}") }
+}
+
+fn write_program(path: &Utf8Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text)?;
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
 }
 
 /// nix, for which the flake's input is the tree at hand.
@@ -166,4 +222,24 @@ fn script(nix: &str, input: &str) -> String {
 /// Whether a line of the suite is shown when it ends.
 pub(in super::super) fn is_closing(line: &str) -> bool {
     line.contains(" passed") || line.contains("FAILED") || line.starts_with("all ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_have_names_and_decide_which_formats_are_built() {
+        let chosen = |names: &[&str]| rows(&names.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let of = |names: &[&str]| {
+            let rows = chosen(names).unwrap();
+            (rows.iter().map(|row| row.name).collect::<Vec<_>>(), formats(&rows))
+        };
+        assert_eq!(of(&[]), (vec!["qemu-bios", "qemu-uefi"], vec![Format::Qemu]));
+        assert_eq!(of(&["iso-cd-bios"]), (vec!["iso-cd-bios"], vec![Format::Iso]));
+        assert_eq!(of(&["none"]), (Vec::new(), Format::ALL.to_vec()));
+        assert_eq!(chosen(&["all"]).unwrap().len(), matrix::ROWS.len());
+        let error = chosen(&["qemu-efi"]).unwrap_err();
+        assert!(format!("{error:?}").contains("did you mean qemu-uefi"), "{error:?}");
+    }
 }
