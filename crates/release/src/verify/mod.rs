@@ -344,7 +344,9 @@ fn not_a_folder(error: &std::io::Error) -> String {
 fn read_error(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "it is missing".into(),
-        _ if error.get_ref().is_some_and(|why| why.is::<NotOpened>()) => error.to_string(),
+        _ if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<NotOpened>) => {
+            error.to_string()
+        }
         _ => format!("cannot be read: {error}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Extended attributes in a squashfs (kernel documentation, "Squashfs 4.0 Filesystem"; fs/squashfs/squashfs_fs.h),
+//! Extended attributes in a squashfs (kernel documentation, "Squashfs 4.0 Filesystem"; `squashfs_fs.h`),
 //! which unsquashfs(1) could only restore with the rights of root.
 
 use std::collections::BTreeMap;
