@@ -1,6 +1,7 @@
-//! Extended attributes in a squashfs (kernel documentation, "Squashfs 4.0 Filesystem"; `fs/squashfs/squashfs_fs.h`),
+//! Extended attributes in a squashfs (kernel documentation, "Squashfs 4.0 Filesystem"; `squashfs_fs.h`),
 //! which unsquashfs(1) could only restore with the rights of root.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use camino::Utf8Path;
@@ -30,6 +31,12 @@ const PREFIXES: [&str; 3] = ["user.", "trusted.", "security."];
 /// Memory limit of xz, KiB.
 const XZ_MEMORY: u32 = 128 << 10;
 
+/// Bytes of an identifier: where the attributes of some files are, and how many.
+const IDENTIFIER: usize = 16;
+
+/// The bit of an attribute's type that marks a value stored elsewhere (`SQUASHFS_XATTR_VALUE_OOL`).
+const ELSEWHERE: u64 = 0x100;
+
 /// Visits every attribute of the squashfs that starts at byte `start` of a file. A table that cannot be read is an
 /// error.
 pub(in crate::leak) fn attributes(
@@ -43,26 +50,42 @@ pub(in crate::leak) fn attributes(
         return Ok(());
     }
     let compression = u16::from_le_bytes(part.bytes(COMPRESSION)?);
-    let header: [u8; 24] = part.bytes(header)?;
-    // The table ends where the first block of the attributes' identifiers begins.
-    let (mut at, count, end) = (number(&header, 0, 8)?, number(&header, 8, 4)?, number(&header, 16, 8)?);
-    let mut table = Vec::new();
-    while count > 0 && at < end {
-        rave_process::interrupt::check().map_err(io::Error::other)?;
-        let head = u16::from_le_bytes(part.bytes(at)?);
-        let mut packed = vec![0; usize::from(head & !PLAIN)];
-        part.read(&mut packed, at + 2)?;
-        if head & PLAIN == 0 {
-            unpack(compression, &packed, &mut table)?;
-        } else {
-            table.extend_from_slice(&packed);
-        }
-        if table.len() as u64 > LONGEST {
-            return Err(invalid("it has more attributes than are searched"));
-        }
-        at += 2 + packed.len() as u64;
+    let lists: [u8; 16] = part.bytes(header)?;
+    let (from, count) = (number(&lists, 0, 8)?, number(&lists, 8, 4)?);
+    let size = usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(IDENTIFIER);
+    let mut identifiers = Vec::new();
+    let mut end = None;
+    // The places of the blocks follow the header.
+    for block in 0..(size as u64).div_ceil(BLOCK) {
+        let place = header.checked_add(16 + 8 * block).ok_or_else(|| invalid("its tables are elsewhere"))?;
+        let at = u64::from_le_bytes(part.bytes(place)?);
+        // The attributes end where the first block of identifiers begins.
+        end = end.or(Some(at));
+        metadata(&part, at, compression, &mut identifiers)?;
     }
-    entries(&table, each)
+    let Some(end) = end else { return Ok(()) };
+    let table = Table::read(&part, (from, end), compression)?;
+    for identifier in identifiers.get(..size).unwrap_or_default().chunks(IDENTIFIER) {
+        rave_process::interrupt::check().map_err(io::Error::other)?;
+        table.list(number(identifier, 0, 8)?, number(identifier, 8, 4)?, each)?;
+    }
+    Ok(())
+}
+
+/// Adds a metadata block, unpacked; returns where the next one is.
+fn metadata(part: &Part, at: u64, compression: u16, into: &mut Vec<u8>) -> io::Result<u64> {
+    let head = u16::from_le_bytes(part.bytes(at)?);
+    let mut packed = vec![0; usize::from(head & !PLAIN)];
+    part.read(&mut packed, at + 2)?;
+    if head & PLAIN == 0 {
+        unpack(compression, &packed, into)?;
+    } else {
+        into.extend_from_slice(&packed);
+    }
+    if into.len() as u64 > LONGEST {
+        return Err(invalid("it has more attributes than are searched"));
+    }
+    Ok(at + 2 + packed.len() as u64)
 }
 
 fn unpack(compression: u16, packed: &[u8], into: &mut Vec<u8>) -> io::Result<()> {
@@ -75,19 +98,50 @@ fn unpack(compression: u16, packed: &[u8], into: &mut Vec<u8>) -> io::Result<()>
     from.take(BLOCK).read_to_end(into).map(drop)
 }
 
-/// The entries one after another: type, length and name, length and value. A value that was stored before is a
-/// reference of 8 bytes.
-fn entries(table: &[u8], each: &mut EachAttribute<'_>) -> io::Result<()> {
-    let mut rest = table;
-    while !rest.is_empty() {
-        let kind = number(take(&mut rest, 2)?, 0, 2)?;
-        let name = sized(&mut rest, 2)?;
-        let value = sized(&mut rest, 4)?;
-        let prefix = usize::try_from(kind & PREFIX).ok().and_then(|kind| PREFIXES.get(kind));
-        let place = format!("{}{}", prefix.unwrap_or(&""), String::from_utf8_lossy(name));
-        each(&Attribute { place, name, value })?;
+/// The attributes of all files, unpacked.
+struct Table {
+    bytes: Vec<u8>,
+    /// Where each block starts in them, by its place after the first one.
+    blocks: BTreeMap<u64, usize>,
+}
+
+impl Table {
+    fn read(part: &Part, (from, end): (u64, u64), compression: u16) -> io::Result<Self> {
+        let mut table = Self { bytes: Vec::new(), blocks: BTreeMap::new() };
+        let mut at = from;
+        while at < end {
+            table.blocks.insert(at - from, table.bytes.len());
+            at = metadata(part, at, compression, &mut table.bytes)?;
+        }
+        Ok(table)
     }
-    Ok(())
+
+    /// The bytes from a reference on: a block's place, and 16 bits of an offset in it.
+    fn at(&self, reference: u64) -> io::Result<&[u8]> {
+        let block = self.blocks.get(&(reference >> 16));
+        let offset = usize::try_from(reference & 0xffff).unwrap_or_default();
+        let bytes = block.and_then(|block| self.bytes.get(block.checked_add(offset)?..));
+        bytes.ok_or_else(|| invalid("an attribute is beyond its table"))
+    }
+
+    /// Visits the attributes from a reference on: type, length and name, length and value. The value may be a reference
+    /// to a length and a value.
+    fn list(&self, reference: u64, count: u64, each: &mut EachAttribute<'_>) -> io::Result<()> {
+        let mut rest = self.at(reference)?;
+        for _ in 0..count {
+            let kind = number(take(&mut rest, 2)?, 0, 2)?;
+            let name = sized(&mut rest, 2)?;
+            let mut value = sized(&mut rest, 4)?;
+            if kind & ELSEWHERE != 0 {
+                let mut there = self.at(number(value, 0, 8)?)?;
+                value = sized(&mut there, 4)?;
+            }
+            let prefix = usize::try_from(kind & PREFIX).ok().and_then(|kind| PREFIXES.get(kind));
+            let place = format!("{}{}", prefix.unwrap_or(&""), String::from_utf8_lossy(name));
+            each(&Attribute { place, name, value })?;
+        }
+        Ok(())
+    }
 }
 
 /// The bytes after their number, which has `length` bytes itself.
