@@ -10,7 +10,7 @@ use rave_process::progress::{Event, StageOutcome};
 use rave_release::cut::{self, Finished, Plan, ReleasePart, work_folder};
 use rave_release::key::SigningKey;
 use rave_release::key_statement::{KeyChange, KeyStatement};
-use rave_spec::Format;
+use rave_spec::{Base, Format};
 use rave_testing::or_skip;
 
 use crate::fixture::{Fixture, NOW, files};
@@ -272,7 +272,7 @@ fn an_image_with_a_payload_is_not_released() {
     artifact.files = vec![file].try_into().unwrap();
     fixture.built.manifest.write(&fixture.built.out_dir).unwrap();
     // A release for tests is signed and verifies, and cannot be published.
-    let plan = Plan { payload: true, ..plan };
+    let plan = Plan { payload: true, base: Base::Nixos, ..plan };
     fixture.cut(&plan).unwrap();
     let signers = vec![fixture.signer()];
     let error = publish_by(&fixture, &plan.out, signers, false, &|_| ()).unwrap_err().to_string();
