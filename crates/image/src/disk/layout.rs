@@ -108,7 +108,8 @@ mod tests {
     fn the_esp_has_the_name_that_nixos_mounts() {
         let script = Layout::for_content(Extent { bytes: MIB, entries: 1 })
             .sfdisk_script(&Identifiers::of(&Digest::of_bytes(b"")));
-        let module = include_str!("../../../../nix/modules/disk.nix");
+        let module = concat!(env!("CARGO_MANIFEST_DIR"), "/../../nix/modules/disk.nix");
+        let module = std::fs::read_to_string(module).unwrap();
         let name = module.split_once("/dev/disk/by-partlabel/").unwrap().1.split('"').next().unwrap();
         let esp = script.lines().find(|line| line.contains(TYPE_ESP)).unwrap();
         assert!(esp.ends_with(&format!("name=\"{name}\"")), "{esp}");

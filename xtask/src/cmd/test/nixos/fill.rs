@@ -7,9 +7,9 @@ use std::os::unix::fs::symlink;
 
 use anyhow::Context as _;
 use camino::Utf8Path;
-use rave_process::Cmd;
 
 use super::derivations::Wanted;
+use super::files::copy;
 use super::own_store::OwnStore;
 use super::replacements::By;
 
@@ -88,9 +88,4 @@ fn system(store: &OwnStore, checkout: &Utf8Path, place: &Utf8Path) -> anyhow::Re
     }
     references.sort();
     Ok(references)
-}
-
-fn copy(from: &Utf8Path, to: &Utf8Path) -> anyhow::Result<()> {
-    Cmd::new("cp").args(["--recursive", "--no-dereference", from.as_str(), to.as_str()]).output()?;
-    Ok(())
 }

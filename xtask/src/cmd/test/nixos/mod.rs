@@ -4,6 +4,7 @@
 //! The system on the disk is a stand-in so far: what is proven is the flake's disk and all that leads from a closure to it.
 
 mod derivations;
+mod files;
 mod fill;
 mod outputs;
 mod own_store;

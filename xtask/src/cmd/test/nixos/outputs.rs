@@ -8,9 +8,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
 
 use super::derivations::Filled;
+use super::files::{copy, make_parent};
 use super::own_store::OwnStore;
 use super::payload::{Payload, rewrite};
-use super::programs::{copy, make_parent};
 use super::references;
 use super::table::{By, Row};
 

@@ -10,6 +10,7 @@ use rave_image::bases::debian::NetworkAccess;
 use rave_image::guest_program;
 use rave_process::Cmd;
 
+use super::files::{copy, make_parent};
 use super::outputs::Filler;
 use super::payload::rewrite;
 use super::scripts;
@@ -156,15 +157,4 @@ fn script_of_python(folder: &str, module: &str) -> String {
 fn write_program(place: &Utf8Path, bytes: &[u8]) -> anyhow::Result<()> {
     fs::write(place, bytes)?;
     Ok(fs::set_permissions(place, fs::Permissions::from_mode(0o755))?)
-}
-
-pub(super) fn make_parent(path: &Utf8Path) -> anyhow::Result<()> {
-    Ok(fs::create_dir_all(path.parent().context("a path with a parent")?)?)
-}
-
-pub(super) fn copy(from: &Utf8Path, to: &Utf8Path) -> anyhow::Result<()> {
-    Cmd::new("cp")
-        .args(["--recursive", "--no-dereference", "--no-target-directory", from.as_str(), to.as_str()])
-        .output()?;
-    Ok(())
 }

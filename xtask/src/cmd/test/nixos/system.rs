@@ -107,7 +107,8 @@ pub(in super::super) fn system(
     let mut evaluate = vec!["path-info", "--derivation", "--override-input", "nixpkgs", &input];
     evaluate.extend(attributes.iter().map(String::as_str));
     let said = store.nix_in(checkout, FLAKES, &evaluate)?;
-    let roots: Vec<&str> = said.lines().map(str::trim).filter(|line| line.starts_with("/nix/store/")).collect();
+    let roots: Vec<&str> =
+        said.lines().map(str::trim).filter(|line| line.starts_with("/nix/store/")).collect();
     if roots.len() != attributes.len() {
         bail!("nix printed {} derivations of {}: {said:?}", roots.len(), attributes.len());
     }
