@@ -112,6 +112,7 @@ mod tests {
             base: Base::Debian,
             commit: "0".into(),
             source_date_epoch: 1,
+            payload: false,
             profiles: vec![profile("headless"), profile("simple")],
             inputs,
         }

@@ -110,9 +110,11 @@ impl Filler<'_> {
         Ok(())
     }
 
-    /// This very program, behind a script.
+    /// A copy of this very program, which cargo may replace meanwhile, behind a script.
     pub(super) fn rave(&self, place: &Utf8Path) -> anyhow::Result<()> {
-        let own = Utf8PathBuf::try_from(env::current_exe()?)?;
+        let (own, new) = (self.cache.join("rave"), self.cache.join("rave.new"));
+        fs::copy("/proc/self/exe", &new)?;
+        fs::rename(&new, &own)?;
         let program = place.join("bin/rave");
         make_parent(&program)?;
         write_program(&program, scripts::rave(&self.payload.path, &own).as_bytes())
