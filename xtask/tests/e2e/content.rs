@@ -40,3 +40,15 @@ fn inspect_lists_the_guests_files_and_detects_a_changed_one() {
     assert_eq!(content["result"], "differs", "{content}");
     assert_ne!(content["sha256"], content["manifest"]);
 }
+
+/// From these the notes of a release mark security fixes.
+#[test]
+fn the_image_has_the_changelogs_of_its_packages() {
+    let stages = shared_cache(HEADLESS).join("stages");
+    let disk = stages_of(HEADLESS).into_iter().find(|name| name.starts_with("disk-")).unwrap();
+    let image = format!("{}?offset={ROOT}", stages.join(disk).join("disk.raw").display());
+    let request = "stat /usr/share/doc/nginx/changelog.Debian.gz";
+    let found = Command::new("/usr/sbin/debugfs").args(["-R", request, &image]).output().unwrap();
+    let found = String::from_utf8_lossy(&found.stdout).into_owned();
+    assert!(found.contains("Type: regular"), "{found}");
+}

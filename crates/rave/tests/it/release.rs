@@ -90,6 +90,7 @@ impl Place {
             own_settings: Vec::new(),
             sources: Vec::new(),
             inputs: false,
+            payload: false,
             keys: Some(self.path("keys.jsonl")).filter(|path| path.exists()),
             previous: None,
             patch_from: None,
