@@ -8,7 +8,7 @@ use crate::tool::{HEADLESS, Place, checkout, finish, shared_cache, shared_out, u
 /// file on a full tmpfs cannot even read it. A failure is reported with its line.
 const SCRIPT: &str = r#"
 set -eu
-truncate -s 4G "$RAVE_STATE/../disk"
+truncate -s 5G "$RAVE_STATE/../disk"
 mke2fs -q -t ext4 -m 0 "$RAVE_STATE/../disk"
 mount -o loop "$RAVE_STATE/../disk" "$RAVE_STATE"
 chmod 700 "$RAVE_STATE"
