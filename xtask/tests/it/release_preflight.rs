@@ -126,8 +126,8 @@ fn the_key_is_readable_private_and_encrypted() {
         "name a key that `cargo xtask release keygen` made",
     );
     fs::remove_file(&key).unwrap();
-    let made = cmd!("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", &key).unchecked().run();
-    or_skip!(made.map_err(|error| format!("ssh-keygen: {error}")));
+    let keygen = cmd!("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", &key).unchecked().run();
+    or_skip!(keygen.map_err(|error| format!("ssh-keygen: {error}")));
     place.fails("key", "it is not encrypted", "encrypt it under a passphrase: ssh-keygen -p -f FILE");
 }
 
