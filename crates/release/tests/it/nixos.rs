@@ -22,7 +22,7 @@ fn as_the_flake_builds(fixture: &mut Fixture) {
     let renamed = |file: &ArtifactFile| {
         let name = file.name.replace(BEFORE, "nixos");
         let (from, to) = (folder.join(&file.name), folder.join(&name));
-        if name.ends_with(".vmx") {
+        if to.extension() == Some("vmx") {
             let text = fs::read_to_string(&from).unwrap().replace(BEFORE, "nixos");
             fs::write(&to, text).unwrap();
         } else {
@@ -32,7 +32,7 @@ fn as_the_flake_builds(fixture: &mut Fixture) {
     };
     let manifest = &mut fixture.built.manifest;
     for artifact in &mut manifest.artifacts {
-        let plain = artifact.files.iter().filter(|file| !file.name.ends_with(".zst"));
+        let plain = artifact.files.iter().filter(|file| Utf8Path::new(&file.name).extension() != Some("zst"));
         let files: Vec<_> = plain.map(renamed).collect();
         artifact.files = files.try_into().unwrap();
     }
