@@ -29,8 +29,8 @@ use crate::ssh::Ssh;
 /// How long QEMU may take to open its control socket, which it does before it runs the guest.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
-/// How long QEMU may take to answer in operations whose failure would lose a machine's memory: on a busy host QEMU may not be scheduled for a
-/// while.
+/// How long QEMU may take to answer in operations whose failure would lose a machine's memory: on a busy host QEMU may
+/// not be scheduled for a while.
 pub(crate) const PATIENT: Duration = Duration::from_secs(60);
 
 /// How often QEMU is restarted after it lost one of its own races.

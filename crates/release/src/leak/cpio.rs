@@ -3,7 +3,7 @@
 
 use std::io::{self, Read};
 
-use super::member::{EachMember, Member, What, without_root};
+use super::member::{EachMember, Member, What, invalid, skip, without_root};
 
 /// Bytes of a header: a magic number of 6 and 13 numbers of 8 hexadecimal digits.
 const HEADER: usize = 110;
@@ -79,18 +79,6 @@ pub(super) fn behind_zeros(from: &mut dyn Read) -> io::Result<Vec<u8>> {
 /// Names and contents are padded to a multiple of 4.
 fn padding(length: u64) -> u64 {
     length.next_multiple_of(4) - length
-}
-
-fn skip(from: &mut dyn Read, count: u64) -> io::Result<()> {
-    if io::copy(&mut from.take(count), &mut io::sink())? == count {
-        Ok(())
-    } else {
-        Err(invalid("the archive is truncated"))
-    }
-}
-
-fn invalid(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 fn cut(error: io::Error) -> io::Error {

@@ -34,3 +34,17 @@ pub(super) fn without_root(name: &[u8]) -> &[u8] {
     }
     rest
 }
+
+/// Reads bytes that are not needed.
+pub(super) fn skip(from: &mut dyn Read, count: u64) -> io::Result<()> {
+    if io::copy(&mut from.take(count), &mut io::sink())? == count {
+        Ok(())
+    } else {
+        Err(invalid("the archive is truncated"))
+    }
+}
+
+/// The error of a damaged archive.
+pub(super) fn invalid(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}

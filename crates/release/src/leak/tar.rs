@@ -3,7 +3,7 @@
 
 use std::io::{self, Read};
 
-use super::member::{EachMember, LONGEST_TARGET, Member, What, without_root};
+use super::member::{EachMember, LONGEST_TARGET, Member, What, invalid, skip, without_root};
 
 /// Bytes of a header, and the unit of everything else.
 const BLOCK: u64 = 512;
@@ -159,16 +159,4 @@ fn octal(field: &[u8]) -> Option<u64> {
         return Some(0);
     }
     text.bytes().all(|digit| digit.is_ascii_digit()).then(|| u64::from_str_radix(text, 8).ok())?
-}
-
-fn skip(from: &mut dyn Read, count: u64) -> io::Result<()> {
-    if io::copy(&mut from.take(count), &mut io::sink())? == count {
-        Ok(())
-    } else {
-        Err(invalid("the archive is truncated"))
-    }
-}
-
-fn invalid(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, why)
 }

@@ -38,8 +38,6 @@ pub(super) fn run(args: &cli::SshConfig, ui: &Ui) -> anyhow::Result<Code> {
     let after = if args.install { with_line(&before, &line) } else { without_line(&before, &line) };
     if args.install {
         make(&store)?;
-    }
-    if args.install {
         report_sent(ui);
     }
     if after == before {
