@@ -76,7 +76,14 @@ fn peer_list(folder: &Utf8Path, file: &Utf8Path) -> anyhow::Result<String> {
 fn verified(folder: &Utf8Path, key: &SigningKey, place: &Utf8Path) -> anyhow::Result<()> {
     let mut store = TrustStore::open(&place.join("state"))?;
     let mut trusted = Trusted::new(vec![Signer::new("bench", key.public().clone())], &store);
-    let request = verify::Request { folder, now: now(), expect: None, not_older_than: None, statements: &[] };
+    let request = verify::Request {
+        folder,
+        now: now(),
+        expect: None,
+        not_older_than: None,
+        commit: None,
+        statements: &[],
+    };
     let verdict = verify::verify(&request, &mut trusted, &mut store, &|_| ());
     let row = verdict.files.first().context("nothing was verified")?;
     if verdict.signer.is_none() || !row.holds {

@@ -3,7 +3,7 @@
 pub mod rebuild;
 
 use rave_release::signers;
-use rave_release::verify::{self, FileRow, Problem, Request, Verdict};
+use rave_release::verify::{self, FileRow, Request, Verdict};
 use serde_json::json;
 
 use super::trust::{self, Trust};
@@ -45,11 +45,10 @@ fn verified(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Option<Verdict>> {
         now: super::release::now(),
         expect: args.expect.as_ref(),
         not_older_than: args.not_older_than.as_ref(),
+        commit: args.commit.as_deref(),
         statements: &trust.statements,
     };
-    let mut verdict = verify::verify(&request, &mut trust.trusted, &mut trust.store, &ui.sink());
-    let other = other_commit(args.commit.as_deref(), &verdict);
-    verdict.problems.extend(other);
+    let verdict = verify::verify(&request, &mut trust.trusted, &mut trust.store, &ui.sink());
     if args.json {
         ui.data(&serde_json::to_string_pretty(&as_json(&verdict))?);
     } else {
@@ -61,13 +60,6 @@ fn verified(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Option<Verdict>> {
     }
     trust.keep(ui);
     Ok(Some(verdict))
-}
-
-/// A release of another commit than the expected one.
-fn other_commit(expected: Option<&str>, verdict: &Verdict) -> Option<Problem> {
-    let (expected, manifest) = (expected?, verdict.manifest.as_ref()?);
-    let cause = format!("it is {}, expected is {expected}", manifest.commit);
-    (manifest.commit != expected).then(|| Problem { about: "commit".into(), cause })
 }
 
 /// Stores the statements that arrived without a release.

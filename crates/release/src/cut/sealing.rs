@@ -197,7 +197,8 @@ pub(super) fn first_problem(
 ) -> Result<Option<String>, Error> {
     let mut store = TrustStore::open(&empty.join("trust"))?;
     let mut trusted = Trusted::new(vec![Signer::new("release", key.clone())], &store);
-    let request = verify::Request { folder, now, expect: None, not_older_than: None, statements: &[] };
+    let request =
+        verify::Request { folder, now, expect: None, not_older_than: None, commit: None, statements: &[] };
     let verdict = verify::verify(&request, &mut trusted, &mut store, sink);
     Ok(verdict.problems.first().map(ToString::to_string))
 }

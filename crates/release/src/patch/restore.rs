@@ -59,7 +59,8 @@ pub fn restore(
     let name = path.file_name().unwrap_or_default().parse::<RelativePath>();
     let name = name.map_err(|why| Error::damaged(path, why))?;
     let (now, statements) = (request.now, request.statements);
-    let of_verify = verify::Request { folder, now, expect: None, not_older_than: None, statements };
+    let of_verify =
+        verify::Request { folder, now, expect: None, not_older_than: None, commit: None, statements };
     let (signer, file) = verify::one_file(&of_verify, &name, trusted, store).map_err(|problems| {
         let problems = problems.iter().map(ToString::to_string).collect();
         Error::Unverified { path: path.to_owned(), problems }

@@ -122,7 +122,7 @@ struct Proof<'a, 'r> {
 impl Proof<'_, '_> {
     fn of(&mut self, folder: &Utf8Path, expect: Option<&Version>) -> Result<Manifest, Error> {
         let Request { now, statements, .. } = *self.request;
-        let request = verify::Request { folder, now, expect, not_older_than: None, statements };
+        let request = verify::Request { folder, now, expect, not_older_than: None, commit: None, statements };
         let verdict = verify::verify(&request, self.trusted, self.store, self.sink);
         rave_process::interrupt::check().map_err(|_| Error::Interrupted)?;
         for note in verdict.notes {

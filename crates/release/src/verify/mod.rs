@@ -42,6 +42,8 @@ pub struct Request<'a> {
     pub expect: Option<&'a Version>,
     /// The oldest accepted version.
     pub not_older_than: Option<&'a Version>,
+    /// The only acceptable commit.
+    pub commit: Option<&'a str>,
     /// Statements about keys that arrived separately.
     pub statements: &'a [Envelope],
 }
@@ -104,7 +106,7 @@ pub fn verify(
                 rows = check.files(&found, &sums, manifest.as_ref());
                 check.statements(&sums, manifest.as_ref(), by.as_ref(), trusted, store);
             }
-            check.version(manifest.as_ref());
+            check.identity(manifest.as_ref());
             // A digest in an unsigned list proves nothing.
             for row in rows.iter_mut().filter(|_| by.is_none()) {
                 row.holds = false;
@@ -324,7 +326,7 @@ impl Check<'_> {
         }
     }
 
-    fn version(&mut self, manifest: Option<&Manifest>) {
+    fn identity(&mut self, manifest: Option<&Manifest>) {
         let Some(manifest) = manifest else { return };
         let version = &manifest.version;
         if let Some(expected) = self.request.expect.filter(|expected| *expected != version) {
@@ -332,6 +334,10 @@ impl Check<'_> {
         }
         if let Some(oldest) = self.request.not_older_than.filter(|oldest| version < oldest) {
             self.problems.add("version", format!("it is {version}, which is older than {oldest}"));
+        }
+        let commit = &manifest.commit;
+        if let Some(expected) = self.request.commit.filter(|expected| *expected != commit) {
+            self.problems.add("commit", format!("it is {commit}, expected is {expected}"));
         }
     }
 

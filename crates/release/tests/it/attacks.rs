@@ -293,6 +293,7 @@ fn a_rollback_is_refused_if_a_version_is_named() {
             now: NOW,
             expect: expect.as_ref(),
             not_older_than: oldest.as_ref(),
+            commit: None,
             statements: &[],
         };
         let verdict = verify::verify(&request, &mut trusted, &mut store, &|_| ());
@@ -317,7 +318,14 @@ fn a_file_that_grows_while_it_is_read_does_not_hold() {
     };
     let mut store = TrustStore::open(&fixture.path("state")).unwrap();
     let mut trusted = Trusted::new(vec![fixture.signer()], &store);
-    let request = Request { folder: &release, now: NOW, expect: None, not_older_than: None, statements: &[] };
+    let request = Request {
+        folder: &release,
+        now: NOW,
+        expect: None,
+        not_older_than: None,
+        commit: None,
+        statements: &[],
+    };
     let problems = verify::verify(&request, &mut trusted, &mut store, &grow).problems;
     let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(said, ["RELEASE_NOTES.md: its SHA-256 is not the one in SHA256SUMS"]);

@@ -147,7 +147,7 @@ impl Fixture {
 pub(crate) fn verify_by(folder: &Utf8Path, signers: Vec<Signer>, state: &Utf8Path, now: i64) -> Verdict {
     let mut store = TrustStore::open(state).unwrap();
     let mut trusted = Trusted::new(signers, &store);
-    let request = Request { folder, now, expect: None, not_older_than: None, statements: &[] };
+    let request = Request { folder, now, expect: None, not_older_than: None, commit: None, statements: &[] };
     let verdict = verify::verify(&request, &mut trusted, &mut store, &|_| ());
     store.save().unwrap();
     verdict
