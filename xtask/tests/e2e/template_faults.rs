@@ -30,6 +30,7 @@ fn a_clone_that_hangs_before_it_has_an_identity_is_ended() {
     assert_eq!(running.wait().code(), Some(0));
     assert!(!hung.is_empty());
     assert!(sandboxes.origin("demo")["disk-instead"]["why"].is_string(), "{}", sandboxes.origin("demo"));
+    assert_eq!(sandboxes.text("demo", "hostname"), "demo");
     assert_ne!(sandboxes.text("demo", "cat /etc/machine-id"), sandboxes.text("first", "cat /etc/machine-id"));
     for pid in hung {
         wait_until("the hung machine is gone", || !sandboxes.place.processes().contains_key(&pid));

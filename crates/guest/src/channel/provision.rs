@@ -24,6 +24,9 @@ pub struct Provision {
     /// Logins for git.
     #[serde(default)]
     pub git: Vec<GitLogin>,
+    /// The name of a machine that boots. A clone gets its name with its identity.
+    #[serde(default)]
+    pub host_name: Option<String>,
 }
 
 /// A login that git uses for a host that requires a user and a password, over https.
@@ -45,9 +48,9 @@ impl fmt::Debug for GitLogin {
 }
 
 impl Provision {
-    /// Whether it provides nothing.
+    /// Whether it provides nothing to programs.
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        self.authority.is_none() && self.environment.is_empty() && self.git.is_empty()
     }
 }
 
@@ -59,6 +62,7 @@ impl fmt::Debug for Provision {
             .field("authority", &self.authority.is_some())
             .field("environment", &names)
             .field("git", &self.git)
+            .field("host_name", &self.host_name)
             .finish()
     }
 }

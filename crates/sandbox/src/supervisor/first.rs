@@ -106,13 +106,19 @@ impl Start<'_> {
     }
 
     fn boot(&self, mut machine: Machine, origin: Origin) -> Result<Started, Error> {
-        let value = to_json(self.provision);
-        // A longer value is sent in the first session.
-        if !self.provision.is_empty() && value.len() <= CREDENTIAL_LIMIT {
-            machine.credentials.push(Credential { name: CREDENTIAL.into(), value });
-        }
+        machine.credentials.push(Credential { name: CREDENTIAL.into(), value: self.credential() });
         let machine = Standalone::start(machine, self.host.engine, &self.host.qemu)?;
         Ok(Started { machine, client: None, origin })
+    }
+
+    /// What a guest that boots is provided with, and its name. A longer value is sent in the first session.
+    fn credential(&self) -> Vec<u8> {
+        let host_name = Some(self.record.name.to_string());
+        let whole = to_json(&Provision { host_name: host_name.clone(), ..self.provision.clone() });
+        if whole.len() <= CREDENTIAL_LIMIT {
+            return whole;
+        }
+        to_json(&Provision { host_name, ..Provision::default() })
     }
 
     /// A fork of only a disk stops at the same barrier as a template, before any program has read what identifies its

@@ -205,7 +205,7 @@ impl Connected {
             vec![(MODEL_URL.to_owned(), url), (MODEL_TOKEN.to_owned(), token.clone())]
         });
         let environment = environment.unwrap_or_default();
-        let mut provision = Provision { authority, environment, git: Vec::new() };
+        let mut provision = Provision { authority, environment, ..Provision::default() };
         if let Some(network) = &self.network {
             secrets::provide(&self.secrets, &network.policy(), &mut provision);
         }

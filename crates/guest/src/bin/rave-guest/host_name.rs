@@ -1,26 +1,51 @@
 //! The host name, in the kernel and in the files for the next boot.
 
-use super::refused::refused;
 use crate::error::Error;
-use crate::files::{self, failed};
+use crate::files::{self, below, failed};
+use std::fs;
 use std::path::Path;
 
 /// The longest label of a host name (RFC 1035, 2.3.4).
 const LONGEST: usize = 63;
 
+/// The last name that the host gave. A user may have chosen another one since, which stays.
+const GIVEN: &str = "/var/lib/rave/host-name";
+
+/// Takes the name that the host gives at boot, unless that name was taken before.
+pub(crate) fn take(root: &Path, name: &str) -> Result<(), Error> {
+    if is_given(root, name) { Ok(()) } else { renew(root, name) }
+}
+
+fn is_given(root: &Path, name: &str) -> bool {
+    fs::read_to_string(below(root, GIVEN)).is_ok_and(|given| given.trim_end() == name)
+}
+
+fn note(root: &Path, name: &str) -> Result<(), Error> {
+    let given = below(root, GIVEN);
+    files::directory(given.parent().unwrap_or(root), 0o755, None)?;
+    files::write_unsynced(&given, 0o644, format!("{name}\n"))
+}
+
 /// Changes it in the kernel, and below `root`.
-pub(super) fn renew(root: &Path, name: &str) -> Result<(), Error> {
+pub(crate) fn renew(root: &Path, name: &str) -> Result<(), Error> {
     check(name)?;
     let before = crate::system::host_name();
     rustix::system::sethostname(name.as_bytes())
         .map_err(|error| failed("set", "the host name")(error.into()))?;
-    write_files(root, &before, name)
+    write_files(root, &before, name)?;
+    note(root, name)
 }
 
 fn check(name: &str) -> Result<(), Error> {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let is_name = !name.is_empty() && name.len() <= LONGEST && name.bytes().all(fits);
-    if is_name { Ok(()) } else { Err(refused("the host sent no valid host name")) }
+    if is_name {
+        return Ok(());
+    }
+    Err(Error::Refused {
+        why: "the host sent no valid host name".to_owned(),
+        remedy: format!("a name has 1 to {LONGEST} lower-case letters, digits and hyphens"),
+    })
 }
 
 /// Only changes regular files: on NixOS they are links into the store, and resolved uses the kernel's name
@@ -48,7 +73,6 @@ fn rename(hosts: &str, before: &str, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     #[test]
     fn a_name_replaces_the_old_one_and_invalid_names_are_refused() {
@@ -65,5 +89,15 @@ mod tests {
             assert!(check(bad).is_err(), "{bad:?}");
         }
         assert!(check("my-project").is_ok());
+    }
+
+    #[test]
+    fn a_name_that_was_taken_is_not_taken_again() {
+        let scratch = tempfile::tempdir().unwrap();
+        assert!(!is_given(scratch.path(), "demo"));
+        note(scratch.path(), "demo").unwrap();
+        assert!(is_given(scratch.path(), "demo") && !is_given(scratch.path(), "other"));
+        // The name of this machine is not changed: that needs rights that the test may have.
+        take(scratch.path(), "demo").unwrap();
     }
 }

@@ -14,6 +14,7 @@ mod files;
 mod fork;
 mod git_credential;
 mod health;
+mod host_name;
 mod http;
 mod install;
 mod processor;

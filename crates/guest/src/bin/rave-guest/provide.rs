@@ -4,6 +4,7 @@
 use crate::error::Error;
 use crate::files::{self, below, failed};
 use crate::git_credential;
+use crate::host_name;
 use rave_guest::assets::{CERTIFICATE_STORE, CERTIFICATES};
 use rave_guest::channel::provision::{CREDENTIAL, Provision};
 use std::fmt::Write as _;
@@ -43,7 +44,13 @@ pub(crate) fn run() -> Result<(), Error> {
     };
     let provision: Provision =
         serde_json::from_str(&text).map_err(|error| failed("understand", &path)(error.into()))?;
-    install(Path::new("/"), &provision)?;
+    if let Some(name) = &provision.host_name {
+        host_name::take(Path::new("/"), name)?;
+    }
+    // The host sends it later if it is too long for a credential; what was provided before is kept until then.
+    if !provision.is_empty() {
+        install(Path::new("/"), &provision)?;
+    }
     println!("the host provides {provision:?}");
     Ok(())
 }

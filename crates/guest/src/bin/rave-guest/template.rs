@@ -2,7 +2,6 @@
 
 mod freezer;
 mod machine_id;
-mod names;
 mod random;
 mod refused;
 mod settle;
@@ -10,7 +9,7 @@ mod warm;
 
 use crate::error::Error;
 use crate::files;
-use crate::{afterwards, barrier, clock, provide, setup, spawn, ssh_keys, system};
+use crate::{afterwards, barrier, clock, host_name, provide, setup, spawn, ssh_keys, system};
 pub(crate) use freezer::Freezer;
 use rave_guest::channel::identity::{Barrier, ENTROPY, Identity, Receipt};
 use rave_guest::config::GuestConfig;
@@ -118,7 +117,7 @@ pub(crate) fn renew(identity: &Identity) -> Result<Receipt, Error> {
 
 fn renew_files(identity: &Identity) -> Result<(), Error> {
     machine_id::renew(Path::new("/"), &identity.machine_id)?;
-    names::renew(Path::new("/"), &identity.host_name)?;
+    host_name::renew(Path::new("/"), &identity.host_name)?;
     random::renew_seed_file()?;
     provide::install(Path::new("/"), &identity.provision)?;
     ssh_keys::pass(&identity.authorized_keys)
