@@ -83,6 +83,12 @@ pub(crate) fn directory(path: &Path, mode: u32, owner: Option<Ids>) -> Result<()
     }
 }
 
+/// Creates the missing directories above a path.
+pub(crate) fn parents(path: &Path) -> Result<(), Error> {
+    let Some(folder) = path.parent() else { return Ok(()) };
+    fs::create_dir_all(folder).map_err(failed("make the folder", folder))
+}
+
 /// The location of a path in the system that is mounted at `root`.
 pub(crate) fn below(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))

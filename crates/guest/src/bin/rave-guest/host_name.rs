@@ -1,7 +1,7 @@
 //! The host name, in the kernel and in the files for the next boot.
 
 use crate::error::Error;
-use crate::files::{self, below, failed};
+use crate::files::{self, below, failed, parents};
 use std::fs;
 use std::path::Path;
 
@@ -22,7 +22,7 @@ fn is_given(root: &Path, name: &str) -> bool {
 
 fn note(root: &Path, name: &str) -> Result<(), Error> {
     let given = below(root, GIVEN);
-    files::directory(given.parent().unwrap_or(root), 0o755, None)?;
+    parents(&given)?;
     files::write_unsynced(&given, 0o644, format!("{name}\n"))
 }
 

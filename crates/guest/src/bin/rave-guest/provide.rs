@@ -2,7 +2,7 @@
 //! own, and variables for all programs. Those of the image stay unchanged.
 
 use crate::error::Error;
-use crate::files::{self, below, failed};
+use crate::files::{self, below, failed, parents};
 use crate::git_credential;
 use crate::host_name;
 use rave_guest::assets::{CERTIFICATE_STORE, CERTIFICATES};
@@ -165,11 +165,6 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     let text = fs::read_to_string(SERVICES).ok()?;
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
     Some(value.trim_matches('"').to_owned())
-}
-
-fn parents(path: &Path) -> Result<(), Error> {
-    let Some(folder) = path.parent() else { return Ok(()) };
-    fs::create_dir_all(folder).map_err(failed("make the folder", folder))
 }
 
 /// Not synced: a clone syncs all files at the end, and a boot writes them again.
