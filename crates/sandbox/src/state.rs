@@ -104,6 +104,11 @@ pub fn current_state(place: &Place) -> CurrentState {
     }
 }
 
+/// Whether the supervisor of a sandbox or its QEMU is running, without asking either.
+pub fn has_processes(place: &Place) -> bool {
+    Connection::open(place).is_some() || standalone::find(&place.machine().qmp_socket).is_some()
+}
+
 fn state(place: &Place, status: Option<&Status>, qemu: Option<u32>) -> State {
     match (qemu, status) {
         (Some(_), Some(status)) if status.lacks_space => State::NoSpace,

@@ -106,7 +106,12 @@ fn a_sandbox_outlives_its_supervisor_and_ps_reports_the_real_state() {
     sandbox.exec(&["sh", "-c", "echo work > mine; sync"]).expect_code(0);
     sandbox.run(&["rm", NAME]).expect_code(2).expect_said("is running");
     assert!(sandbox.run(&["prune", "--yes"]).expect_code(0).stdout.is_empty(), "what runs stays");
+    let follow = sandbox.command(&["logs", NAME, "--follow"]);
+    let follow = std::thread::spawn(move || finish(&follow));
     sandbox.run(&["stop", NAME]).expect_code(0);
+    // It ends with the machine, after the last lines.
+    let log = follow.join().unwrap();
+    assert!(log.expect_code(0).stdout.contains("Power down"), "{}", log.stdout);
     assert_eq!(sandbox.state(), "stopped");
     assert!(sandbox.run(&["prune", "--dry-run"]).expect_code(0).stdout.contains(NAME));
     sandbox.exec(&["true"]).expect_code(2).expect_said("is not running");

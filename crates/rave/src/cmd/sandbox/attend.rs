@@ -6,9 +6,8 @@ use rave_process::interrupt;
 use rave_process::progress::{Event, StageOutcome};
 use rave_sandbox::control::Status;
 use rave_sandbox::start::{Supervise, attend};
-use rave_sandbox::state::current_state;
+use rave_sandbox::state::{current_state, has_processes};
 use rave_sandbox::{Connection, Error, LifeLock, Place, SandboxName, Store, Turn};
-use rave_vm::standalone;
 use rave_vm::terminal_text::plain;
 
 use crate::cli::Accel;
@@ -55,7 +54,7 @@ impl Named {
             return Ok(connection);
         }
         let lock = self.lock(ui)?;
-        if Connection::open(&place).is_none() && standalone::find(&place.machine().qmp_socket).is_none() {
+        if !has_processes(&place) {
             return Err(Error::NotRunning { name: self.name.clone() }.into());
         }
         Ok(attend(&place, &supervisor(&self.name, None)?, &lock)?)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::interrupt;
+use rave_sandbox::state::has_processes;
 use rave_vm::terminal_text::plain;
 
 use super::attend::Named;
@@ -40,12 +41,16 @@ pub(super) fn run(args: &cli::Logs, ui: &Ui) -> anyhow::Result<Code> {
         tail.rest(ui);
         return Ok(Code::Ok);
     }
-    loop {
+    // In this order, so that the last lines of a machine that has just ended are printed.
+    while has_processes(&place) {
         if interrupt::pause(POLL_INTERVAL).is_err() {
             return Ok(Code::Interrupted);
         }
         tail.print(ui)?;
     }
+    tail.print(ui)?;
+    tail.rest(ui);
+    Ok(Code::Ok)
 }
 
 /// A growing log.
