@@ -211,7 +211,7 @@ fn writable(pid: u64) -> Vec<(PathBuf, fs::Metadata)> {
 /// A stopped sandbox is forked with its disk; the fork has its own identity before it starts anything.
 fn disk_alone(sandboxes: &Sandboxes, parents: &str) {
     let forked = sandboxes.run(&["fork", "two", "three"]);
-    forked.expect_code(0).expect_said("its disk alone");
+    forked.expect_code(0).expect_said("only its disk is saved");
     assert_eq!(sandboxes.text("three", "cat /home/agent/file; hostname"), "of the parent\nthree");
     let own = sandboxes.text("three", OWN);
     assert!(own.lines().all(|line| !parents.contains(line)) && own.lines().count() == 2, "{own} {parents}");

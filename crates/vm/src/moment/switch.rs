@@ -67,6 +67,8 @@ impl Open {
 
     fn put(&self, qmp: &mut Client, set: FileSet) -> Result<(), Error> {
         let name = node_of(self.number + 1);
+        // A supervisor that was killed before the switch has left its node.
+        let _ = delete(qmp, &name);
         let overlay = json!({
             "driver": "qcow2", "node-name": name, "discard": "unmap", "backing": Value::Null,
             "file": { "driver": "file", "filename": set.name() },
@@ -75,10 +77,15 @@ impl Open {
         let switched =
             qmp.execute("blockdev-snapshot", json!({ "node": self.node, "overlay": name }), PATIENT);
         if switched.is_err() {
-            let _ = qmp.execute("blockdev-del", json!({ "node-name": name }), PATIENT);
+            let _ = delete(qmp, &name);
         }
         switched.map(drop)
     }
+}
+
+/// Removes a node that is not in use.
+fn delete(qmp: &mut Client, node: &str) -> Result<Value, Error> {
+    qmp.execute("blockdev-del", json!({ "node-name": node }), PATIENT)
 }
 
 /// The prefix of the node names of layers that QEMU was switched to.
@@ -99,7 +106,46 @@ fn same(one: &Utf8Path, other: &Utf8Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
+    use rave_process::{Child, Cmd};
+
     use super::*;
+
+    /// QEMU with a disk, whose guest does not run.
+    fn qemu(folder: &Utf8Path) -> (Child, Client) {
+        let disk = folder.join("disk.qcow2");
+        let image = folder.join("image.raw");
+        File::create(&image).unwrap().set_len(1 << 20).unwrap();
+        let create = ["create", "-q", "-f", "qcow2", "-b", image.as_str(), "-F", "raw", disk.as_str()];
+        Cmd::new("qemu-img").args(create).output().unwrap();
+        let socket = folder.join("qmp.sock");
+        let [qmp, drive] =
+            [format!("unix:{socket},server=on,wait=off"), format!("if=virtio,node-name=disk,file={disk}")];
+        let words =
+            ["-S", "-nodefaults", "-display", "none", "-accel", "tcg", "-qmp", &qmp, "-drive", &drive];
+        let child = Cmd::new("qemu-system-x86_64").args(words).stdin_null().spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !socket.exists() {
+            assert!(Instant::now() < deadline, "QEMU did not start");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        (child, Client::connect(&socket, PATIENT).unwrap())
+    }
+
+    #[test]
+    fn a_switch_that_was_killed_halfway_does_not_prevent_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let layers = Layers::at(folder);
+        let (_child, mut qmp) = qemu(folder);
+        let open = Open::of(&mut qmp, &layers).unwrap();
+        let file = open.prepare(&layers).unwrap();
+        let left = json!({ "driver": "null-co", "read-zeroes": true, "node-name": node_of(open.number + 1) });
+        qmp.execute("blockdev-add", left, PATIENT).unwrap();
+        open.switch(&mut qmp, &file, "image.raw").unwrap();
+        assert_eq!(Open::of(&mut qmp, &layers).unwrap().number, 1);
+    }
 
     #[test]
     fn a_layer_is_identified_by_its_node_and_the_first_by_its_file() {
