@@ -132,7 +132,7 @@ impl Found {
         // The index is that of the commit; the files stay as pushed.
         let end = "cd \"$1\" && rm -f .git/index.lock .git/HEAD.lock && \
                    if test -n \"$3\"; then git update-ref \"$3\" \"$2\" && git symbolic-ref HEAD \"$3\"; \
-                   else git update-ref --no-deref HEAD \"$2\"; fi && git reset --quiet --mixed >&2";
+                   else git update-ref --no-deref HEAD \"$2\"; fi && git reset --quiet --mixed >&2 && sync --file-system .";
         run(guest, end, &[copy, &self.commit, branch], Box::new(io::empty()))
     }
 }

@@ -145,10 +145,10 @@ fn found_history(record: &Record, selection: &Selection) -> Result<Option<histor
 /// Commits what was pushed in a new repository of the guest. To be fast, contents are not compressed and go into one
 /// pack, as git does with large files.
 fn begin_history(guest: &dyn Guest, record: &Record) -> Result<(), Error> {
-    let script = "cd \"$1\"; test -d .git && git rev-parse --verify --quiet HEAD >&2 && exit 0; rm -f .git/index.lock; set -e; git init --quiet; \
+    let script = "cd \"$1\"; test -d .git && git rev-parse --verify --quiet HEAD >&2 && exec sync --file-system .; rm -f .git/index.lock; set -e; git init --quiet; \
                   git -c core.compression=0 -c core.bigFileThreshold=1 add --all --force; \
                   git -c core.compression=0 -c user.name=rave -c user.email=rave@localhost commit --quiet --no-verify --allow-empty \
-                  --message 'As it was pushed'";
+                  --message 'As it was pushed'; sync --file-system .";
     let command = ["sh", "-c", script, "rave", &record.guest].map(str::to_owned);
     guest.run(&command, None, &mut io::sink()).map_err(|why| Error::Guest { why })
 }

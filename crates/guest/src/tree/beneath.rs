@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fchmod, fstat, mkdirat, openat, openat2,
-    readlinkat, renameat, statat, symlinkat, unlinkat,
+    readlinkat, renameat, statat, symlinkat, syncfs, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -67,6 +67,12 @@ impl Root {
     pub fn make(folder: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         Self::open(folder)
+    }
+
+    /// Writes everything on the folder's file system to its disk (syncfs(2)): one flush, however many files there are.
+    pub fn sync(&self) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(syncfs(openat(&self.fd, ".", flags, Mode::empty())?)?)
     }
 
     /// The entry at a path; nothing if it does not exist, or a component is not a folder.

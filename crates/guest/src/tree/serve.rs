@@ -78,6 +78,8 @@ fn put(folder: &Path, input: impl Read, output: impl Write) -> io::Result<()> {
     let mut reader = Reader::new(input, Limits::NONE)?;
     let options = Options { mode: 0o777, replaces_kinds: true };
     let done = unpack(&root, &mut reader, options, &|record| Ok(path_of(record).to_vec()))?;
+    // The host records what it sent as the guest's: a crash must not undo it, or files would seem to be deleted.
+    root.sync()?;
     let mut writer = Writer::new(output)?;
     for (path, why) in done.left {
         writer.record(&Record::Failed { path, why })?;
