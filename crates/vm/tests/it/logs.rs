@@ -74,9 +74,10 @@ fn the_debug_log_is_bounded() {
 fn the_readiness_log_of_a_detached_machine_is_bounded() {
     let bench = Bench::new();
     // It writes to the existing port until that is removed, and then to the new one; the old port's node may still
-    // exist for a moment.
-    let script = "ports\nevent userspace ok ''\nexec 3>$port\nwhile $b echo >&3; do $b usleep 20000; done\n\
-                  exec 3>&-\nwhile $b usleep 20000; do [ -c $port ] && $b yes zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz >$port; done\n";
+    // exist for a moment. In a subshell, for a failed redirection ends the shell; counted, in case it is the new port.
+    let script = "ports\nevent userspace ok ''\n\
+                  ( exec 3>$port; n=0; while [ $n -lt 500 ] && $b echo >&3; do n=$((n + 1)); $b usleep 20000; done )\n\
+                  while $b usleep 20000; do [ -c $port ] && $b yes zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz >$port; done\n";
     let mut instance = bench.boot(bench.linux(script, "")).unwrap();
     instance.wait_for(GuestStage::Userspace, PATIENCE, &mut |_| {}).unwrap();
     let mut alone = Alone::new(instance.detach().unwrap());
