@@ -1,5 +1,8 @@
 //! Handles the guest's packets: answers them here, passes them on as the policy allows, or refuses them.
 
+mod allowed;
+mod resolve;
+
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Arc;
@@ -7,41 +10,31 @@ use std::sync::Arc;
 use smoltcp::time::Instant;
 
 use crate::denials;
-use crate::dial::{DialRequest, Dialed, Dialer, Outbound, closed};
-use crate::dns::{self, Answer, Message};
+use crate::dial::{DialRequest, Dialed, Dialer, Outbound};
 use crate::end::End;
 use crate::flow::{Flow, Pages};
 use crate::flows::{Entry, Flows, Key, State};
 use crate::gate::Gate;
 use crate::incoming::{self, Incoming, Segment, Unreachable};
-use crate::lan::{GATEWAY, MODEL, RESOLVER};
+use crate::lan::{GATEWAY, MODEL};
 use crate::opened::{self, Target};
 use crate::outgoing::Outgoing;
 use crate::page_policy::Site;
-use crate::policy::{Check, Destination, Grant, Policy, Refusal};
+use crate::policy::{Destination, Grant, Policy, Refusal};
 use crate::poller::Poller;
 use crate::pool::Pool;
 use crate::shared::Shared;
 use crate::stack::{Refuser, Stack};
-use crate::witness::{Kind, Seen, Trace};
-use crate::{dhcp, own, provider, replies};
+use crate::witness::{Kind, Trace};
+use crate::{dhcp, provider, replies};
+
+use allowed::{Allowed, allowed};
+use resolve::resolve;
 
 /// The first number of a flow at the poller.
 pub(crate) const FIRST_FLOW: u64 = 1 << 32;
 /// The first source port of connections to the guest (RFC 6335, 6: dynamic ports).
 const FIRST_PORT: u16 = 49152;
-
-/// Why names are not resolved for a while.
-const HALTED: &str = "the record of the sandbox cannot be written";
-
-/// A connection that may be made.
-struct Allowed {
-    to: Destination,
-    grant: Grant,
-    gate: Gate,
-    /// The target if its TLS is opened.
-    opened: Option<Target>,
-}
 
 pub(crate) struct Switch {
     shared: Arc<Shared>,
@@ -95,7 +88,9 @@ impl Switch {
                 }
             }
             Incoming::Dns { port, message } => {
-                if let Some(answer) = self.resolve(message) {
+                if let Some(answer) =
+                    resolve(message, &self.policy, &mut self.pool, &self.shared, self.is_halted)
+                {
                     replies::dns(&mut self.out, port, &answer);
                 }
             }
@@ -116,46 +111,6 @@ impl Switch {
         let name = self.pool.name(to, std::time::Instant::now());
         let to = name.map_or_else(|| to.to_string(), |name| name.to_string());
         self.shared.journal().deny(Kind::Udp, &format!("{to}:{port}"), "no UDP leaves a sandbox", None);
-    }
-
-    fn resolve(&mut self, message: &[u8]) -> Option<Vec<u8>> {
-        let question = match dns::parse(message)? {
-            Message::Question(question) => question,
-            Message::Bad(answer) => return Some(answer),
-        };
-        let Some(name) = &question.name else {
-            return Some(question.answer(Answer::Denied("not a host name")));
-        };
-        if self.is_halted {
-            return Some(question.answer(Answer::Failed(HALTED)));
-        }
-        // Clients look for services of a host before its address. Rules name the host, and there are no service
-        // records.
-        let host = name.host_of_service().filter(|_| !question.wants_address());
-        let name = host.as_ref().unwrap_or(name);
-        let resolvable = match self.policy.resolve(name) {
-            Ok(resolvable) => resolvable,
-            Err(refusal) => {
-                // Programs look up the names of addresses by themselves.
-                if !name.as_str().ends_with(".in-addr.arpa") && !name.as_str().ends_with(".ip6.arpa") {
-                    let Refusal { rule, allow } = &refusal;
-                    self.shared.journal().deny(Kind::Name, name.as_str(), rule, allow.as_ref());
-                }
-                return Some(question.answer(Answer::Denied(&refusal.rule)));
-            }
-        };
-        if !question.wants_address() {
-            return Some(question.answer(Answer::Empty));
-        }
-        let address = self.pool.address(name, resolvable.is_wild, std::time::Instant::now());
-        if let Some(address) = address {
-            let (name, rule) = (name.to_string(), resolvable.rule);
-            self.shared.witness.0.see(Seen::Question { name, rule });
-            return Some(question.answer(Answer::Address(address)));
-        }
-        let why = "too many names";
-        self.shared.journal().deny(Kind::Name, name.as_str(), why, None);
-        Some(question.answer(Answer::Failed(why)))
     }
 
     fn segment(&mut self, segment: Segment<'_>, now: Instant) {
@@ -203,7 +158,11 @@ impl Switch {
         if (key.0, key.1) == MODEL && !self.is_halted {
             return self.begin_model(segment, key, now);
         }
-        let allowed = if self.is_halted { None } else { self.allowed(segment.to, segment.port) };
+        let allowed = if self.is_halted {
+            None
+        } else {
+            allowed(segment.to, segment.port, &self.policy, &mut self.pool, &self.shared)
+        };
         let Some(Allowed { to, grant, gate, opened }) = allowed else {
             self.refuser.refuse(segment.packet, &mut self.out, now);
             return;
@@ -222,62 +181,6 @@ impl Switch {
             // The guest's retransmission tries again.
             self.flows.remove(id);
         }
-    }
-
-    /// The destination of a connection, and its checks; nothing if it is refused, which is recorded.
-    fn allowed(&mut self, to: Ipv4Addr, port: u16) -> Option<Allowed> {
-        let to = self.destination(to, port)?;
-        let grant = match self.policy.connect(&to, port) {
-            Ok(grant) => self.shared.secrets.guard(grant, &to, port),
-            Err(Refusal { rule, allow }) => {
-                self.shared.journal().deny(Kind::Connection, &format!("{to}:{port}"), &rule, allow.as_ref());
-                return None;
-            }
-        };
-        if let Destination::Address(address) = to
-            && let Some(purpose) = closed(address, grant.private, true, own::addresses().as_ref())
-        {
-            denials::closed(&self.shared, &to, port, address, purpose);
-            return None;
-        }
-        if self.policy.learns(&grant) {
-            self.shared.journal().learn(&denials::rule_for(&to, port));
-        }
-        let (gate, opened) = match &to {
-            Destination::Name(name) => {
-                let secrets = self.shared.secrets.at(name, port);
-                let target = || Target { host: name.clone(), port, access: grant.access, secrets };
-                (Gate::new(&grant, name, port), (grant.check == Check::Opened).then(target))
-            }
-            Destination::Address(_) => (Gate::Open, None),
-        };
-        Some(Allowed { to, grant, gate, opened })
-    }
-
-    fn destination(&mut self, to: Ipv4Addr, port: u16) -> Option<Destination> {
-        if Pool::has(to) {
-            let name = self.pool.name(to, std::time::Instant::now());
-            if name.is_none() {
-                let to = format!("{to}:{port}");
-                self.shared.journal().deny(
-                    Kind::Connection,
-                    &to,
-                    "the address was not assigned to a name",
-                    None,
-                );
-            }
-            return name.map(Destination::Name);
-        }
-        if to == GATEWAY {
-            return Some(Destination::Address(Ipv4Addr::LOCALHOST.into()));
-        }
-        // DNS over TCP is not needed, because no answer is that long. Nobody else is on this network.
-        let is_on_lan = to.octets()[..3] == RESOLVER.octets()[..3];
-        if is_on_lan {
-            let why = "no other host is on this network, and the resolver only takes UDP";
-            self.shared.journal().deny(Kind::Connection, &format!("{to}:{port}"), why, None);
-        }
-        (!is_on_lan).then_some(Destination::Address(to.into()))
     }
 
     /// Takes the results of connecting.
