@@ -1,22 +1,17 @@
 //! A small release, made by the same code as real ones: a disk of 12 MiB, converted by the image engine. Only the build
 //! and the boots are fake.
 
+mod image;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_guest::config::GuestConfig;
-use rave_image::convert::{ConvertRequest, convert};
 use rave_image::digest::Digest;
-use rave_image::foreign::Links;
-use rave_image::formats::{self, Appliance};
 use rave_image::inputs::{Input, Kind};
-use rave_image::manifest::{self, ArtifactFile, DebianOrigin, LockUse, Origin};
-use rave_image::npm_tools::NpmPackage;
-use rave_image::tree::root_tar::InstalledPackage;
+use rave_image::manifest;
 use rave_release::cut::{self, Built, Finished, Plan, ProfilePlan, Source, Workshop};
 use rave_release::key::{LockedKey, Passphrase, SigningKey, generate};
 use rave_release::leak::BuilderNames;
@@ -27,7 +22,9 @@ use rave_release::trust::{TrustStore, Trusted};
 use rave_release::verify::{self, Request, Verdict};
 use rave_release::{Error, parts};
 use rave_smoke::report::{Boot, BootTimes, CheckResult, Host, Outcome, Report, Run, Subject};
-use rave_spec::{Base, Compress, Compression, Format};
+use rave_spec::{Base, Format};
+
+use image::{Content, image};
 
 pub(crate) const VERSION: &str = "1.2.0";
 pub(crate) const PROFILE: &str = "headless";
@@ -191,89 +188,6 @@ fn walk(root: &Utf8Path, folder: &Utf8Path, found: &mut Vec<String>) {
     }
 }
 
-/// Which of two releases.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Content {
-    Older,
-    Newer,
-}
-
-fn image(place: &Utf8Path, wanted: &[Format], content: Content) -> Result<Built, String> {
-    let stem = formats::stem(Base::Debian, PROFILE);
-    let (source, out_dir) = (place.join("source"), place.join("image"));
-    fs::create_dir_all(&source).unwrap();
-    let disk = source.join(format!("{stem}.raw"));
-    let raw = fs::File::create(&disk).unwrap();
-    raw.set_len(12 << 20).unwrap();
-    // The boot signature at the end of the first sector, and some non-zero data.
-    raw.write_all_at(&[0x55, 0xaa], 510).unwrap();
-    let noise: Vec<u8> = (0_u32..1 << 16).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
-    raw.write_all_at(&noise, 1 << 20).unwrap();
-    file_system(place, &raw, &disk, content)?;
-    let compress = Compress { qemu: Compression::Zstd, raw: Compression::Zstd };
-    let appliance =
-        Appliance { name: stem.clone(), memory_mib: 1024, cpus: 1, desktop: false, forwards: Vec::new() };
-    let request = ConvertRequest {
-        file: &disk,
-        links: Links::Refuse,
-        is_raw: false,
-        formats: wanted,
-        out_dir: &out_dir,
-        cache_dir: &place.join("cache"),
-        log_dir: &place.join("logs"),
-        appliance,
-        compress,
-        grown_to: None,
-        epoch: EPOCH,
-    };
-    convert(&request, &|_| ()).map_err(|error| format!("no fixture: {error}"))?;
-    let file = |name: String| {
-        let path = out_dir.join(&name);
-        let size = fs::metadata(&path).unwrap().len();
-        ArtifactFile { name, size, sha256: Digest::of_file(&path).unwrap() }
-    };
-    let artifact = |format: &Format| {
-        let files: Vec<_> = formats::file_names(&stem, *format, compress).into_iter().map(file).collect();
-        manifest::Artifact {
-            format: *format,
-            files: files.try_into().unwrap(),
-            key: Digest::of_bytes(b"key"),
-        }
-    };
-    let manifest = rave_image::Manifest {
-        schema: manifest::SCHEMA,
-        origin: Origin::Debian(DebianOrigin {
-            source_date_epoch: EPOCH,
-            inputs: Vec::new(),
-            content: Digest::of_bytes(b"content"),
-            packages: match content {
-                Content::Older => {
-                    vec![package("bash", "5.2.37-2+b10"), package("bsdutils", "1:2.41.5-0+deb13u1")]
-                }
-                Content::Newer => vec![package("bash", "5.2.37-2+deb13u1"), package("curl", "8.14.1-2")],
-            },
-            archives: Vec::new(),
-            debian_lock: LockUse {
-                sha256: Digest::of_bytes(b"lock"),
-                outside: Vec::new(),
-                differs: Vec::new(),
-            },
-        }),
-        profile: PROFILE.into(),
-        guest: GuestConfig::default(),
-        artifacts: wanted.iter().map(artifact).collect(),
-        build_tools: Vec::new(),
-        npm_packages: vec![NpmPackage {
-            name: "@scope/tool".into(),
-            version: "1.0.0".into(),
-            integrity: "sha512-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw==".into(),
-            licence: None,
-        }],
-    };
-    manifest.write(&out_dir).unwrap();
-    Ok(Built { manifest, out_dir })
-}
-
 /// An input of each kind.
 pub(crate) fn inputs(folder: &Utf8Path) -> Vec<Input> {
     fs::create_dir_all(folder).unwrap();
@@ -304,53 +218,6 @@ pub(crate) fn inputs(folder: &Utf8Path) -> Vec<Input> {
         ),
         input(Kind::Npm, "@scope/tool", "1.0.0", "npm/scope+tool-1.0.0.tgz", "a tarball"),
     ]
-}
-
-/// A Linux partition with a file, after the noise.
-fn file_system(place: &Utf8Path, raw: &fs::File, disk: &Utf8Path, content: Content) -> Result<(), String> {
-    const START: u32 = 4 << 20;
-    const SIZE: u32 = 8 << 20;
-    let mut entry = vec![0, 0, 0, 0, 0x83, 0, 0, 0];
-    entry.extend((START / 512).to_le_bytes());
-    entry.extend((SIZE / 512).to_le_bytes());
-    raw.write_all_at(&entry, 446).unwrap();
-    let tree = place.join("files of the guest");
-    fs::create_dir_all(tree.join("etc")).unwrap();
-    fs::write(tree.join("etc/hostname"), "sandbox\n").unwrap();
-    if content == Content::Newer {
-        let lines = (0..20_000).fold(String::new(), |text, line| format!("{text}line {line}\n"));
-        fs::write(tree.join("etc/more"), lines).unwrap();
-        changelog(&tree.join("usr/share/doc/bash"))?;
-    }
-    let uuid = "01234567-89ab-4def-8123-456789abcdef";
-    let extended = format!("offset={START},hash_seed={uuid}");
-    let words =
-        ["-q", "-F", "-t", "ext4", "-U", uuid, "-E", &extended, "-d", tree.as_str(), disk.as_str(), "8M"];
-    let made = rave_process::Cmd::new("mke2fs").args(words).output();
-    made.map(drop).map_err(|error| format!("no file system for the fixture: {error}"))
-}
-
-/// The changelog of a package that fixes security.
-fn changelog(folder: &Utf8Path) -> Result<(), String> {
-    fs::create_dir_all(folder).unwrap();
-    let text = "bash (5.2.37-2+deb13u1) trixie-security; urgency=high\n\n  * Fix CVE-2026-12345.\n\n \
-                -- A <a@example.org>  Mon, 01 Jun 2026 12:00:00 +0000\n\nbash (5.2.37-2) unstable; urgency=medium\n\n  * CVE-2014-6271\n";
-    let path = folder.join("changelog.Debian");
-    fs::write(&path, text).unwrap();
-    let packed = rave_process::Cmd::new("gzip").args(["-n", path.as_str()]).output();
-    packed.map(drop).map_err(|error| format!("no gzip for the fixture: {error}"))
-}
-
-fn package(name: &str, version: &str) -> InstalledPackage {
-    InstalledPackage {
-        name: name.into(),
-        version: version.into(),
-        architecture: "amd64".into(),
-        installed_kib: 1,
-        size: 1,
-        sha256: Digest::of_bytes(name.as_bytes()),
-        licence: Some("GPL-2.0-or-later AND LicenseRef-debian-public-domain".into()),
-    }
 }
 
 impl Fixture {
