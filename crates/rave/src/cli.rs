@@ -1,11 +1,14 @@
 //! The command line as types. No behaviour: what a command does is in `cmd/`.
 
 mod building;
+mod convert;
 mod disk_image;
 mod fence;
 mod iso_image;
-mod network;
+mod net;
+mod network_flags;
 mod release;
+mod run;
 mod sandbox;
 mod smoke;
 mod values;
@@ -14,26 +17,29 @@ mod workspace;
 use crate::program::Program;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
-use rave_spec::{Compression, Format};
+use rave_spec::Compression;
 
 pub use building::{Building, NixFlags, Target};
+pub use convert::{Convert, Inspect};
 pub use disk_image::DiskImage;
 pub use fence::FenceProgram;
 pub use iso_image::IsoImage;
-pub use network::NetworkFlags;
+pub use net::{Net, NetCommand, NetMode, NetPages, NetPrint, NetRules, Pages};
+pub use network_flags::NetworkFlags;
 pub use release::{
     Cut, Keygen, KnownKeys, PassphraseFrom, Patch, Publish, Release, ReleaseCommand, Revoke, Rotate, Sbom,
     SbomCommand, SbomDiff, Verify,
 };
+pub use run::Run;
 pub use sandbox::{
-    Audit, Exec, Fork, Logs, Net, NetCommand, NetMode, NetPages, NetPrint, NetRules, Open, Pages, Port,
-    Prune, Ps, Restore, Rm, ServeNetwork, Snapshot, Ssh, SshConfig, SshProxy, Start, Stop, Supervise, Up,
+    Audit, Exec, Fork, Logs, Open, Port, Prune, Ps, Restore, Rm, ServeNetwork, Snapshot, Ssh, SshConfig,
+    SshProxy, Start, Stop, Supervise, Up,
 };
 pub use smoke::Smoke;
+use values::compression;
 pub use values::{
     Accel, AgentKey, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all,
 };
-use values::{compression, format, parse_port};
 pub use workspace::{Apply, Cp, Diff, Pull, Push, Trust};
 
 /// The end of the program's help; xtask's is the same.
@@ -293,105 +299,6 @@ pub struct Image {
     pub building: Building,
 }
 
-/// `cargo xtask run`
-#[derive(Debug, Clone, Default, Args)]
-#[allow(clippy::struct_excessive_bools)] // each is a flag a user types
-pub struct Run {
-    /// Artifact to boot [default: the first of defaults.formats of rave.toml]
-    #[arg(long, value_name = "FORMAT", value_parser = format())]
-    pub format: Option<Format>,
-    /// Which image.
-    #[command(flatten)]
-    pub target: Target,
-    /// No window; the serial console goes to a file (default without a display)
-    #[arg(long, conflicts_with = "gui")]
-    pub headless: bool,
-    /// Show the screen in a window, or serve it on loopback; `auto` is gtk, otherwise sdl, otherwise vnc
-    #[arg(long, value_name = "DISPLAY", num_args = 0..=1, default_missing_value = "auto")]
-    pub gui: Option<Gui>,
-    /// Share the clipboard with the screen: the guest can read everything you copy
-    #[arg(long, conflicts_with = "headless")]
-    pub clipboard: bool,
-    /// Memory in MiB [default: vm.memory of rave.toml]
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(512..))]
-    pub memory: Option<u32>,
-    /// Virtual CPUs [default: vm.cpus of rave.toml]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
-    pub cpus: Option<u32>,
-    /// Host port of a service, or `auto` for a free one; may be repeated
-    #[arg(long = "port", value_name = "NAME=PORT|auto", value_parser = parse_port)]
-    pub ports: Vec<PortFlag>,
-    /// What it may reach.
-    #[command(flatten)]
-    pub reach: NetworkFlags,
-    /// Leave the VM running in the background
-    #[arg(long, conflicts_with_all = ["ssh", "exec"])]
-    pub detach: bool,
-    /// Keep what the guest writes to its disk for the next run
-    #[arg(long)]
-    pub keep: bool,
-    /// With an older kept disk: boot it on the image it was created from, or start a new one
-    #[arg(long, value_name = "WHICH", requires = "keep")]
-    pub keep_base: Option<KeepBase>,
-    /// Boot the existing artifact, even if it is older than the settings
-    #[arg(long)]
-    pub no_build: bool,
-    /// Open a shell in the guest when it is ready
-    #[arg(long)]
-    pub ssh: bool,
-    /// Run a command in the guest and exit with its code
-    #[arg(long, value_name = "CMD", conflicts_with = "ssh")]
-    pub exec: Option<String>,
-    /// Force an accelerator [default: kvm if a test guest runs under it, otherwise tcg]
-    #[arg(long, value_name = "NAME")]
-    pub accel: Option<Accel>,
-    /// Firmware to boot with [default: bios]
-    #[arg(long, value_name = "NAME")]
-    pub firmware: Option<Firmware>,
-    /// How what is missing is built.
-    #[command(flatten)]
-    pub building: Building,
-}
-
-/// `cargo xtask convert`
-#[derive(Debug, Clone, Args)]
-pub struct Convert {
-    /// The disk: raw, qcow2, VMDK, VHD, VHDX, VDI or another image that QEMU reads, an OVA, or one of these compressed
-    #[arg(value_name = "FILE")]
-    pub file: Utf8PathBuf,
-    /// Also read the files that a qcow2 refers to, if you own them and they are in its folder or below
-    #[arg(long)]
-    pub allow_backing: bool,
-    /// Treat FILE as a raw disk if its format is not recognised
-    #[arg(long)]
-    pub raw: bool,
-    /// Target formats; may be repeated or comma-separated
-    #[arg(
-        long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all(), required = true
-    )]
-    pub formats: Vec<FormatFlag>,
-    /// Compression of a qcow2; zstd also writes a .img.zst of a raw disk [default: compress of rave.toml]
-    #[arg(long, value_name = "HOW", value_parser = compression())]
-    pub compress: Option<Compression>,
-    /// Folder of the results, which are named after FILE [default: the folder of FILE]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<Utf8PathBuf>,
-}
-
-/// `cargo xtask inspect`
-#[derive(Debug, Clone, Args)]
-pub struct Inspect {
-    /// An image, a .vmx or an .ovf; or the name of a sandbox, if no file has that name
-    #[arg(value_name = "FILE|NAME")]
-    pub file: Utf8PathBuf,
-    /// Skip the guest's files, which take seconds to read
-    #[arg(long)]
-    pub no_content: bool,
-    /// Print the result as JSON on stdout
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// `cargo xtask update`
 #[derive(Debug, Clone, Default, Args)]
 pub struct Update {
@@ -440,6 +347,8 @@ pub struct Completions {
 
 #[cfg(test)]
 mod tests {
+    use rave_spec::Format;
+
     use super::*;
     use clap::CommandFactory;
 
