@@ -207,6 +207,10 @@ pub(crate) enum BenchPart {
     Desktop,
     /// Sandboxes as clones of a template, compared with QEMU alone and with a cold boot.
     Sandboxes,
+    /// Memory and processor time of 20 idle clones.
+    Idle,
+    /// `push` and `exec`, compared with rsync and ssh.
+    Workspace,
     /// The network of sandboxes without QEMU, compared with a plain relay.
     Network,
     /// `verify` of a release, compared with sha256sum.

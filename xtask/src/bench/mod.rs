@@ -6,6 +6,7 @@ pub(crate) mod desktop;
 pub(crate) mod first_run;
 mod forks;
 pub(crate) mod formats;
+pub(crate) mod idle;
 pub(crate) mod image;
 mod memory;
 pub(crate) mod mkosi;
@@ -14,6 +15,7 @@ mod peer;
 pub(crate) mod sandboxes;
 mod tool;
 pub(crate) mod verify;
+pub(crate) mod workspace;
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use rave_vm::machine::{Disk, DiskFormat, Interface, Machine, Memory, Nic, Overlay};
 use rave_vm::standalone::Standalone;
 use rave_vm::template::Template;
@@ -11,7 +11,6 @@ use rave_vm::template::Template;
 use crate::bench::boot::With;
 use crate::bench::tool::Tool;
 use crate::bench::{Report, Unit, forks, seconds};
-use rave::cmd::run::deadline;
 use rave::settings::Settings;
 use rave::ui::Ui;
 
@@ -31,12 +30,7 @@ pub(crate) fn measure(
     with: &With<'_>,
     ui: &Ui,
 ) -> anyhow::Result<()> {
-    let tool = Tool {
-        program: Utf8PathBuf::try_from(std::env::current_exe()?)?,
-        state: place.join("state"),
-        settings,
-        limit: deadline(with.probe.accelerator()),
-    };
+    let tool = Tool::below(place, settings, with)?;
     ui.note("bench: a template");
     let template = tool.up("first", false)?;
     tool.remove("first")?;

@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::{Cmd, interrupt};
 use rave_vm::template::Template;
 
+use crate::bench::boot::With;
+use rave::cmd::run::deadline;
 use rave::settings::Settings;
 
 /// How often readiness is polled.
@@ -24,12 +26,26 @@ pub(super) struct Tool<'a> {
     pub(super) limit: Duration,
 }
 
-impl Tool<'_> {
+impl<'a> Tool<'a> {
+    /// With a state folder below `place`.
+    pub(super) fn below(place: &Utf8Path, settings: &'a Settings, with: &With<'_>) -> anyhow::Result<Self> {
+        Ok(Self {
+            program: Utf8PathBuf::try_from(std::env::current_exe()?)?,
+            state: place.join("state"),
+            settings,
+            limit: deadline(with.probe.accelerator()),
+        })
+    }
+
     pub(super) fn up(&self, name: &str, cold: bool) -> anyhow::Result<Duration> {
+        self.up_with(name, if cold { &["--cold"] } else { &[] })
+    }
+
+    pub(super) fn up_with(&self, name: &str, flags: &[&str]) -> anyhow::Result<Duration> {
         let (base, profile) = (self.settings.base.as_str(), self.settings.profile.as_str());
         let mut arguments = vec!["up", name, "--base", base, "--profile", profile];
         arguments.extend(["--out", self.settings.out_dir.as_str()]);
-        arguments.extend(cold.then_some("--cold"));
+        arguments.extend(flags);
         self.run(&arguments)
     }
 
@@ -40,8 +56,7 @@ impl Tool<'_> {
     /// Waits until all services are ready; returns the time since `since`.
     pub(super) fn ready(&self, name: &str, since: Instant) -> anyhow::Result<Duration> {
         loop {
-            let about = self.command(&["inspect", name, "--json"]).output()?;
-            let about: serde_json::Value = serde_json::from_slice(&about.stdout)?;
+            let about = self.about(name)?;
             if about["status"]["is_ready"] == true {
                 return Ok(since.elapsed());
             }
@@ -50,10 +65,27 @@ impl Tool<'_> {
         }
     }
 
+    /// `inspect --json`.
+    fn about(&self, name: &str) -> anyhow::Result<serde_json::Value> {
+        Ok(serde_json::from_slice(&self.command(&["inspect", name, "--json"]).output()?.stdout)?)
+    }
+
+    /// The processes of a sandbox: QEMU, and the supervisor.
+    pub(super) fn processes(&self, name: &str) -> anyhow::Result<[u32; 2]> {
+        let about = self.about(name)?;
+        let id = |value: &serde_json::Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+        let found = id(&about["qemu"]).zip(id(&about["status"]["supervisor"]));
+        found.map(|(qemu, supervisor)| [qemu, supervisor]).with_context(|| format!("{name} is not running"))
+    }
+
+    /// What a command prints.
+    pub(super) fn print(&self, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
+        Ok(self.command(arguments).output()?.stdout)
+    }
+
     /// Memory of a sandbox on the host (Pss), bytes.
     pub(super) fn memory(&self, name: &str) -> anyhow::Result<u64> {
-        let about = self.command(&["inspect", name, "--json"]).output()?;
-        let about: serde_json::Value = serde_json::from_slice(&about.stdout)?;
+        let about = self.about(name)?;
         about["memory"].as_u64().with_context(|| format!("{name} is not running"))
     }
 

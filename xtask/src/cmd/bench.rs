@@ -7,7 +7,9 @@ use rave_host::Needs;
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 
-use crate::bench::{Report, boot, desktop, first_run, formats, image, mkosi, network, sandboxes, verify};
+use crate::bench::{
+    Report, boot, desktop, first_run, formats, idle, image, mkosi, network, sandboxes, verify, workspace,
+};
 use crate::cli::{self, BenchPart};
 use rave::cmd::run::accelerator;
 use rave::command_error::CommandError;
@@ -50,6 +52,8 @@ pub(crate) fn run(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Re
             BenchPart::FormatBoots => boot::measure_formats(&mut report, settings, place, &with, ui)?,
             BenchPart::Desktop => desktop::measure(&mut report, settings, place, &with, ui)?,
             BenchPart::Sandboxes => sandboxes::measure(&mut report, settings, place, &with, ui)?,
+            BenchPart::Idle => idle::measure(&mut report, settings, place, &with, ui)?,
+            BenchPart::Workspace => workspace::measure(&mut report, settings, place, &with, ui)?,
             BenchPart::Network => network::measure(&mut report, ui)?,
             BenchPart::Verify => verify::measure(&mut report, place, ui)?,
             BenchPart::FirstRun => {
