@@ -2,7 +2,7 @@
 //!
 //! | program | reads |
 //! | --- | --- |
-//! | login shells | `/etc/profile.d/rave.sh` |
+//! | login shells | `/etc/profile.d/rave.sh`, which `/etc/profile` reads |
 //! | RAVE's services | `/etc/rave/environment` (`EnvironmentFile=`) |
 //! | `ssh HOST COMMAND` | `SetEnv` in sshd's settings |
 //! | the desktop | `/etc/X11/Xsession.d/40rave`, which reads the first |
@@ -51,6 +51,7 @@ pub(super) fn files(config: &GuestConfig) -> Vec<GuestFile> {
         let _ = writeln!(user_units, "{name}={}", unit_quoted(&value).replace('$', "\\$"));
     }
     vec![
+        GuestFile::file("/etc/profile", 0o644, include_str!("../../assets/profile.sh")),
         GuestFile::file("/etc/profile.d/rave.sh", 0o644, profile),
         GuestFile::file(DENIED, 0o644, include_str!("../../assets/denied.bash")),
         GuestFile::file("/etc/rave/environment", 0o644, services),

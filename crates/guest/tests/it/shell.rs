@@ -19,6 +19,31 @@ fn a_shell_reads_every_value_unchanged() {
 }
 
 #[test]
+fn a_login_shell_reads_every_profile_and_bash_starts_no_program_for_it() {
+    let root = tempfile::tempdir().unwrap();
+    write_guest(&GuestConfig::default(), root.path());
+    let folder = root.path().join("etc/profile.d");
+    for (name, text) in [("a.sh", "A=a"), ("b.sh", "B=$A$HOME"), ("none.txt", "A=wrong")] {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let asset = std::fs::read_to_string(root.path().join("etc/profile")).unwrap();
+    let profile = root.path().join("profile");
+    std::fs::write(&profile, asset.replace("/etc/profile.d", &folder.display().to_string())).unwrap();
+    // With an empty PATH no program is found.
+    for (shell, path) in [("bash", ""), ("dash", "/usr/bin:/bin")] {
+        let script =
+            format!("set -u; HOME=/h; PATH={path}; . {}; printf '%s|%s' \"$PATH\" \"$B\"", profile.display());
+        let output = run(command(shell).args(["-c", &script]));
+        let (found, b) = text(&output).rsplit_once('|').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        assert!(
+            found.starts_with("/h/.local/bin:/usr/local/") && found.contains(":/usr/bin:"),
+            "{shell}: {found}"
+        );
+        assert_eq!(b, "a/h", "{shell}");
+    }
+}
+
+#[test]
 fn a_refusal_is_shown_once_before_the_next_prompt() {
     let root = tempfile::tempdir().unwrap();
     write_guest(&GuestConfig::default(), root.path());
