@@ -11,6 +11,8 @@ use rave_audit::Event;
 use rave_guest::channel::MAX_REQUEST;
 use rave_guest::channel::message::Exec;
 use rave_vm::ports::PortForward;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -211,7 +213,7 @@ impl Connection {
         let failed = |source| Error::Supervisor { name: self.place.name().clone(), source };
         self.stream.set_read_timeout(limit).map_err(failed)?;
         write_line(&mut self.stream, order).map_err(failed)?;
-        match read_line(&mut self.stream).map_err(failed)? {
+        match read_line(&self.stream).map_err(failed)? {
             Answer::Refused { why } => Err(Error::Refused { name: self.place.name().clone(), why }),
             answer => Ok(answer),
         }
@@ -253,19 +255,24 @@ pub(crate) fn write_line(stream: &mut UnixStream, message: &impl Serialize) -> i
 }
 
 /// Reads a line, and no byte beyond it, because frames may follow.
-pub(crate) fn read_line<T: DeserializeOwned>(stream: &mut impl Read) -> io::Result<T> {
-    let mut line = Vec::new();
-    let mut byte = [0];
+pub(crate) fn read_line<T: DeserializeOwned>(mut stream: &UnixStream) -> io::Result<T> {
+    let (mut line, mut ahead) = (Vec::new(), [0; 4096]);
     loop {
-        match stream.read(&mut byte) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) if byte[0] == b'\n' => return serde_json::from_slice(&line).map_err(Into::into),
-            Ok(_) if line.len() >= LINE => {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "an endless line"));
-            }
-            Ok(_) => line.push(byte[0]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+        let count = match recv(stream, &mut ahead, RecvFlags::PEEK) {
+            Ok((0, _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok((count, _)) => count,
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let end = ahead[..count].iter().position(|byte| *byte == b'\n');
+        let taken = end.map_or(count, |end| end + 1);
+        stream.read_exact(&mut ahead[..taken])?;
+        line.extend_from_slice(&ahead[..end.unwrap_or(count)]);
+        if line.len() > LINE {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "an endless line"));
+        }
+        if end.is_some() {
+            return serde_json::from_slice(&line).map_err(Into::into);
         }
     }
 }
@@ -280,7 +287,7 @@ mod tests {
         let (mut host, mut other) = UnixStream::pair().unwrap();
         write_line(&mut other, &Order::Stop { grace_ms: 5 }).unwrap();
         other.write_all(b"frames").unwrap();
-        assert_eq!(read_line::<Order>(&mut host).unwrap(), Order::Stop { grace_ms: 5 });
+        assert_eq!(read_line::<Order>(&host).unwrap(), Order::Stop { grace_ms: 5 });
         let mut rest = [0; 6];
         host.read_exact(&mut rest).unwrap();
         assert_eq!(&rest, b"frames");
@@ -288,16 +295,23 @@ mod tests {
 
     #[test]
     fn an_endless_line_is_discarded() {
-        let error = read_line::<Order>(&mut io::repeat(b' ')).unwrap_err();
+        let (host, mut other) = UnixStream::pair().unwrap();
+        let writer = std::thread::spawn(move || io::copy(&mut io::repeat(b' '), &mut other));
+        let error = read_line::<Order>(&host).unwrap_err();
         assert_eq!(error.to_string(), "an endless line");
+        drop(host);
+        assert!(writer.join().unwrap().is_err());
     }
 
     proptest! {
         #[test]
         fn any_line_is_handled_without_a_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             bytes.push(b'\n');
-            let _ = read_line::<Order>(&mut bytes.as_slice());
-            let _ = read_line::<Answer>(&mut bytes.as_slice());
+            let (host, mut other) = UnixStream::pair().unwrap();
+            other.write_all(&[&bytes[..], &bytes].concat()).unwrap();
+            drop(other);
+            let _ = read_line::<Order>(&host);
+            let _ = read_line::<Answer>(&host);
         }
     }
 }

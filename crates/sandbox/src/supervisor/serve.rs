@@ -86,7 +86,7 @@ fn provide(shared: &Shared, change: &Change) -> Result<(), String> {
 fn answer(shared: &Shared, mut stream: UnixStream) -> io::Result<()> {
     loop {
         stream.set_read_timeout(Some(ANSWER))?;
-        let answer = match read_line(&mut stream)? {
+        let answer = match read_line(&stream)? {
             Order::Status => Answer::Status(Box::new(shared.status())),
             Order::Stop { grace_ms } => {
                 let grace = Duration::from_millis(grace_ms);
