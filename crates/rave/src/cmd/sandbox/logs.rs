@@ -16,6 +16,8 @@ use crate::ui::Ui;
 
 /// How often a followed log is read.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// How often it is read before the sandbox is checked again, which takes longer.
+const READS: u32 = 5;
 /// A line longer than this is printed in pieces, bytes.
 const LINE: usize = 64 * 1024;
 
@@ -41,13 +43,15 @@ pub(super) fn run(args: &cli::Logs, ui: &Ui) -> anyhow::Result<Code> {
         tail.rest(ui);
         return Ok(Code::Ok);
     }
-    // In this order, so that the last lines of a machine that has just ended are printed.
     while has_processes(&place) {
-        if interrupt::pause(POLL_INTERVAL).is_err() {
-            return Ok(Code::Interrupted);
+        for _ in 0..READS {
+            if interrupt::pause(POLL_INTERVAL).is_err() {
+                return Ok(Code::Interrupted);
+            }
+            tail.print(ui)?;
         }
-        tail.print(ui)?;
     }
+    // The last lines of the machine that has just ended.
     tail.print(ui)?;
     tail.rest(ui);
     Ok(Code::Ok)
