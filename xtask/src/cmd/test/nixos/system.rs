@@ -46,6 +46,8 @@ pub(in super::super) struct System {
     input: String,
     cache: Utf8PathBuf,
     rows: Vec<MatrixRow>,
+    /// The derivations that were built.
+    roots: Vec<String>,
     built: usize,
     filled: usize,
 }
@@ -102,16 +104,8 @@ pub(in super::super) fn system(
     let store = OwnStore::kept(&folder, &payload.layer, log)?;
 
     let input = input(nixpkgs);
-    let attributes: Vec<String> =
-        formats(&rows).iter().map(|format| format!(".#{format}-{}", super::PROFILE)).collect();
-    let mut evaluate = vec!["path-info", "--derivation", "--override-input", "nixpkgs", &input];
-    evaluate.extend(attributes.iter().map(String::as_str));
-    let said = store.nix_in(checkout, FLAKES, &evaluate)?;
-    let roots: Vec<&str> =
-        said.lines().map(str::trim).filter(|line| line.starts_with("/nix/store/")).collect();
-    if roots.len() != attributes.len() {
-        bail!("nix printed {} derivations of {}: {said:?}", roots.len(), attributes.len());
-    }
+    let roots = roots(&store, checkout, &input, &rows)?;
+    let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
     let show = [&["derivation", "show", "--recursive"], &roots[..]].concat();
     let derivations = Derivations::read(&store.nix("nix", &show)?)?;
     let wanted = derivations.wanted(&roots, &table)?;
@@ -127,7 +121,37 @@ pub(in super::super) fn system(
     let output = store.run("nix-store", &[&["--realise"], &roots[..]].concat())?;
     let built: BTreeSet<&str> = output.lines().filter_map(|line| line.strip_prefix("building '")).collect();
     let built = built.len();
-    Ok(System { store, checkout: checkout.to_owned(), input, cache, rows, built, filled: wanted.len() })
+    let roots = roots.into_iter().map(str::to_owned).collect();
+    Ok(System {
+        store,
+        checkout: checkout.to_owned(),
+        input,
+        cache,
+        rows,
+        roots,
+        built,
+        filled: wanted.len(),
+    })
+}
+
+/// The derivations of the artifacts that the rows boot.
+fn roots(
+    store: &OwnStore,
+    checkout: &Utf8Path,
+    input: &str,
+    rows: &[MatrixRow],
+) -> anyhow::Result<Vec<String>> {
+    let attributes: Vec<String> =
+        formats(rows).iter().map(|format| format!(".#{format}-{}", super::PROFILE)).collect();
+    let mut evaluate = vec!["path-info", "--derivation", "--override-input", "nixpkgs", input];
+    evaluate.extend(attributes.iter().map(String::as_str));
+    let said = store.nix_in(checkout, FLAKES, &evaluate)?;
+    let paths = said.lines().map(str::trim).filter(|line| line.starts_with("/nix/store/"));
+    let roots: Vec<String> = paths.map(str::to_owned).collect();
+    if roots.len() != attributes.len() {
+        bail!("nix printed {} derivations of {}: {said:?}", roots.len(), attributes.len());
+    }
+    Ok(roots)
 }
 
 /// Adds what outputs are made of.
@@ -177,6 +201,11 @@ impl System {
     pub(in super::super) fn smoke(&self) -> anyhow::Result<Option<Cmd>> {
         if self.rows.is_empty() {
             return Ok(None);
+        }
+        // The suite would build what nothing was filled for, and fail at its first download.
+        if roots(&self.store, &self.checkout, &self.input, &self.rows)? != self.roots {
+            let error = CommandError::host_not_ready("the checkout was changed while its system was built");
+            return Err(error.remedy("run the step again, and change nothing meanwhile").into());
         }
         let own = Utf8PathBuf::try_from(env::current_exe()?)?;
         let (out, report) = (self.cache.join("out"), self.cache.join("report"));
