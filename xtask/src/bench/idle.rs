@@ -4,13 +4,10 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use camino::Utf8Path;
 use rave_process::interrupt;
 
-use crate::bench::boot::With;
 use crate::bench::tool::Tool;
 use crate::bench::{Report, Unit, mebibytes};
-use rave::settings::Settings;
 use rave::ui::Ui;
 
 const CLONES: usize = 20;
@@ -23,15 +20,8 @@ const MEMORY_TARGET: f64 = 160.0;
 /// Share of one processor that all of them use.
 const CPU_TARGET: f64 = 0.4;
 
-/// Adds the rows. State and templates are below `place`; the image is the user's.
-pub(crate) fn measure(
-    report: &mut Report,
-    settings: &Settings,
-    place: &Utf8Path,
-    with: &With<'_>,
-    ui: &Ui,
-) -> anyhow::Result<()> {
-    let tool = Tool::below(place, settings, with)?;
+/// Adds the rows.
+pub(crate) fn measure(report: &mut Report, tool: &Tool<'_>, ui: &Ui) -> anyhow::Result<()> {
     let names: Vec<String> = (1..=CLONES).map(|number| format!("idle-{number}")).collect();
     ui.note(&format!("bench: {CLONES} idle clones"));
     names.iter().try_for_each(|name| tool.up(name, false).map(drop))?;

@@ -13,7 +13,7 @@ pub(crate) mod mkosi;
 pub(crate) mod network;
 mod peer;
 pub(crate) mod sandboxes;
-mod tool;
+pub(crate) mod tool;
 pub(crate) mod verify;
 pub(crate) mod workspace;
 

@@ -11,7 +11,6 @@ use rave_vm::template::Template;
 use crate::bench::boot::With;
 use crate::bench::tool::Tool;
 use crate::bench::{Report, Unit, forks, seconds};
-use rave::settings::Settings;
 use rave::ui::Ui;
 
 /// `up` and the first `exec true`, in seconds.
@@ -22,15 +21,14 @@ const READY_TARGET: f64 = 0.4;
 /// How long a clone's guest may take to answer, and its QEMU to exit.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// Adds the rows. State and templates are below `place`; the image is the user's.
+/// Adds the rows. QEMU alone runs below `place`.
 pub(crate) fn measure(
     report: &mut Report,
-    settings: &Settings,
+    tool: &Tool<'_>,
     place: &Utf8Path,
     with: &With<'_>,
     ui: &Ui,
 ) -> anyhow::Result<()> {
-    let tool = Tool::below(place, settings, with)?;
     ui.note("bench: a template");
     let template = tool.up("first", false)?;
     tool.remove("first")?;
@@ -69,7 +67,7 @@ pub(crate) fn measure(
         Some(READY_TARGET),
     );
     ui.note("bench: forks");
-    forks::measure(report, &tool)
+    forks::measure(report, tool)
 }
 
 /// Only QEMU and the guest: nothing is renewed.

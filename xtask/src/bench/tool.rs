@@ -15,7 +15,7 @@ use rave::settings::Settings;
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// This program as a user runs it, with a separate state folder.
-pub(super) struct Tool<'a> {
+pub(crate) struct Tool<'a> {
     /// The program.
     pub(super) program: Utf8PathBuf,
     /// The state folder.
@@ -27,8 +27,8 @@ pub(super) struct Tool<'a> {
 }
 
 impl<'a> Tool<'a> {
-    /// With a state folder below `place`.
-    pub(super) fn below(place: &Utf8Path, settings: &'a Settings, with: &With<'_>) -> anyhow::Result<Self> {
+    /// With the state and the templates below `place`; the image is the user's.
+    pub(crate) fn below(place: &Utf8Path, settings: &'a Settings, with: &With<'_>) -> anyhow::Result<Self> {
         Ok(Self {
             program: Utf8PathBuf::try_from(std::env::current_exe()?)?,
             state: place.join("state"),

@@ -6,10 +6,8 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::find_program;
 
-use crate::bench::boot::With;
 use crate::bench::tool::Tool;
 use crate::bench::{Report, Unit, peer, seconds};
-use rave::settings::Settings;
 use rave::ui::Ui;
 
 const NAME: &str = "work";
@@ -22,20 +20,13 @@ const PUSH_TARGET: f64 = 2.0;
 /// Ratio of `exec true` to ssh over an existing connection.
 const EXEC_TARGET: f64 = 1.0;
 
-/// Adds the rows. State and templates are below `place`; the image is the user's.
-pub(crate) fn measure(
-    report: &mut Report,
-    settings: &Settings,
-    place: &Utf8Path,
-    with: &With<'_>,
-    ui: &Ui,
-) -> anyhow::Result<()> {
-    let tool = Tool::below(place, settings, with)?;
+/// Adds the rows. The files are below `place`.
+pub(crate) fn measure(report: &mut Report, tool: &Tool<'_>, place: &Utf8Path, ui: &Ui) -> anyhow::Result<()> {
     let project = place.join("project");
     make(&project)?;
     ui.note("bench: exec and push, beside ssh and rsync");
     tool.up_with(NAME, &["--allow", "debian"])?;
-    let ssh = Ssh::connect(&tool, place)?;
+    let ssh = Ssh::connect(tool, place)?;
     let (mut exec, mut floor) = (Vec::new(), Vec::new());
     for _ in 0..report.runs {
         exec.push(tool.run(&["exec", NAME, "--", "true"])?);
@@ -50,7 +41,7 @@ pub(crate) fn measure(
         Some(EXEC_TARGET),
     );
     let push = tool.run(&["push", NAME, project.as_str()])?;
-    match ssh.rsync(&tool, &project)? {
+    match ssh.rsync(tool, &project)? {
         Some(rsync) => report.add_beside(
             "sandbox: push of 10,000 files with 102 MiB, beside rsync",
             Unit::Seconds,

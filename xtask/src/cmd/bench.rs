@@ -7,6 +7,7 @@ use rave_host::Needs;
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 
+use crate::bench::tool::Tool;
 use crate::bench::{
     Report, boot, desktop, first_run, formats, idle, image, mkosi, network, sandboxes, verify, workspace,
 };
@@ -43,6 +44,7 @@ pub(crate) fn run(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Re
     let place = camino::Utf8Path::from_path(place.path()).expect("below a UTF-8 folder");
     let mut report = Report::new(probe.accelerator().to_string(), args.runs);
     let with = boot::With { qemu: &qemu, probe: &probe };
+    let tool = Tool::below(place, settings, &with)?;
     for part in BenchPart::value_variants().iter().filter(|part| wants(**part)) {
         match part {
             BenchPart::Image => image::measure(&mut report, settings, place, ui)?,
@@ -51,9 +53,9 @@ pub(crate) fn run(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Re
             BenchPart::Boot => boot::measure(&mut report, settings, place, &with, ui)?,
             BenchPart::FormatBoots => boot::measure_formats(&mut report, settings, place, &with, ui)?,
             BenchPart::Desktop => desktop::measure(&mut report, settings, place, &with, ui)?,
-            BenchPart::Sandboxes => sandboxes::measure(&mut report, settings, place, &with, ui)?,
-            BenchPart::Idle => idle::measure(&mut report, settings, place, &with, ui)?,
-            BenchPart::Workspace => workspace::measure(&mut report, settings, place, &with, ui)?,
+            BenchPart::Sandboxes => sandboxes::measure(&mut report, &tool, place, &with, ui)?,
+            BenchPart::Idle => idle::measure(&mut report, &tool, ui)?,
+            BenchPart::Workspace => workspace::measure(&mut report, &tool, place, ui)?,
             BenchPart::Network => network::measure(&mut report, ui)?,
             BenchPart::Verify => verify::measure(&mut report, place, ui)?,
             BenchPart::FirstRun => {

@@ -108,7 +108,8 @@ fn a_sandbox_outlives_its_supervisor_and_ps_reports_the_real_state() {
     assert!(sandbox.run(&["prune", "--yes"]).expect_code(0).stdout.is_empty(), "what runs stays");
     let follow = sandbox.command(&["logs", NAME, "--follow"]);
     let follow = std::thread::spawn(move || finish(&follow));
-    sandbox.run(&["stop", NAME]).expect_code(0);
+    // On a loaded host a clean end takes longer than the default.
+    sandbox.run(&["stop", NAME, "--timeout", "2m"]).expect_code(0);
     // It ends with the machine, after the last lines.
     let log = follow.join().unwrap();
     assert!(log.expect_code(0).stdout.contains("Power down"), "{}", log.stdout);

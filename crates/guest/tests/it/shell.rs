@@ -29,11 +29,13 @@ fn a_login_shell_reads_every_profile_and_bash_starts_no_program_for_it() {
     let asset = std::fs::read_to_string(root.path().join("etc/profile")).unwrap();
     let profile = root.path().join("profile");
     std::fs::write(&profile, asset.replace("/etc/profile.d", &folder.display().to_string())).unwrap();
-    // With an empty PATH no program is found.
-    for (shell, path) in [("bash", ""), ("dash", "/usr/bin:/bin")] {
+    // What Debian's own starts. dash has no EUID and needs the first.
+    let programs = "id() { echo id >&2; }; run-parts() { echo run-parts >&2; };";
+    for (shell, begin) in [("bash", programs), ("dash", "")] {
         let script =
-            format!("set -u; HOME=/h; PATH={path}; . {}; printf '%s|%s' \"$PATH\" \"$B\"", profile.display());
+            format!("{begin} set -u; HOME=/h; . {}; printf '%s|%s' \"$PATH\" \"$B\"", profile.display());
         let output = run(command(shell).args(["-c", &script]));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{shell}");
         let (found, b) = text(&output).rsplit_once('|').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
         assert!(
             found.starts_with("/h/.local/bin:/usr/local/") && found.contains(":/usr/bin:"),
