@@ -54,9 +54,67 @@ pub fn tree_stream(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use rave_testing::parsers::{Sample, feed_any, feed_mutated, save_seeds};
+
     use super::*;
     use crate::channel::frame::{Frame, Kind, MAGIC as FRAME};
+    use crate::tree::wire::{Record, Writer};
     use proptest::prelude::*;
+
+    const MESSAGES: [(Kind, &str); 4] = [
+        (Kind::Hello, r#"{"version":1}"#),
+        (Kind::Welcome, r#"{"version":1,"program":"1.0","boot_id":"x","at_barrier":true}"#),
+        (Kind::Request, r#"{"exec":{"command":["a"],"env":[["A","b"]],"timeout_ms":1}}"#),
+        (Kind::Stdin, "input"),
+    ];
+
+    fn frames() -> Vec<u8> {
+        let frame = |(kind, text): (Kind, &str)| Frame::new(kind, 1, 2, text.as_bytes()).to_bytes();
+        MESSAGES.into_iter().flat_map(frame).collect()
+    }
+
+    /// A file, a link and a removal, without the magic bytes that the target adds.
+    fn tree() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(&mut bytes).unwrap();
+        writer.record(&Record::Folder { path: b"a".to_vec(), mode: 0o755 }).unwrap();
+        writer.record(&Record::File { path: b"a/b".to_vec(), mode: 0o644 }).unwrap();
+        writer.piece(b"content").unwrap();
+        writer.end_content().unwrap();
+        writer.record(&Record::Link { path: b"l".to_vec(), target: b"a/b".to_vec() }).unwrap();
+        writer.record(&Record::Remove { path: b"gone".to_vec() }).unwrap();
+        writer.finish().unwrap();
+        bytes.split_off(MAGIC.len())
+    }
+
+    fn samples() -> Vec<Sample> {
+        vec![("channel_frames", frames()), ("tree_stream", tree())]
+    }
+
+    #[test]
+    fn each_sample_is_accepted() {
+        let mut decoder = Decoder::default();
+        decoder.push(&frames());
+        let kinds: Vec<_> = std::iter::from_fn(|| decoder.next()).map(|frame| frame.kind).collect();
+        assert_eq!(kinds, MESSAGES.map(|(kind, _)| kind));
+        assert!(parse::<Hello>(MESSAGES[0].1.as_bytes()).is_some());
+        assert!(parse::<Welcome>(MESSAGES[1].1.as_bytes()).is_some());
+        assert!(parse::<Request>(MESSAGES[2].1.as_bytes()).is_some());
+        let stream = [&MAGIC, tree().as_slice()].concat();
+        let mut reader = Reader::new(stream.as_slice(), Limits::NONE).unwrap();
+        assert_eq!(std::iter::from_fn(|| reader.next().transpose()).map(Result::unwrap).count(), 4);
+        save_seeds(&samples());
+    }
+
+    #[test]
+    fn mutated_samples_are_handled() {
+        feed_mutated(PARSERS, &samples());
+    }
+
+    #[test]
+    fn any_bytes_are_handled() {
+        feed_any(PARSERS);
+    }
 
     proptest! {
         #[test]
@@ -70,15 +128,6 @@ mod tests {
         fn any_bytes_are_handled_within_one_frame_of_memory(
             bytes in proptest::collection::vec(prop_oneof![Just(FRAME), any::<u8>()], 0..400),
         ) {
-            channel_frames(&bytes);
-        }
-
-        #[test]
-        fn any_damage_to_a_message_is_handled(at in 0usize..60, byte in any::<u8>()) {
-            let request = br#"{"exec":{"command":["a"],"env":[["A","b"]],"timeout_ms":1}}"#;
-            let mut bytes = Frame::new(Kind::Request, 1, 2, request.to_vec()).to_bytes();
-            let length = bytes.len();
-            bytes[at % length] = byte;
             channel_frames(&bytes);
         }
     }

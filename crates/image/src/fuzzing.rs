@@ -169,15 +169,16 @@ pub fn ovf_manifest(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
-
-    use proptest::prelude::*;
-    use proptest::sample::Index;
+    use rave_testing::parsers::{Sample, feed_any, feed_mutated, save_seeds};
 
     use super::*;
     use crate::formats::{tests::export_spec, virtualbox, vmware};
 
-    /// A valid sample for each parser.
+    fn named_samples() -> Vec<Sample> {
+        PARSERS.iter().map(|(name, _)| *name).zip(samples()).collect()
+    }
+
+    /// A valid sample for each parser, in their order.
     fn samples() -> Vec<Vec<u8>> {
         let header = vmdk::Header {
             version: 3,
@@ -306,98 +307,16 @@ mod tests {
         assert_eq!(ova::parse_digests(&text(15)).unwrap()[1].name, "a (1).vmdk");
         assert!(licences::of_copyright(&samples[16]).is_some());
         assert_eq!(samples.len(), PARSERS.len());
+        save_seeds(&named_samples());
     }
 
-    /// A mutation as made by a fuzzer.
-    #[derive(Debug, Clone)]
-    enum Change {
-        Cut(Index),
-        Put(Index, Vec<u8>),
-        Insert(Index, Vec<u8>),
-        Remove(Index, usize),
-        Repeat(Index, usize),
+    #[test]
+    fn mutated_samples_are_parsed_or_refused_quickly() {
+        feed_mutated(PARSERS, &named_samples());
     }
 
-    /// Boundary values of any width, and noise.
-    fn piece() -> impl Strategy<Value = Vec<u8>> {
-        let number = prop_oneof![
-            Just(u64::MAX),
-            Just(1 << 63),
-            Just(1 << 60),
-            Just(u64::from(u32::MAX)),
-            Just(0),
-            any::<u64>()
-        ];
-        let width = prop_oneof![Just(1), Just(2), Just(4), Just(8)];
-        prop_oneof![
-            (number, width, any::<bool>()).prop_map(|(number, width, big)| {
-                if big {
-                    number.to_be_bytes()[8 - width..].to_vec()
-                } else {
-                    number.to_le_bytes()[..width].to_vec()
-                }
-            }),
-            proptest::collection::vec(any::<u8>(), 1..9),
-            "[<>\"'&;|=\\[\\]!-]{1,4}".prop_map(String::into_bytes),
-        ]
-    }
-
-    fn change() -> impl Strategy<Value = Change> {
-        let at = any::<Index>;
-        prop_oneof![
-            1 => at().prop_map(Change::Cut),
-            4 => (at(), piece()).prop_map(|(at, piece)| Change::Put(at, piece)),
-            2 => (at(), piece()).prop_map(|(at, piece)| Change::Insert(at, piece)),
-            1 => (at(), 1_usize..40).prop_map(|(at, length)| Change::Remove(at, length)),
-            1 => (at(), 1_usize..200).prop_map(|(at, length)| Change::Repeat(at, length)),
-        ]
-    }
-
-    fn apply(bytes: &mut Vec<u8>, change: &Change) {
-        let (Change::Cut(at)
-        | Change::Put(at, _)
-        | Change::Insert(at, _)
-        | Change::Remove(at, _)
-        | Change::Repeat(at, _)) = change;
-        let at = at.index(bytes.len() + 1);
-        let end = |length: usize| (at + length).min(bytes.len());
-        match change {
-            Change::Cut(_) => bytes.truncate(at),
-            Change::Put(_, piece) => drop(bytes.splice(at..end(piece.len()), piece.iter().copied())),
-            Change::Insert(_, piece) => drop(bytes.splice(at..at, piece.iter().copied())),
-            Change::Remove(_, length) => drop(bytes.drain(at..end(*length))),
-            Change::Repeat(_, length) => {
-                let again = bytes[at..end(*length)].to_vec();
-                drop(bytes.splice(at..at, again));
-            }
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
-
-        #[test]
-        fn mutated_samples_are_parsed_or_refused_quickly(
-            which in 0..PARSERS.len(), changes in proptest::collection::vec(change(), 1..6)
-        ) {
-            let mut bytes = SAMPLES.with(|samples| samples[which].clone());
-            for change in &changes {
-                apply(&mut bytes, change);
-            }
-            let started = Instant::now();
-            (PARSERS[which].1)(&bytes);
-            prop_assert!(started.elapsed() < Duration::from_secs(1), "{}", PARSERS[which].0);
-        }
-
-        #[test]
-        fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..1500)) {
-            for (_, parse) in PARSERS {
-                parse(&bytes);
-            }
-        }
-    }
-
-    thread_local! {
-        static SAMPLES: Vec<Vec<u8>> = samples();
+    #[test]
+    fn any_bytes_are_parsed_or_refused() {
+        feed_any(PARSERS);
     }
 }

@@ -10,7 +10,7 @@ const MAX: usize = 512;
 const TTL: u32 = 1;
 
 /// Record types: A, SOA, OPT (IANA, DNS parameters).
-const A: u16 = 1;
+pub(crate) const A: u16 = 1;
 const SOA: u16 = 6;
 const OPT: u16 = 41;
 const INTERNET: u16 = 1;
@@ -203,12 +203,12 @@ fn options(bytes: &mut Vec<u8>, error: Option<&str>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
     /// A query as glibc sends it.
-    fn query(name: &str, kind: u16, edns: bool) -> Vec<u8> {
+    pub(crate) fn query(name: &str, kind: u16, edns: bool) -> Vec<u8> {
         let mut bytes = vec![0xab, 0xcd, 0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, u8::from(edns)];
         for label in name.split('.') {
             bytes.push(u8::try_from(label.len()).unwrap());

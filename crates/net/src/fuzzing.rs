@@ -229,16 +229,4 @@ pub fn net_usage(bytes: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_handled(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            for (_, feed) in PARSERS {
-                feed(&bytes);
-            }
-        }
-    }
-}
+mod tests;

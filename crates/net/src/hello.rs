@@ -192,6 +192,11 @@ pub(crate) mod tests {
         message.chunks(size).flat_map(|piece| [&[HANDSHAKE, 3, 1][..], &vector(2, piece)].concat()).collect()
     }
 
+    /// A hello for a server in records of this size.
+    pub(crate) fn split(name: &str, size: usize) -> Vec<u8> {
+        records(&message(&[sni(name.as_bytes())]), size)
+    }
+
     /// A hello for a server in one record.
     pub(crate) fn hello(name: &str) -> Vec<u8> {
         records(&message(&[(43, vec![2, 3, 4]), sni(name.as_bytes()), (10, vec![0, 2, 0, 29])]), RECORD)

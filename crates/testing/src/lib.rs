@@ -1,6 +1,8 @@
 //! Reports that this host cannot run a test: libtest only knows passed and failed, so the test passes, and
 //! `cargo xtask test` lists its reason from stderr under "not run on this host".
 
+#[cfg(feature = "parsers")]
+pub mod parsers;
 #[cfg(feature = "tls")]
 pub mod tls;
 

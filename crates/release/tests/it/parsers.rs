@@ -1,9 +1,5 @@
 //! Parsers of untrusted input accept or refuse any bytes quickly.
 
-use std::time::{Duration, Instant};
-
-use proptest::prelude::*;
-use proptest::sample::Index;
 use rave_release::cut::ReleasePart;
 use rave_release::dsse::{Envelope, IN_TOTO};
 use rave_release::fuzzing::PARSERS;
@@ -13,12 +9,17 @@ use rave_release::key_statement::{KeyChange, KeyStatement};
 use rave_release::sbom::{Algorithm, Component, Hash, Inventory, cyclonedx, purl};
 use rave_release::statement::{SLSA, Statement, Subject};
 use rave_release::{manifest, signers, sshsig};
+use rave_testing::parsers::{Sample, feed_any, feed_mutated, save_seeds};
 
 const MANIFEST: &str = r#"{"schema":1,"name":"rave","version":"1.2.0","base":"debian","commit":"0123","source_date_epoch":1,
 "profiles":[{"profile":"headless","arch":"x86_64","default_password":false,"artifacts":[{"format":"raw","files":[{"name":"a.img.zst",
 "size":3,"sha256":"0000000000000000000000000000000000000000000000000000000000000000","unpacked":{"size":9,"sha256":
 "0000000000000000000000000000000000000000000000000000000000000000"},"parts":[{"name":"a.img.zst.part-000","size":3,"sha256":
 "0000000000000000000000000000000000000000000000000000000000000000"}]}]}],"bills":[]}]}"#;
+
+fn named_samples() -> Vec<Sample> {
+    PARSERS.iter().map(|(name, _)| *name).zip(samples()).collect()
+}
 
 /// A valid sample for each parser, in their order.
 fn samples() -> Vec<Vec<u8>> {
@@ -117,49 +118,15 @@ fn each_sample_is_accepted() {
     ReleasePart::parse("part".into(), &samples[8]).unwrap();
     rave_release::inputs::read(&mut samples[9].as_slice(), &mut |_, _| Ok(())).unwrap();
     rave_release::patch::read_header(&mut samples[10].as_slice()).unwrap();
-    PARSERS.iter().zip(&samples).for_each(|((_, parse), sample)| parse(sample));
+    save_seeds(&named_samples());
 }
 
-fn piece() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![
-        proptest::collection::vec(any::<u8>(), 1..9),
-        "[{}\\[\\]\",:0-9e.\\\\-]{1,6}".prop_map(String::into_bytes),
-        Just(b"18446744073709551615".to_vec()),
-        Just(b"../".to_vec()),
-    ]
+#[test]
+fn mutated_samples_are_parsed_or_refused_quickly() {
+    feed_mutated(PARSERS, &named_samples());
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
-
-    #[test]
-    fn mutated_samples_are_parsed_or_refused_quickly(
-        which in 0..PARSERS.len(),
-        changes in proptest::collection::vec((any::<Index>(), piece(), 0_usize..12), 1..5),
-        cut in proptest::option::weighted(0.2, any::<Index>())
-    ) {
-        let mut bytes = SAMPLES.with(|samples| samples[which].clone());
-        for (at, piece, removed) in changes {
-            let at = at.index(bytes.len() + 1);
-            let end = (at + removed).min(bytes.len());
-            bytes.splice(at..end, piece);
-        }
-        if let Some(cut) = cut {
-            bytes.truncate(cut.index(bytes.len() + 1));
-        }
-        let started = Instant::now();
-        (PARSERS[which].1)(&bytes);
-        prop_assert!(started.elapsed() < Duration::from_secs(1), "{}", PARSERS[which].0);
-    }
-
-    #[test]
-    fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..1500)) {
-        for (_, parse) in PARSERS {
-            parse(&bytes);
-        }
-    }
-}
-
-thread_local! {
-    static SAMPLES: Vec<Vec<u8>> = samples();
+#[test]
+fn any_bytes_are_parsed_or_refused() {
+    feed_any(PARSERS);
 }
