@@ -10,6 +10,7 @@ mod network_flags;
 mod release;
 mod run;
 mod sandbox;
+mod size;
 mod smoke;
 mod values;
 mod workspace;

@@ -53,6 +53,19 @@ impl<'a> Tool<'a> {
         self.run(&["rm", "--force", name]).map(drop)
     }
 
+    /// Removes what an interrupted or failed measurement has left.
+    pub(crate) fn remove_all(&self) -> anyhow::Result<()> {
+        let listed = self.command(&["ps", "--all", "--json"]).survives_interrupt().output()?.stdout;
+        let rows: Vec<serde_json::Value> = serde_json::from_slice(&listed)?;
+        let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let arguments = [&["rm", "--force"], names.as_slice()].concat();
+        self.command(&arguments).survives_interrupt().output()?;
+        Ok(())
+    }
+
     /// Waits until all services are ready; returns the time since `since`.
     pub(super) fn ready(&self, name: &str, since: Instant) -> anyhow::Result<Duration> {
         loop {

@@ -5,6 +5,7 @@ use rave_spec::Format;
 
 use super::building::{Building, Target};
 use super::network_flags::NetworkFlags;
+use super::size::Size;
 use super::values::{Accel, Firmware, Gui, KeepBase, PortFlag, format, parse_port};
 
 /// `cargo xtask run`
@@ -26,12 +27,9 @@ pub struct Run {
     /// Share the clipboard with the screen: the guest can read everything you copy
     #[arg(long, conflicts_with = "headless")]
     pub clipboard: bool,
-    /// Memory in MiB [default: vm.memory of rave.toml]
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(512..))]
-    pub memory: Option<u32>,
-    /// Virtual CPUs [default: vm.cpus of rave.toml]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
-    pub cpus: Option<u32>,
+    /// Its memory and processors.
+    #[command(flatten)]
+    pub size: Size,
     /// Host port of a service, or `auto` for a free one; may be repeated
     #[arg(long = "port", value_name = "NAME=PORT|auto", value_parser = parse_port)]
     pub ports: Vec<PortFlag>,

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::building::{Building, Target};
 use super::network_flags::NetworkFlags;
+use super::size::Size;
 use super::values::{Accel, AgentKey, PortFlag, parse_agent_key, parse_port};
 
 /// `cargo xtask up`
@@ -28,12 +29,9 @@ pub struct Up {
     /// Which image.
     #[command(flatten)]
     pub target: Target,
-    /// Memory in MiB [default: vm.memory of rave.toml]
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(512..))]
-    pub memory: Option<u32>,
-    /// Virtual CPUs [default: vm.cpus of rave.toml]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
-    pub cpus: Option<u32>,
+    /// Its memory and processors.
+    #[command(flatten)]
+    pub size: Size,
     /// Host port of a service; may be repeated [default: free ports]
     #[arg(long = "port", value_name = "NAME=PORT|auto", value_parser = parse_port)]
     pub ports: Vec<PortFlag>,

@@ -86,8 +86,8 @@ pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code
     let services = request::services(settings, &manifest, policy);
     let launch = LaunchConfig {
         overlay,
-        memory_mib: args.memory.map_or(vm.memory.get(), u64::from),
-        cpus: args.cpus.unwrap_or(vm.cpus),
+        memory_mib: args.size.memory.map_or(vm.memory.get(), u64::from),
+        cpus: args.size.cpus.unwrap_or(vm.cpus),
         firmware: chosen_firmware(args.firmware)?,
         display: screen.display()?,
         ..request::machine(settings, &run_root, found, &services)?

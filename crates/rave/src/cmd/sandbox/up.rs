@@ -150,8 +150,8 @@ fn image(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Image> 
 /// Refuses flags that differ from what the sandbox was created with.
 fn refuse_changes(args: &cli::Up, record: &Record) -> anyhow::Result<()> {
     let other = [
-        ("--memory", args.memory.is_some_and(|memory| u64::from(memory) != record.memory_mib)),
-        ("--cpus", args.cpus.is_some_and(|cpus| cpus != record.cpus)),
+        ("--memory", args.size.memory.is_some_and(|memory| u64::from(memory) != record.memory_mib)),
+        ("--cpus", args.size.cpus.is_some_and(|cpus| cpus != record.cpus)),
         ("--profile", args.target.profile.as_ref().is_some_and(|profile| *profile != record.profile)),
         ("--ttl", args.ttl.is_some_and(|ttl| Some(ttl.as_secs()) != record.expiry.ttl)),
         ("--idle-stop", args.idle_stop.is_some_and(|idle| Some(idle.as_secs()) != record.expiry.idle)),
@@ -219,8 +219,8 @@ fn make(
         profile: manifest.profile.clone(),
         format: FORMAT,
         user: manifest.guest.user.clone(),
-        memory_mib: args.memory.map_or(planned.memory_mib, u64::from),
-        cpus: args.cpus.unwrap_or(planned.cpus),
+        memory_mib: args.size.memory.map_or(planned.memory_mib, u64::from),
+        cpus: args.size.cpus.unwrap_or(planned.cpus),
         disk_mib: settings.spec.spec.vm.disk.get(),
         ports: services.into_iter().map(choice).collect(),
         expiry: Expiry {
