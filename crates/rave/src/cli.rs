@@ -36,6 +36,7 @@ pub use sandbox::{
     Audit, Exec, Fork, Logs, Open, Port, Prune, Ps, Restore, Rm, ServeNetwork, Snapshot, Ssh, SshConfig,
     SshProxy, Start, Stop, Supervise, Up,
 };
+pub use size::Size;
 pub use smoke::Smoke;
 use values::compression;
 pub use values::{
@@ -84,7 +85,7 @@ pub struct Global {
     /// Install missing host packages without asking
     #[arg(short, long, global = true)]
     pub yes: bool,
-    /// Print errors only
+    /// Print only warnings and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Show the output of the programs that are run

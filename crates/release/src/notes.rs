@@ -221,7 +221,7 @@ impl Notes<'_> {
              Or with OpenSSH and coreutils; PRINCIPAL is the name in front of the key:\n\n\
              ```sh\nssh-keygen -Y verify -f KEY.allowed_signers -I PRINCIPAL -n {namespace} -s {signature} < {sums}\n\
              sha256sum -c {sums}\n```\n\n\
-             Get the key by another way than this folder.\n",
+             Get the key through a different channel.\n",
             version = self.manifest.version,
             namespace = sshsig::NAMESPACE,
             signature = sums::SIGNATURE,

@@ -45,7 +45,7 @@ pub enum Error {
         why: String,
     },
     /// The folder of the sandboxes belongs to another user.
-    #[error("{path} belongs to another user, number {owner}")]
+    #[error("{path} belongs to another user (uid {owner})")]
     OtherUsers {
         /// The folder.
         path: Utf8PathBuf,
@@ -139,12 +139,12 @@ impl Error {
                 Some("run this as that user, or set RAVE_STATE to a folder of your own".to_owned())
             }
             Self::OfManyHosts { .. } => {
-                Some("set RAVE_STATE to a folder on a disk of this host, such as /var/tmp/NAME".to_owned())
+                Some("set RAVE_STATE to a folder on a local disk, such as /srv/rave-USER".to_owned())
             }
             Self::OverLimit(over) => Some(over.remedy()),
             Self::NotStarted { remedy, .. } => remedy.clone(),
             Self::Supervisor { name, .. } => {
-                Some(format!("try again; for its log, run cargo xtask logs {name}"))
+                Some(format!("try again; its messages: cargo xtask logs {name} --supervisor"))
             }
             Self::Vm(error) => error.remedy(),
             _ => None,

@@ -116,8 +116,12 @@ impl OverLimit {
     pub fn remedy(&self) -> String {
         let setting = match (self.is_set, self.scarce) {
             (false, _) => String::new(),
-            (true, Scarce::Memory) => ", or raise sandboxes.memory in rave.local.toml".to_owned(),
-            (true, Scarce::Disk) => ", or raise sandboxes.disk in rave.local.toml".to_owned(),
+            (true, Scarce::Memory) => {
+                ", or raise sandboxes.memory in rave.local.toml and use `cargo xtask up`".to_owned()
+            }
+            (true, Scarce::Disk) => {
+                ", or raise sandboxes.disk in rave.local.toml and use `cargo xtask up`".to_owned()
+            }
         };
         match (self.scarce, &self.largest) {
             (Scarce::Memory, Some((name, _))) => format!("stop one: cargo xtask stop {name}{setting}"),
@@ -147,7 +151,7 @@ mod tests {
         );
         assert_eq!(
             over.remedy(),
-            "stop one: cargo xtask stop b, or raise sandboxes.memory in rave.local.toml"
+            "stop one: cargo xtask stop b, or raise sandboxes.memory in rave.local.toml and use `cargo xtask up`"
         );
     }
 

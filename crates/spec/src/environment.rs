@@ -58,6 +58,7 @@ pub const TOOL_VARIABLES: &[&str] = &[
     "RAVE_CACHE",
     "RAVE_ACCEL",
     "RAVE_YES",
+    "RAVE_PAGER",
     "RAVE_NIXPKGS",
     "RAVE_NIXOS_PAYLOAD",
     "RAVE_OVF_SCHEMA",

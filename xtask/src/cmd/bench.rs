@@ -45,23 +45,24 @@ pub(crate) fn run(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Re
     let mut report = Report::new(probe.accelerator().to_string(), args.runs);
     let with = boot::With { qemu: &qemu, probe: &probe };
     let tool = Tool::below(place, settings, &with)?;
-    let measured = BenchPart::value_variants().iter().filter(|part| wants(**part)).try_for_each(|part| match part {
-        BenchPart::Image => image::measure(&mut report, settings, place, ui),
-        BenchPart::Formats => formats::measure(&mut report, settings, place, ui),
-        BenchPart::Mkosi => mkosi::measure(&mut report, settings, place, ui),
-        BenchPart::Boot => boot::measure(&mut report, settings, place, &with, ui),
-        BenchPart::FormatBoots => boot::measure_formats(&mut report, settings, place, &with, ui),
-        BenchPart::Desktop => desktop::measure(&mut report, settings, place, &with, ui),
-        BenchPart::Sandboxes => sandboxes::measure(&mut report, &tool, place, &with, ui),
-        BenchPart::Idle => idle::measure(&mut report, &tool, ui),
-        BenchPart::Workspace => workspace::measure(&mut report, &tool, place, ui),
-        BenchPart::Network => network::measure(&mut report, ui),
-        BenchPart::Verify => verify::measure(&mut report, place, ui),
-        BenchPart::FirstRun => {
-            let commit = args.against.as_deref().unwrap_or_default();
-            first_run::measure(&mut report, settings, place, commit, ui)
-        }
-    });
+    let measured =
+        BenchPart::value_variants().iter().filter(|part| wants(**part)).try_for_each(|part| match part {
+            BenchPart::Image => image::measure(&mut report, settings, place, ui),
+            BenchPart::Formats => formats::measure(&mut report, settings, place, ui),
+            BenchPart::Mkosi => mkosi::measure(&mut report, settings, place, ui),
+            BenchPart::Boot => boot::measure(&mut report, settings, place, &with, ui),
+            BenchPart::FormatBoots => boot::measure_formats(&mut report, settings, place, &with, ui),
+            BenchPart::Desktop => desktop::measure(&mut report, settings, place, &with, ui),
+            BenchPart::Sandboxes => sandboxes::measure(&mut report, &tool, place, &with, ui),
+            BenchPart::Idle => idle::measure(&mut report, &tool, ui),
+            BenchPart::Workspace => workspace::measure(&mut report, &tool, place, ui),
+            BenchPart::Network => network::measure(&mut report, ui),
+            BenchPart::Verify => verify::measure(&mut report, place, ui),
+            BenchPart::FirstRun => {
+                let commit = args.against.as_deref().unwrap_or_default();
+                first_run::measure(&mut report, settings, place, commit, ui)
+            }
+        });
     // Their state folder is deleted with `place`, and then no command could stop them.
     let removed = tool.remove_all();
     measured.and(removed)?;

@@ -96,7 +96,7 @@ pub struct Cut {
     /// Statements about keys to include, made by `rotate` and `revoke`
     #[arg(long, value_name = "FILE")]
     pub keys: Option<Utf8PathBuf>,
-    /// Split files that are larger than this, in MiB; at least 100, for the parts of a file are numbered with three digits
+    /// Split files that are larger than this, in MiB; at least 100, because the parts of a file are numbered with three digits
     #[arg(long, value_name = "MIB", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(100..))]
     pub part_size: u32,
     /// Number of machines that run side by side [default: as many as memory and processors allow]
@@ -246,7 +246,7 @@ pub struct Publish {
     /// Whose release is believed.
     #[command(flatten)]
     pub keys: KnownKeys,
-    /// Let `latest` name this version, even if it is older or a pre-release
+    /// Point `latest` at this version, even if it is older or a pre-release
     #[arg(long)]
     pub make_latest: bool,
     /// Print the result as JSON on stdout

@@ -183,7 +183,7 @@ pub struct Prune {
     /// Remove only sandboxes that have been unused for this time: 90s, 5m, 2h
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub older_than: Option<Duration>,
-    /// Also remove templates that no sandbox was started from
+    /// Also remove templates that no sandbox uses
     #[arg(long, conflicts_with = "dry_run")]
     pub templates: bool,
     /// Print what would be removed, and remove nothing

@@ -56,9 +56,9 @@ fn kind(kind: &ImageKind) -> Vec<Row> {
         }
         ImageKind::Vmdk(facts) => format!("VMDK {}, version {}, id {}", facts.kind, facts.version, facts.cid),
         ImageKind::Ova(facts) => {
-            rows.extend(facts.files.iter().map(|file| ("holds", file.clone())));
+            rows.extend(facts.files.iter().map(|file| ("contains", file.clone())));
             rows.extend(facts.boot_disk.iter().map(|disk| ("boots from", disk.clone())));
-            rows.push(("digests that hold", facts.digests_hold.to_string()));
+            rows.push(("valid digests", facts.digests_hold.to_string()));
             rows.extend(facts.machine.iter().flat_map(machine));
             "OVA".to_owned()
         }

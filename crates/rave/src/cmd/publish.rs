@@ -38,12 +38,12 @@ fn show(published: &Published, args: &cli::Publish, ui: &Ui) -> anyhow::Result<(
         Latest::StaysAtNewer(newer) => (
             "stays",
             Some(newer),
-            format!("latest still names {newer}, which is newer; --make-latest moves it back"),
+            format!("latest still names {newer}, which is newer; --make-latest moves it"),
         ),
         Latest::IsPreRelease(other) => (
             "stays",
             other.as_ref(),
-            format!("latest does not name {version}, which is a pre-release; --make-latest lets it"),
+            format!("latest was not moved: {version} is a pre-release; --make-latest moves it"),
         ),
     };
     ui.note(&message);

@@ -289,7 +289,7 @@ impl Session<'_> {
             Ok(Shutdown::Before(_) | Shutdown::PoweredOff { .. }) => {}
             Ok(Shutdown::Quit | Shutdown::Killed) => {
                 let seconds = grace.as_secs();
-                self.ui.warn(&format!("the guest did not power itself off within {seconds} s and was ended"));
+                self.ui.warn(&format!("the guest did not power off within {seconds} s and was killed"));
             }
             Err(error) => self.ui.warn(&error.to_string()),
         }

@@ -16,8 +16,8 @@ use crate::ui::Ui;
 pub fn run(args: &cli::Verify, ui: &Ui) -> Code {
     match verified(args, ui) {
         // The document on stdout says it all.
-        Ok(Some(verdict)) if args.json && verdict.problems.is_empty() => Code::Ok,
-        Ok(verdict) => verdict.map_or(Code::Ok, |verdict| end(&verdict, ui)),
+        Ok(Some(verified)) if args.json && verified.verdict.problems.is_empty() => Code::Ok,
+        Ok(verified) => verified.map_or(Code::Ok, |verified| end(&verified, ui)),
         Err(error) => {
             ui.error(&lines_of(&error));
             Code::CheckFailed
@@ -25,8 +25,14 @@ pub fn run(args: &cli::Verify, ui: &Ui) -> Code {
     }
 }
 
+/// A verdict, and the remedy if there are problems.
+struct Verified {
+    verdict: Verdict,
+    remedy: &'static str,
+}
+
 /// The verdict, whose details are shown here. None if there is no release, only keys or statements about them.
-fn verified(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Option<Verdict>> {
+fn verified(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Option<Verified>> {
     let mut store = trust::store()?;
     if let Some(file) = &args.trust {
         signers::read(file)?;
@@ -52,14 +58,19 @@ fn verified(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Option<Verdict>> {
     if args.json {
         ui.data(&serde_json::to_string_pretty(&as_json(&verdict))?);
     } else {
-        ui.table(&["file", "what", "bytes", "holds"], &verdict.files.iter().map(row).collect::<Vec<_>>());
+        ui.table(&["file", "what", "bytes", "valid"], &verdict.files.iter().map(row).collect::<Vec<_>>());
     }
     verdict.notes.iter().for_each(|note| ui.warn(note));
     if args.trust.is_some() {
         trust.store.save()?;
     }
     trust.keep(ui);
-    Ok(Some(verdict))
+    let remedy = match folder {
+        folder if !folder.exists() => "name the folder of a release",
+        _ if trust.trusted.is_empty() => "give --key FILE, or pin a key with --trust FILE",
+        _ => "do not use it; download it again, and get the key through a different channel",
+    };
+    Ok(Some(Verified { verdict, remedy }))
 }
 
 /// Stores the statements that arrived without a release.
@@ -86,7 +97,8 @@ fn row(row: &FileRow) -> Vec<String> {
 }
 
 /// Shows who signed it, or the first problem and the rest.
-fn end(verdict: &Verdict, ui: &Ui) -> Code {
+fn end(verified: &Verified, ui: &Ui) -> Code {
+    let Verified { verdict, remedy } = verified;
     let Some((first, rest)) = verdict.problems.split_first() else {
         if let (Some(manifest), Some(signer)) = (&verdict.manifest, &verdict.signer) {
             ui.data(&format!(
@@ -98,7 +110,7 @@ fn end(verdict: &Verdict, ui: &Ui) -> Code {
     };
     let mut lines = vec![format!("error: this release does not verify: {first}")];
     lines.extend(rest.iter().map(|problem| format!("  {problem}")));
-    lines.push("remedy: do not use it; fetch it again, and the key by another way".into());
+    lines.push(format!("remedy: {remedy}"));
     ui.error(&lines);
     Code::CheckFailed
 }

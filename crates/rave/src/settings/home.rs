@@ -97,8 +97,9 @@ fn current_folder() -> anyhow::Result<PathBuf> {
 fn nearest(start: &Utf8Path) -> Result<Utf8PathBuf, CommandError> {
     let found = start.ancestors().find(|dir| dir.join("rave.toml").is_file());
     found.map(Utf8Path::to_owned).ok_or_else(|| {
-        CommandError::usage(format!("no rave.toml in {start} or a folder above it"))
-            .remedy("run this inside a checkout of the project")
+        CommandError::usage(format!("no rave.toml in {start} or a folder above it")).remedy(
+            "run this inside a checkout of RAVE, set RAVE_HOME to one, or run `cargo xtask install` in one",
+        )
     })
 }
 

@@ -60,7 +60,11 @@ fn check(files: &[Read], variables: &[(String, String)]) -> anyhow::Result<Loade
         let noun = if count == 1 { "an error".to_owned() } else { format!("{count} errors") };
         let failure = CommandError::usage(format!("the configuration has {noun}"));
         let failure = errors.0.iter().fold(failure, |failure, problem| failure.detail(problem.to_string()));
-        failure.remedy("correct the values above; `cargo xtask config` shows the effective values").into()
+        failure
+            .remedy(
+                "correct the values above, or unset the variable; docs/configuration.md lists all of them",
+            )
+            .into()
     })
 }
 

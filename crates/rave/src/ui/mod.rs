@@ -96,12 +96,17 @@ impl Ui {
 
     /// A table for stdout, at most `width` characters wide: its cells are wrapped.
     pub fn narrow_table(&self, headers: &[&str], rows: &[Vec<String>], width: usize) {
-        self.data(&table::fit(headers, rows, width));
+        self.data(&table::fit(headers, &self.renamed(rows), width));
     }
 
     /// A table for stdout.
     pub fn table(&self, headers: &[&str], rows: &[Vec<String>]) {
-        self.data(&table::render(headers, rows));
+        self.data(&table::render(headers, &self.renamed(rows)));
+    }
+
+    /// Cells may contain commands to type.
+    fn renamed(&self, rows: &[Vec<String>]) -> Vec<Vec<String>> {
+        rows.iter().map(|row| row.iter().map(|cell| self.program.rename_commands(cell)).collect()).collect()
     }
 
     /// Columns of the terminal that stdout is, if it is one.

@@ -33,6 +33,7 @@ use crate::control::{EndKind, Origin};
 use crate::error::Error;
 use crate::files::{remove, save};
 use crate::identity::Identity;
+use crate::name::SandboxName;
 use crate::place::Place;
 use crate::record::Record;
 use crate::secrets::Credentials;
@@ -64,10 +65,20 @@ pub fn run(
     match prepared {
         Ok(prepared) => prepared.watch(),
         Err(error) => {
-            let failure = Failure { why: error.to_string(), remedy: error.remedy() };
+            let failure = Failure { why: error.to_string(), remedy: remedy(&error, place.name()) };
             save(&place.failure(), &failure)?;
             Err(error)
         }
+    }
+}
+
+/// The remedy of an error; another port is chosen by `up`.
+fn remedy(error: &Error, name: &SandboxName) -> Option<String> {
+    match error {
+        Error::Vm(rave_vm::Error::PortTaken(taken)) => {
+            Some(format!("choose another port: cargo xtask up {name} --port {}=auto", taken.service))
+        }
+        error => error.remedy(),
     }
 }
 

@@ -36,10 +36,10 @@ pub fn require(offer: &Offer) -> Result<(), CommandError> {
     if missing.is_empty() {
         return Ok(());
     }
-    let error = CommandError::host_not_ready("this host cannot fence QEMU as it is required to");
+    let error = CommandError::host_not_ready("this host lacks parts of the fence that the sandbox requires");
     let error = missing.into_iter().fold(error, CommandError::detail);
     Err(error.remedy(
-        "see `cargo xtask doctor` for each part, or do not require it (--require-fence, sandboxes.require-fence)",
+        "`cargo xtask doctor` shows how to add each part; a new sandbox does not require them without --require-fence and sandboxes.require-fence",
     ))
 }
 

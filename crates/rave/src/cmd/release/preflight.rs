@@ -219,7 +219,8 @@ fn password(args: &Order<'_>, contents: &Contents) -> Found {
 
 /// Every image has Claude Code in it, unless the guest installs it.
 fn unfree(args: &Order<'_>, settings: &Settings) -> Found {
-    let of_image = settings.of_image().map_err(|error| (error.to_string(), "mend rave.toml".to_owned()))?;
+    let of_image =
+        settings.of_image().map_err(|error| (error.to_string(), "correct rave.toml".to_owned()))?;
     if of_image.tools.claude == ClaudeCode::FirstBoot {
         return Ok("Claude Code is not in the images: each guest installs it".into());
     }

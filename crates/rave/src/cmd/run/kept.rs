@@ -154,8 +154,8 @@ fn report_older_base(digest: &str, ui: &Ui) {
     let short = digest.get(..12).unwrap_or(digest);
     ui.note(&format!(
         "booting the kept disk on its original image (SHA-256 {short}...), not on the newer one; --keep-base old \
-         says so, --keep-base new begins a new disk and moves this one aside. To take files out first: \
-         run --keep --keep-base old --no-build --exec 'tar -C /home -cf - .' > home.tar"
+         confirms this, --keep-base new begins a new disk and moves this one aside. To copy files out first: \
+         cargo xtask run --keep --keep-base old --no-build --exec 'tar -C /home -cf - .' > home.tar"
     ));
 }
 

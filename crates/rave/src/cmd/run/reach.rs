@@ -21,7 +21,7 @@ pub(super) fn check(flags: &NetworkFlags) -> Result<(), CommandError> {
     else {
         return Ok(());
     };
-    Err(CommandError::usage(format!("{flag} {rule}: run supports neither opened TLS nor groups"))
+    Err(CommandError::usage(format!("{flag} {rule}: run supports neither TLS inspection nor groups"))
         .remedy(format!("use a sandbox: cargo xtask up {flag} {rule}; or name the host without ,inspect")))
 }
 
@@ -84,7 +84,7 @@ fn is_usual(denial: &Denial) -> bool {
 }
 
 fn text(denial: &Denial) -> String {
-    let allow = denial.allow.as_ref().map(|rule| format!("; to allow it: run --allow {rule}"));
+    let allow = denial.allow.as_ref().map(|rule| format!("; to allow it: cargo xtask run --allow {rule}"));
     format!("{}{}", plain(&denial.message()).trim(), allow.unwrap_or_default())
 }
 

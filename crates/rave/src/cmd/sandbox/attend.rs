@@ -82,7 +82,7 @@ pub(super) fn turn(store: &Store, ui: &Ui) -> Result<Turn, Error> {
     let sink = ui.sink();
     let mut waits: Option<(String, Instant)> = None;
     let turn = Turn::take(store, &mut |others| {
-        let stage = format!("wait: {others} other sandboxes start");
+        let stage = format!("waiting: {others} other sandboxes are starting");
         sink(Event::StageStarted { stage: &stage });
         waits = Some((stage, Instant::now()));
     })?;

@@ -137,8 +137,8 @@ fn describe(event: &Event) -> String {
             format!("exec {program} with {arguments} arguments{user}")
         }
         Event::ExecEnded { program, code, sent, received } => {
-            let code = code.map_or("by itself or not".to_owned(), |code| format!("with {code}"));
-            format!("exec {program} ended {code}: {sent} bytes of output, {received} of input")
+            let code = code.map_or("unknown".to_owned(), |code| code.to_string());
+            format!("exec {program} ended, exit code {code}: {sent} bytes of output, {received} of input")
         }
         Event::Push { files, received } => format!("push: {files} files and folders, {received} bytes"),
         Event::Pull { changed } => format!("pull: {changed} files differ"),

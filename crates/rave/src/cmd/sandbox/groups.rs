@@ -96,7 +96,7 @@ fn unknown(group: Group) -> CommandError {
     let (client, remedy) = match group {
         Group::Npm => ("npm", "install npm on this host"),
         Group::Pypi => ("pip", "install pip on this host, or set PIP_INDEX_URL"),
-        Group::Debian => ("apt", "apt-get of this host knows no sources, nor does the image"),
+        Group::Debian => ("apt", "add a source to /etc/apt/sources.list.d on this host"),
         Group::Crates => ("cargo", "run `cargo fetch` once on this host, so that its index is known"),
         Group::Git => ("git", "set credential.https://HOST.helper in git's global configuration"),
         Group::Model => {

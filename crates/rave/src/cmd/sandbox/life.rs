@@ -62,10 +62,10 @@ pub(super) fn stop(args: &cli::Stop, ui: &Ui) -> anyhow::Result<Code> {
             connection = named.connect(ui)?;
         }
         match end(connection, args.timeout)? {
-            EndKind::PoweredOff | EndKind::Died => ui.note(&format!("{name} has ended")),
+            EndKind::PoweredOff | EndKind::Died => ui.note(&format!("{name} has stopped")),
             EndKind::Ended => {
                 let seconds = args.timeout.as_secs();
-                ui.warn(&format!("{name} did not power itself off within {seconds} s and was ended"));
+                ui.warn(&format!("{name} did not power off within {seconds} s and was killed"));
             }
         }
         Ok(())

@@ -160,7 +160,7 @@ pub(super) fn mebibytes(bytes: u64) -> String {
 }
 
 /// `42 s`, `7 min`, `3 h`, `5 d`.
-pub(super) fn time(seconds: u64) -> String {
+pub(in crate::cmd) fn time(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{} min", seconds / 60),

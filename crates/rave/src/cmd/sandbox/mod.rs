@@ -5,6 +5,7 @@
 mod agent_key;
 pub(super) mod attend;
 pub(super) mod audit;
+mod changes;
 mod defaults;
 mod describe;
 mod exec;
@@ -13,7 +14,7 @@ mod groups;
 mod key_source;
 mod life;
 mod limits;
-mod list;
+pub(super) mod list;
 mod logs;
 mod model;
 mod net;

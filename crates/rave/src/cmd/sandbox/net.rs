@@ -114,7 +114,7 @@ fn show(status: &NetworkStatus, ui: &Ui) {
         Mode::Offline => "nothing is reached, whatever is allowed",
         Mode::Learn | Mode::Open => "every public address is reached; the host and private networks are not",
         Mode::Restricted => {
-            "TLS is opened for groups, rules with inspect and hosts with a secret alone: whoever serves another name may pass requests on (docs/isolation.md)"
+            "TLS is inspected only for groups, rules with ,inspect and hosts with a secret: the server of another allowed name can relay requests elsewhere (docs/isolation.md)"
         }
     });
 }

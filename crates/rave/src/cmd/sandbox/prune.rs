@@ -33,7 +33,7 @@ pub(super) fn run(args: &cli::Prune, yes: bool, ui: &Ui) -> anyhow::Result<Code>
     if args.templates {
         // Templates that other processes use or make are kept.
         Templates::new(&state).prune(0)?;
-        ui.note("templates that no sandbox was started from are removed");
+        ui.note("templates that no sandbox uses are removed");
     }
     Ok(code)
 }

@@ -41,7 +41,7 @@ pub(super) fn run(args: &cli::SshConfig, ui: &Ui) -> anyhow::Result<Code> {
         report_sent(ui);
     }
     if after == before {
-        ui.note(&format!("{config} is as it should be"));
+        ui.note(&format!("{config} is already up to date"));
         return Ok(Code::Ok);
     }
     replace(&config, &after).map_err(|error| unusable("write", &config, &error))?;

@@ -11,7 +11,7 @@ use rave_sandbox::state::current_state;
 use rave_sandbox::{
     Error, Expiry, Place, PortChoice, Record, SCHEMA, SandboxName, Store, audit, network, now,
 };
-use rave_spec::{Format, ServiceName, WORKSPACE_FILE};
+use rave_spec::{Format, WORKSPACE_FILE};
 use rave_vm::keys::KeyPair;
 use rave_vm::machine::Arch;
 use rave_vm::ports::PortPolicy;
@@ -21,6 +21,7 @@ use rave_vm::terminal_text::plain;
 
 use super::agent_key;
 use super::attend::{Named, report_wait, supervisor, turn, wait_started};
+use super::changes::{fixed_port, refuse_changes, with_ports};
 use super::defaults::Defaults;
 use super::groups;
 use super::limits;
@@ -52,7 +53,7 @@ pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code>
     show_address(name, &status, args.json, ui)?;
     if !args.json {
         ui.note(&format!(
-            "{name} runs programs: cargo xtask exec {name} -- COMMAND; its services may still be starting"
+            "{name} is ready: cargo xtask exec {name} -- COMMAND; its services may still be starting"
         ));
         let mode = network::read(&place)?.mode;
         ui.note(&format!("its network is {mode}; what it may reach: cargo xtask net {name} show"));
@@ -97,6 +98,9 @@ pub(in crate::cmd) fn bring_up(
     if let Some(record) = store.find(&name)? {
         refuse_changes(args, &record)?;
         refuse_other_network(args, &place)?;
+        let is_running = current_state(&place).qemu.is_some();
+        let record = Record { require_fence: record.require_fence || is_required, ..record };
+        with_ports(&policies_of(&args.ports)?, record, is_running)?.save(&place)?;
     } else {
         let planned = match planned {
             Some(planned) => planned,
@@ -147,40 +151,6 @@ fn image(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Image> 
     artifact(&run, FORMAT, settings, ui)
 }
 
-/// Refuses flags that differ from what the sandbox was created with.
-fn refuse_changes(args: &cli::Up, record: &Record) -> anyhow::Result<()> {
-    let other = [
-        ("--memory", args.size.memory.is_some_and(|memory| u64::from(memory) != record.memory_mib)),
-        ("--cpus", args.size.cpus.is_some_and(|cpus| cpus != record.cpus)),
-        ("--profile", args.target.profile.as_ref().is_some_and(|profile| *profile != record.profile)),
-        ("--ttl", args.ttl.is_some_and(|ttl| Some(ttl.as_secs()) != record.expiry.ttl)),
-        ("--idle-stop", args.idle_stop.is_some_and(|idle| Some(idle.as_secs()) != record.expiry.idle)),
-        ("--base", args.target.base.is_some_and(|base| base.as_str() != record.base)),
-    ];
-    let ports = policies_of(&args.ports)?;
-    let is_other_port = |(service, policy): (&ServiceName, &PortPolicy)| {
-        let choice = record.ports.iter().find(|choice| choice.service == service.as_str());
-        choice.is_none_or(|choice| choice.host != fixed(*policy))
-    };
-    let mut other = other.into_iter().chain([("--port", ports.iter().any(is_other_port))]);
-    match other.find(|(_, is_other)| *is_other) {
-        None => Ok(()),
-        Some((flag, _)) => {
-            let name = &record.name;
-            Err(CommandError::usage(format!("{flag}: the sandbox {name} was made with another value"))
-                .remedy(format!("leave it out, or remove the sandbox first: cargo xtask rm {name}"))
-                .into())
-        }
-    }
-}
-
-fn fixed(policy: PortPolicy) -> Option<u16> {
-    match policy {
-        PortPolicy::Fixed(port) => Some(port),
-        PortPolicy::FixedOrFree(_) | PortPolicy::Auto => None,
-    }
-}
-
 /// Creates the sandbox; it exists once its record is written, which happens last.
 fn make(
     args: &cli::Up,
@@ -209,7 +179,7 @@ fn make(
     let choice = |request: rave_vm::ports::PortRequest| PortChoice {
         service: request.service,
         guest: request.guest,
-        host: fixed(request.policy),
+        host: fixed_port(request.policy),
     };
     let record = Record {
         schema: SCHEMA,

@@ -43,10 +43,11 @@ pub fn run(args: &cli::Verify, settings: &Settings, ui: &Ui) -> Code {
 }
 
 fn try_run(args: &cli::Verify, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
-    let Some(verdict) = verified(args, ui)? else { return Ok(Code::Ok) };
+    let Some(verified) = verified(args, ui)? else { return Ok(Code::Ok) };
+    let verdict = &verified.verdict;
     let (Some(manifest), Some(folder), []) = (&verdict.manifest, &args.folder, verdict.problems.as_slice())
     else {
-        return Ok(end(&verdict, ui));
+        return Ok(end(&verified, ui));
     };
     refuse(manifest, settings)?;
     let second = match &args.inputs {
@@ -59,7 +60,7 @@ fn try_run(args: &cli::Verify, settings: &Settings, ui: &Ui) -> anyhow::Result<C
     let (plan, made) = build(args, settings, manifest, &second, ui)?;
     let found = rebuild::differences((folder, manifest), (&plan.out, &made))?;
     let Some((first, rest)) = found.split_first() else {
-        let code = end(&verdict, ui);
+        let code = end(&verified, ui);
         ui.data("ok: rebuilt, and every artifact, bill, input and the manifest are equal");
         return Ok(code);
     };

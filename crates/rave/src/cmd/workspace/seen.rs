@@ -14,6 +14,7 @@ use rave_workspace::record::{Place, Pull, Record};
 
 use super::guest::SandboxGuest;
 use crate::cmd::sandbox::attend::Named;
+use crate::cmd::sandbox::list::time;
 use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::settings;
@@ -56,7 +57,11 @@ impl Workspace {
                 let last = if is_stopped { Pull::find(&place)? } else { None };
                 let Some(last) = last else { return Err(error) };
                 let age = rave_sandbox::now().saturating_sub(last.when);
-                ui.note(&format!("{} is not running; these are its changes as of {age} s ago", named.name));
+                ui.note(&format!(
+                    "{} is not running; these are its changes as of {} ago",
+                    named.name,
+                    time(age)
+                ));
                 last
             }
         };
