@@ -1,4 +1,4 @@
-//! The certificate authority of one sandbox. It is only valid for the hosts whose TLS is opened.
+//! The certificate authority of one sandbox. It is only valid for the hosts whose TLS is inspected.
 
 use std::collections::HashMap;
 use std::fmt;

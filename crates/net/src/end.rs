@@ -12,7 +12,7 @@ use rustix::net::sockopt::set_socket_linger;
 pub(crate) enum End {
     /// A connection of the host.
     World(TcpStream),
-    /// A thread of [`opened`](crate::opened), and that thread's connection, so that closing this end reaches the thread
+    /// A thread of [`inspected`](crate::inspected), and that thread's connection, so that closing this end reaches the thread
     /// at once.
     Thread(UnixStream, Option<TcpStream>),
 }

@@ -7,7 +7,7 @@ use smoltcp::time::Instant;
 
 use crate::flow::Flow;
 use crate::gate::Gate;
-use crate::opened::Target;
+use crate::inspected::Target;
 use crate::policy::Destination;
 
 /// The largest number of connections that the guest made, including those being made.
@@ -37,7 +37,7 @@ pub(crate) struct Entry {
 /// The state of a connection.
 pub(crate) enum State {
     /// The host is connecting; the guest's first packet waits.
-    Dialing { first: Vec<u8>, gate: Gate, rule: String, opened: Option<Target> },
+    Dialing { first: Vec<u8>, gate: Gate, rule: String, inspected: Option<Target> },
     /// Both ends are open.
     Live(Box<Flow>),
 }

@@ -13,8 +13,8 @@ use crate::head::{self, Head, ResponseHead};
 use crate::hello::{self, Hello};
 use crate::http::{Next, Requests};
 use crate::incoming::{self, Incoming};
+use crate::inspected::exchange::forwarded;
 use crate::mask::Mask;
-use crate::opened::exchange::forwarded;
 use crate::page_policy::Site;
 use crate::pages::Exchange;
 use crate::provider::usage::Reader;
@@ -155,7 +155,7 @@ pub fn net_pages(bytes: &[u8]) {
     assert!(whole.0.starts_with(&pieces.0) || pieces.0.starts_with(&whole.0));
 }
 
-/// A request of an opened connection. What is passed on must parse as what was checked.
+/// A request of an inspected connection. What is passed on must parse as what was checked.
 pub fn net_request(bytes: &[u8]) {
     let Ok(host) = "a.example".parse() else { return };
     let Ok(head) = Head::parse(bytes) else { return };

@@ -4,8 +4,8 @@ use smoltcp::socket::tcp::Socket;
 
 use crate::hello::{self, Hello};
 use crate::http::{Next, Requests};
+use crate::inspected::pages::page;
 use crate::name::HostName;
-use crate::opened::pages::page;
 use crate::policy::{Check, Grant};
 use crate::witness::Kind;
 
@@ -45,8 +45,8 @@ impl Gate {
     /// The gate for a connection to a name.
     pub(crate) fn new(grant: &Grant, name: &HostName, port: u16) -> Self {
         match grant.check {
-            // A thread checks the rest, inside the opened connection.
-            Check::Tls | Check::Opened => Self::Tls(name.clone()),
+            // A thread checks the rest, inside the inspected connection.
+            Check::Tls | Check::Inspected => Self::Tls(name.clone()),
             Check::Http => {
                 let requests = Box::new(Requests::to(name.clone(), port, grant.access, grant.guarded));
                 Self::Http { requests, passable: 0, has_begun: false }
@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn inspection_does_not_depend_on_the_port() {
-        for (check, kind) in [(Check::Tls, Kind::Tls), (Check::Opened, Kind::Tls), (Check::Http, Kind::Http)]
+        for (check, kind) in
+            [(Check::Tls, Kind::Tls), (Check::Inspected, Kind::Tls), (Check::Http, Kind::Http)]
         {
             let (access, rule) = (Access::Full, String::new());
             let grant = Grant { check, access, private: false, is_named: true, guarded: false, rule };

@@ -67,7 +67,7 @@ fn sample(pattern: &NamePattern) -> Option<HostName> {
 
 fn is_within(wanted: &Grant, has: &Grant) -> bool {
     let strictness = |check| match check {
-        Check::Opened => 0,
+        Check::Inspected => 0,
         Check::Tls | Check::Http => 1,
         Check::Nothing => 2,
     };

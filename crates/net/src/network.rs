@@ -10,10 +10,10 @@ use camino::Utf8PathBuf;
 use crate::authority::Authority;
 use crate::dial::Outbound;
 use crate::forward::{self, Forward};
+use crate::inspector::Inspector;
 use crate::journal::{Journal, Log};
 use crate::link::Link;
 use crate::model::{Access, Model, Usage};
-use crate::opener::Opener;
 use crate::policy::Policy;
 use crate::secret::{Secret, Secrets};
 use crate::shared::Shared;
@@ -32,9 +32,9 @@ pub struct Settings {
     pub forwards: Vec<Forward>,
     /// The file for denials; without it they are only kept in memory.
     pub journal: Option<Utf8PathBuf>,
-    /// The folder for the key of the authority that opens TLS, for this sandbox only. Without it no TLS is opened.
+    /// The folder for the key of the authority that inspects TLS, for this sandbox only. Without it no TLS is inspected.
     pub authority: Option<Utf8PathBuf>,
-    /// The authorities that are trusted in opened TLS.
+    /// The authorities that are trusted in inspected TLS.
     pub trust: Trust,
     /// The model whose provider is served to the guest if the policy allows the group.
     pub model: Option<Model>,
@@ -87,10 +87,10 @@ impl Network {
         let witness = SharedWitness(witness);
         let model = model.map(|model| Access::new(model, trust.clone()));
         let secrets = Arc::new(Secrets::new(secrets));
-        let opener = Opener::new(authority, trust, Arc::clone(&secrets));
-        opener.renew(opener.prepare(&policy)?);
+        let inspector = Inspector::new(authority, trust, Arc::clone(&secrets));
+        inspector.renew(inspector.prepare(&policy)?);
         let journal = Journal::open(journal, witness.clone());
-        let shared = Arc::new(Shared::new(policy, journal, witness, opener, model, secrets)?);
+        let shared = Arc::new(Shared::new(policy, journal, witness, inspector, model, secrets)?);
         let port = |forward: &Forward| Ok((forward.guest, forward.listener.try_clone()?));
         let ports = forwards.iter().map(port).collect::<io::Result<_>>()?;
         let link = Link::new(Arc::clone(&shared), socket, forwards, outbound)?;
@@ -106,19 +106,19 @@ impl Network {
     /// Prepares what another policy needs; nothing changes until [`Network::commit`]. Fails if the authority cannot be
     /// created for the TLS that the policy opens.
     pub fn prepare(&self, policy: Policy) -> io::Result<Prepared> {
-        let authority = self.shared.opener.prepare(&policy)?;
+        let authority = self.shared.inspector.prepare(&policy)?;
         Ok(Prepared { policy, authority })
     }
 
     /// Changes the policy. Connections that it no longer allows, or allows differently, are closed.
     pub fn commit(&self, prepared: Prepared) {
-        self.shared.opener.renew(prepared.authority);
+        self.shared.inspector.renew(prepared.authority);
         self.shared.set_policy(prepared.policy);
     }
 
-    /// The authority's certificate as PEM, for the guest to trust; nothing while no TLS is opened.
+    /// The authority's certificate as PEM, for the guest to trust; nothing while no TLS is inspected.
     pub fn authority(&self) -> Option<String> {
-        self.shared.opener.authority().map(|authority| authority.pem().to_owned())
+        self.shared.inspector.authority().map(|authority| authority.pem().to_owned())
     }
 
     /// The usage of the model; nothing if none is served.

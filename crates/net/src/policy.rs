@@ -111,7 +111,7 @@ pub enum Check {
     /// The host of each HTTP request.
     Http,
     /// The name in the TLS hello, and each request inside.
-    Opened,
+    Inspected,
     /// Nothing.
     Nothing,
 }
@@ -192,14 +192,16 @@ impl Policy {
         }
         let grants = self.allow.iter().filter(|rule| self.is_about(rule, to, false));
         let grants: Vec<Grant> = grants.filter_map(|rule| self.grant(rule, to, port)).collect();
-        let opens = grants.iter().any(|grant| grant.check == Check::Opened);
+        let inspects = grants.iter().any(|grant| grant.check == Check::Inspected);
         // If several rules match, the most permissive applies, because its author meant it. If one of them opens TLS,
-        // it is opened.
+        // it is inspected.
         let most = grants
             .into_iter()
             .max_by_key(|grant| (grant.private, grant.check == Check::Nothing, grant.access == Access::Full));
         match most {
-            Some(grant) if opens && grant.check == Check::Tls => Ok(Grant { check: Check::Opened, ..grant }),
+            Some(grant) if inspects && grant.check == Check::Tls => {
+                Ok(Grant { check: Check::Inspected, ..grant })
+            }
             Some(grant) => Ok(grant),
             None if self.mode.is_public() => {
                 let rule = format!("mode {}", self.mode);
@@ -229,8 +231,9 @@ impl Policy {
 
     /// The grant of a matching rule on a port.
     pub(crate) fn grant(&self, rule: &Rule, to: &Destination, port: u16) -> Option<Grant> {
-        let web =
-            |is_tls| if is_tls { if rule.inspect { Check::Opened } else { Check::Tls } } else { Check::Http };
+        let web = |is_tls| {
+            if is_tls { if rule.inspect { Check::Inspected } else { Check::Tls } } else { Check::Http }
+        };
         let text = format!("allow {rule}");
         let granted = |check, access, private| {
             Some(Grant { check, access, private, is_named: true, guarded: false, rule: text.clone() })
@@ -240,11 +243,11 @@ impl Policy {
                 let is_it = |origin: &&Origin| matches!(to, Destination::Name(name) if *name == origin.host);
                 let origin = self.groups.of(*group).filter(is_it).find(|origin| origin.port == port)?;
                 let access = if *write { Access::Full } else { Access::Read(*group) };
-                let check = if origin.tls { Check::Opened } else { Check::Http };
+                let check = if origin.tls { Check::Inspected } else { Check::Http };
                 granted(check, access, origin.private)
             }
             (Ports::One(one), _, _) if one == port => {
-                let check = if rule.inspect { Check::Opened } else { Check::Nothing };
+                let check = if rule.inspect { Check::Inspected } else { Check::Nothing };
                 granted(check, Access::Full, rule.private)
             }
             (Ports::Web, Host::Network(_), 80 | 443) => granted(Check::Nothing, Access::Full, rule.private),
@@ -253,8 +256,8 @@ impl Policy {
         }
     }
 
-    /// The names whose TLS is opened.
-    pub fn opened(&self) -> Vec<NamePattern> {
+    /// The names whose TLS is inspected.
+    pub fn inspected(&self) -> Vec<NamePattern> {
         let mut names = Vec::new();
         for rule in &self.allow {
             match &rule.host {

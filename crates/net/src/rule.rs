@@ -12,7 +12,7 @@ use crate::special;
 
 /// Follows a rule whose host may be in a private range.
 const PRIVATE: &str = ",private";
-/// Follows a rule whose TLS is opened.
+/// Follows a rule whose TLS is inspected.
 const INSPECT: &str = ",inspect";
 
 /// Follows a group to which requests may write.
@@ -29,7 +29,7 @@ pub struct Rule {
     pub ports: Ports,
     /// Whether the address may belong to this host or its network.
     pub private: bool,
-    /// Whether TLS is opened and each request checked.
+    /// Whether TLS is inspected and each request checked.
     pub inspect: bool,
 }
 
@@ -183,7 +183,7 @@ impl FromStr for Rule {
         }
         if rest != text && Self::parse_group(rest).is_some() {
             return Err(bad(
-                "a group takes neither ,private nor ,inspect: its TLS is opened, and its hosts are as the host's clients name them",
+                "a group takes neither ,private nor ,inspect: its TLS is inspected, and its hosts are as the host's clients name them",
             ));
         }
         let (host, ports) = split_port(rest).map_err(bad)?;
@@ -195,7 +195,7 @@ impl FromStr for Rule {
                 return Err(BadRule::new(text, message));
             }
             if inspect {
-                return Err(bad("TLS is only opened for names; write HOST,inspect"));
+                return Err(bad("TLS is inspected only for names; write HOST,inspect"));
             }
             return Ok(Self { host: Host::Network(network), ports, private, inspect });
         }
@@ -321,7 +321,7 @@ mod tests {
             ("bücher.example", "letters"),
             ("localhost", "address"),
             ("127.1", "address"),
-            ("192.0.43.7,inspect", "only opened for names"),
+            ("192.0.43.7,inspect", "inspected only for names"),
             ("a.example,inspect,inspect", "letters"),
             ("npm:read", "letters"),
         ] {

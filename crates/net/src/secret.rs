@@ -125,7 +125,7 @@ impl Secrets {
             return grant;
         }
         let check = match grant.check {
-            _ if port == 443 || of_host.any(|held| held.secret.port == port) => Check::Opened,
+            _ if port == 443 || of_host.any(|held| held.secret.port == port) => Check::Inspected,
             Check::Nothing if port == 80 => Check::Http,
             check => check,
         };
@@ -133,7 +133,7 @@ impl Secrets {
     }
 
     /// The hosts with a secret that a policy reaches.
-    pub(crate) fn opened(&self, policy: &Policy) -> impl Iterator<Item = NamePattern> {
+    pub(crate) fn inspected(&self, policy: &Policy) -> impl Iterator<Item = NamePattern> {
         let reached = |host: &HostName, port| policy.connect(&Destination::Name(host.clone()), port).is_ok();
         self.0
             .iter()
@@ -280,10 +280,10 @@ mod tests {
     fn every_route_to_a_host_with_a_secret_is_inspected() {
         let secrets = Secrets::new(vec![Secret { port: 8443, ..secret("a", "p", fixed("real-secret")) }]);
         for (rule, port, check) in [
-            ("a.example", 443, Check::Opened),
+            ("a.example", 443, Check::Inspected),
             ("a.example", 80, Check::Http),
-            ("a.example:443/tcp", 443, Check::Opened),
-            ("a.example:8443/tcp", 8443, Check::Opened),
+            ("a.example:443/tcp", 443, Check::Inspected),
+            ("a.example:8443/tcp", 8443, Check::Inspected),
             ("a.example:80/tcp", 80, Check::Http),
             ("a.example:22/tcp", 22, Check::Nothing),
             ("b.example:443/tcp", 443, Check::Nothing),
@@ -292,9 +292,9 @@ mod tests {
             let to = Destination::Name(rule.split(':').next().unwrap().parse().unwrap());
             let grant = secrets.guard(policy.connect(&to, port).unwrap(), &to, port);
             assert_eq!(grant.check, check, "{rule} {port}");
-            let opened = secrets.opened(&policy).count();
+            let inspected = secrets.inspected(&policy).count();
             assert_eq!(
-                opened == 1,
+                inspected == 1,
                 matches!((rule, port), ("a.example", _) | (_, 443 | 8443)) && rule.starts_with('a'),
                 "{rule}"
             );

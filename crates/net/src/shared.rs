@@ -4,9 +4,9 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::inspector::Inspector;
 use crate::journal::Journal;
 use crate::model::Access;
-use crate::opener::Opener;
 use crate::policy::Policy;
 use crate::secret::Secrets;
 use crate::threads::Threads;
@@ -19,9 +19,9 @@ pub(crate) struct Shared {
     journal: Mutex<Journal>,
     pub(crate) witness: SharedWitness,
     pub(crate) wake: Wake,
-    /// Threads of opened connections.
+    /// Threads of inspected connections.
     pub(crate) threads: Threads,
-    pub(crate) opener: Opener,
+    pub(crate) inspector: Inspector,
     /// The model that is served to the guest.
     pub(crate) model: Option<Arc<Access>>,
     pub(crate) secrets: Arc<Secrets>,
@@ -34,7 +34,7 @@ impl Shared {
         policy: Policy,
         journal: Journal,
         witness: SharedWitness,
-        opener: Opener,
+        inspector: Inspector,
         model: Option<Access>,
         secrets: Arc<Secrets>,
     ) -> io::Result<Self> {
@@ -44,7 +44,7 @@ impl Shared {
             witness,
             wake: Wake::new()?,
             threads: Threads::default(),
-            opener,
+            inspector,
             model: model.map(Arc::new),
             secrets,
             is_over: AtomicBool::new(false),

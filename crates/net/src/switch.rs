@@ -16,8 +16,8 @@ use crate::flow::{Flow, Pages};
 use crate::flows::{Entry, Flows, Key, State};
 use crate::gate::Gate;
 use crate::incoming::{self, Incoming, Segment, Unreachable};
+use crate::inspected::{self, Target};
 use crate::lan::{GATEWAY, MODEL};
-use crate::opened::{self, Target};
 use crate::outgoing::Outgoing;
 use crate::page_policy::Site;
 use crate::policy::{Destination, Grant, Policy, Refusal};
@@ -163,7 +163,7 @@ impl Switch {
         } else {
             allowed(segment.to, segment.port, &self.policy, &mut self.pool, &self.shared)
         };
-        let Some(Allowed { to, grant, gate, opened }) = allowed else {
+        let Some(Allowed { to, grant, gate, inspected }) = allowed else {
             self.refuser.refuse(segment.packet, &mut self.out, now);
             return;
         };
@@ -173,7 +173,7 @@ impl Switch {
             self.refuser.refuse(segment.packet, &mut self.out, now);
             return;
         }
-        let state = State::Dialing { first: segment.packet.to_vec(), gate, rule: grant.rule, opened };
+        let state = State::Dialing { first: segment.packet.to_vec(), gate, rule: grant.rule, inspected };
         let id = self.flows.add(key, state, Some(to.clone()));
         let (private, is_named) = (grant.private, grant.is_named);
         let (port, denied) = (segment.port, self.policy.denied_addresses(segment.port));
@@ -188,14 +188,14 @@ impl Switch {
         for Dialed { id, result } in self.dialer.done() {
             // If the guest or a changed rule has ended it meanwhile, drop the socket.
             let Some(Entry {
-                key, state: State::Dialing { first, gate, rule, opened }, to: Some(to), ..
+                key, state: State::Dialing { first, gate, rule, inspected }, to: Some(to), ..
             }) = self.flows.remove(id)
             else {
                 continue;
             };
             match result {
                 Ok(host) => {
-                    let Some(host) = self.end(host, opened, &to) else {
+                    let Some(host) = self.end(host, inspected, &to) else {
                         self.refuser.refuse(&first, &mut self.out, now);
                         continue;
                     };
@@ -217,13 +217,13 @@ impl Switch {
         }
     }
 
-    /// The host's end of a connection; nothing if its TLS cannot be opened, which is recorded.
-    fn end(&self, host: TcpStream, opened: Option<Target>, to: &Destination) -> Option<End> {
-        let Some(target) = opened else { return Some(End::World(host)) };
+    /// The host's end of a connection; nothing if its TLS cannot be inspected, which is recorded.
+    fn end(&self, host: TcpStream, inspected: Option<Target>, to: &Destination) -> Option<End> {
+        let Some(target) = inspected else { return Some(End::World(host)) };
         let port = target.port;
-        let end = opened::start(&self.shared, host, target).ok().flatten();
+        let end = inspected::start(&self.shared, host, target).ok().flatten();
         if end.is_none() {
-            let why = "too many connections with TLS that is opened";
+            let why = "too many connections with TLS that is inspected";
             self.shared.journal().deny(Kind::Connection, &format!("{to}:{port}"), why, None);
         }
         end

@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 
 use crate::dial::closed;
 use crate::gate::Gate;
+use crate::inspected::Target;
 use crate::lan::{GATEWAY, RESOLVER};
-use crate::opened::Target;
 use crate::policy::{Check, Destination, Grant, Policy, Refusal};
 use crate::pool::Pool;
 use crate::shared::Shared;
@@ -17,8 +17,8 @@ pub(super) struct Allowed {
     pub(super) to: Destination,
     pub(super) grant: Grant,
     pub(super) gate: Gate,
-    /// The target if its TLS is opened.
-    pub(super) opened: Option<Target>,
+    /// The target if its TLS is inspected.
+    pub(super) inspected: Option<Target>,
 }
 
 /// The destination of a connection, and its checks; nothing if it is refused, which is recorded.
@@ -46,15 +46,15 @@ pub(super) fn allowed(
     if policy.learns(&grant) {
         shared.journal().learn(&denials::rule_for(&to, port));
     }
-    let (gate, opened) = match &to {
+    let (gate, inspected) = match &to {
         Destination::Name(name) => {
             let secrets = shared.secrets.at(name, port);
             let target = || Target { host: name.clone(), port, access: grant.access, secrets };
-            (Gate::new(&grant, name, port), (grant.check == Check::Opened).then(target))
+            (Gate::new(&grant, name, port), (grant.check == Check::Inspected).then(target))
         }
         Destination::Address(_) => (Gate::Open, None),
     };
-    Some(Allowed { to, grant, gate, opened })
+    Some(Allowed { to, grant, gate, inspected })
 }
 
 fn destination(to: Ipv4Addr, port: u16, pool: &mut Pool, shared: &Shared) -> Option<Destination> {

@@ -57,7 +57,7 @@ fn allowed() -> Policy {
 
 impl Served {
     fn connect(&mut self) -> Client {
-        let pem = self.site.network.authority().expect("the TLS of a host with a secret is opened");
+        let pem = self.site.network.authority().expect("the TLS of a host with a secret is inspected");
         Client::connect(&mut self.guest, "api.example", 443, &pem).unwrap()
     }
 

@@ -16,7 +16,7 @@ use crate::network::Change;
 
 /// The maximum number of connections. The commands of one user use fewer.
 const MOST: usize = 256;
-/// The number of files that may be open: a guest may have 448 connections, of which 256 are opened with four files each.
+/// The number of files that may be open: a guest may have 448 connections, of which 256 are inspected with four files each.
 const FILES: u64 = 4096;
 /// The pause after an accept(2) that failed, since the cause, such as too many open files, persists.
 const PAUSE: Duration = Duration::from_millis(100);

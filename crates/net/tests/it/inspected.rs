@@ -1,4 +1,4 @@
-//! Opened TLS: what is passed on, what is refused, and what the guest sees.
+//! Inspected TLS: what is passed on, what is refused, and what the guest sees.
 
 use std::io::{BufReader, Write as _};
 use std::time::Duration;

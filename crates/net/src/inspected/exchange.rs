@@ -1,4 +1,4 @@
-//! Requests and answers of one opened connection, in order: each is checked, and passed on as it arrives.
+//! Requests and answers of one inspected connection, in order: each is checked, and passed on as it arrives.
 
 use std::io;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(crate) const ANSWER: HeadLimit = HeadLimit { bytes: 64 * 1024, time: Duratio
 /// How long either side may pause within a body, or accept no data.
 pub(crate) const SILENCE: Duration = Duration::from_secs(300);
 
-/// The destination of an opened connection.
+/// The destination of an inspected connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) host: HostName,

@@ -1,4 +1,4 @@
-//! Connections whose TLS is opened. A thread per connection ends the guest's TLS with a certificate of the sandbox's
+//! Connections whose TLS is inspected. A thread per connection ends the guest's TLS with a certificate of the sandbox's
 //! authority, checks each request, and passes it on over its own TLS, which is verified with the host's trusted
 //! authorities.
 
@@ -35,7 +35,8 @@ pub(crate) fn start(shared: &Arc<Shared>, world: TcpStream, target: Target) -> i
     world.set_nonblocking(false)?;
     let end = End::Thread(ours, Some(world.try_clone()?));
     let thread_shared = Arc::clone(shared);
-    let is_started = shared.threads.start("opened", move || serve(&thread_shared, theirs, world, &target))?;
+    let is_started =
+        shared.threads.start("inspected", move || serve(&thread_shared, theirs, world, &target))?;
     Ok(is_started.then_some(end))
 }
 
@@ -76,7 +77,7 @@ fn serve(shared: &Shared, guest: UnixStream, world: TcpStream, target: &Target) 
 
 /// Completes TLS with the guest.
 fn greet(shared: &Shared, socket: UnixStream, target: &Target) -> io::Result<Guest> {
-    let config = shared.opener.authority().ok_or(ErrorKind::NotFound)?.server(&target.host)?;
+    let config = shared.inspector.authority().ok_or(ErrorKind::NotFound)?.server(&target.host)?;
     let mut tls = ServerConnection::new(config).map_err(io::Error::other)?;
     let mut socket = socket;
     socket.set_read_timeout(Some(HANDSHAKE))?;
@@ -93,7 +94,7 @@ fn greet(shared: &Shared, socket: UnixStream, target: &Target) -> io::Result<Gue
 
 /// Completes TLS with the host.
 fn reach(shared: &Shared, mut socket: TcpStream, target: &Target) -> io::Result<Host> {
-    let mut tls = shared.opener.upstream.client(&target.host)?;
+    let mut tls = shared.inspector.upstream.client(&target.host)?;
     socket.set_read_timeout(Some(HANDSHAKE))?;
     socket.set_write_timeout(Some(HANDSHAKE))?;
     while tls.is_handshaking() {
@@ -113,5 +114,5 @@ fn distrust(error: &io::Error) -> Option<&'static str> {
             | AlertDescription::CertificateUnknown
             | AlertDescription::UnsupportedCertificate
     );
-    is_distrust.then_some("its TLS is opened, and the program does not trust the sandbox's authority")
+    is_distrust.then_some("its TLS is inspected, and the program does not trust the sandbox's authority")
 }

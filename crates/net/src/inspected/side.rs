@@ -1,4 +1,4 @@
-//! The two sides of an opened connection: read-ahead, heads, and time limits.
+//! The two sides of an inspected connection: read-ahead, heads, and time limits.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -11,23 +11,23 @@ use crate::secret::Secrets;
 use crate::upstream::{Trust, Upstream};
 
 #[derive(Debug)]
-pub(crate) struct Opener {
-    /// The folder of the authority's key; without it no TLS is opened.
+pub(crate) struct Inspector {
+    /// The folder of the authority's key; without it no TLS is inspected.
     folder: Option<Utf8PathBuf>,
     authority: Mutex<Option<Arc<Authority>>>,
     pub(crate) upstream: Upstream,
     secrets: Arc<Secrets>,
 }
 
-impl Opener {
+impl Inspector {
     pub(crate) fn new(folder: Option<Utf8PathBuf>, trust: Trust, secrets: Arc<Secrets>) -> Self {
         Self { folder, authority: Mutex::default(), upstream: Upstream::new(trust), secrets }
     }
 
     /// An authority for the names that a policy opens; nothing if it opens none.
     pub(crate) fn prepare(&self, policy: &Policy) -> io::Result<Option<Arc<Authority>>> {
-        let mut names = policy.opened();
-        names.extend(self.secrets.opened(policy));
+        let mut names = policy.inspected();
+        names.extend(self.secrets.inspected(policy));
         let Some(folder) = self.folder.as_ref().filter(|_| !names.is_empty()) else { return Ok(None) };
         Ok(Some(Arc::new(Authority::open(folder, &names)?)))
     }
@@ -52,15 +52,15 @@ mod tests {
     fn an_authority_is_replaced_only_by_renew_and_if_it_can_be_created() {
         let scratch = tempfile::tempdir().unwrap();
         let folder = Utf8PathBuf::from_path_buf(scratch.path().join("sandbox")).unwrap();
-        let opener = Opener::new(Some(folder.clone()), Trust::OfHost, Arc::default());
+        let inspector = Inspector::new(Some(folder.clone()), Trust::OfHost, Arc::default());
         let policy = Policy { allow: vec!["a.example,inspect".parse().unwrap()], ..Policy::default() };
-        assert!(opener.prepare(&policy).is_err(), "there is no folder for its key");
+        assert!(inspector.prepare(&policy).is_err(), "there is no folder for its key");
         std::fs::create_dir(&folder).unwrap();
-        let prepared = opener.prepare(&policy).unwrap();
-        assert!(prepared.is_some() && opener.authority().is_none());
-        opener.renew(prepared);
-        assert!(opener.authority().is_some());
-        opener.renew(opener.prepare(&Policy::default()).unwrap());
-        assert!(opener.authority().is_some(), "what is connected goes on with it");
+        let prepared = inspector.prepare(&policy).unwrap();
+        assert!(prepared.is_some() && inspector.authority().is_none());
+        inspector.renew(prepared);
+        assert!(inspector.authority().is_some());
+        inspector.renew(inspector.prepare(&Policy::default()).unwrap());
+        assert!(inspector.authority().is_some(), "what is connected goes on with it");
     }
 }
