@@ -24,6 +24,9 @@ use crate::place::Place;
 /// The longest line, bytes.
 const LINE: usize = MAX_REQUEST + 1024 * 1024;
 
+/// How often somebody who waits without a limit is asked whether to go on.
+const CHECK: Duration = Duration::from_millis(100);
+
 /// How long a supervisor may take to answer from what it already knows.
 pub const ANSWER: Duration = Duration::from_secs(10);
 
@@ -37,6 +40,9 @@ pub enum Order {
     Stop {
         /// How long the guest may take, ms; after that it is killed.
         grace_ms: u64,
+        /// When the changes of its workspace were fetched for this, seconds since 1970.
+        #[serde(default)]
+        fetched: Option<u64>,
     },
     /// Run a program; waits until the guest can run programs.
     Exec(Box<Exec>),
@@ -203,6 +209,11 @@ impl Connection {
         Some(Self { stream, place: place.clone() })
     }
 
+    #[cfg(test)]
+    pub(crate) fn of(stream: UnixStream, place: Place) -> Self {
+        Self { stream, place }
+    }
+
     /// The sandbox.
     pub fn name(&self) -> &SandboxName {
         self.place.name()
@@ -214,6 +225,21 @@ impl Connection {
         self.stream.set_read_timeout(limit).map_err(failed)?;
         write_line(&mut self.stream, order).map_err(failed)?;
         match read_line(&self.stream).map_err(failed)? {
+            Answer::Refused { why } => Err(Error::Refused { name: self.place.name().clone(), why }),
+            answer => Ok(answer),
+        }
+    }
+
+    /// The same without a time limit, as long as `may_wait` returns true, which is called ten times per second.
+    pub fn order_while(
+        &mut self,
+        order: &Order,
+        may_wait: &mut dyn FnMut() -> bool,
+    ) -> Result<Answer, Error> {
+        let failed = |source| Error::Supervisor { name: self.place.name().clone(), source };
+        self.stream.set_read_timeout(Some(CHECK)).map_err(failed)?;
+        write_line(&mut self.stream, order).map_err(failed)?;
+        match read_line_while(&self.stream, may_wait).map_err(failed)? {
             Answer::Refused { why } => Err(Error::Refused { name: self.place.name().clone(), why }),
             answer => Ok(answer),
         }
@@ -255,13 +281,22 @@ pub(crate) fn write_line(stream: &mut UnixStream, message: &impl Serialize) -> i
 }
 
 /// Reads a line, and no byte beyond it, because frames may follow.
-pub(crate) fn read_line<T: DeserializeOwned>(mut stream: &UnixStream) -> io::Result<T> {
+pub(crate) fn read_line<T: DeserializeOwned>(stream: &UnixStream) -> io::Result<T> {
+    read_line_while(stream, &mut || false)
+}
+
+/// The same; `may_wait` is called whenever the read timeout of the stream expires.
+fn read_line_while<T: DeserializeOwned>(
+    mut stream: &UnixStream,
+    may_wait: &mut dyn FnMut() -> bool,
+) -> io::Result<T> {
     let (mut line, mut ahead) = (Vec::new(), [0; 4096]);
     loop {
         let count = match recv(stream, &mut ahead, RecvFlags::PEEK) {
             Ok((0, _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok((count, _)) => count,
             Err(Errno::INTR) => continue,
+            Err(Errno::AGAIN) if may_wait() => continue,
             Err(error) => return Err(error.into()),
         };
         let end = ahead[..count].iter().position(|byte| *byte == b'\n');
@@ -285,9 +320,9 @@ mod tests {
     #[test]
     fn a_line_is_read_only_to_its_end() {
         let (mut host, mut other) = UnixStream::pair().unwrap();
-        write_line(&mut other, &Order::Stop { grace_ms: 5 }).unwrap();
+        write_line(&mut other, &Order::Stop { grace_ms: 5, fetched: None }).unwrap();
         other.write_all(b"frames").unwrap();
-        assert_eq!(read_line::<Order>(&host).unwrap(), Order::Stop { grace_ms: 5 });
+        assert_eq!(read_line::<Order>(&host).unwrap(), Order::Stop { grace_ms: 5, fetched: None });
         let mut rest = [0; 6];
         host.read_exact(&mut rest).unwrap();
         assert_eq!(&rest, b"frames");

@@ -99,6 +99,12 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+    /// The output of a program could not be passed on.
+    #[error("could not write the program's output: {source}")]
+    Output {
+        /// The system's error.
+        source: io::Error,
+    },
     /// The record could not be read or written.
     #[error("the record of the sandbox: {0}")]
     Audit(#[from] rave_audit::Error),

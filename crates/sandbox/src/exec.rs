@@ -16,6 +16,8 @@ use crate::error::Error;
 
 /// How often to check for signals and changes of the terminal's size while no data arrives.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// signal(7).
+const SIGPIPE: i32 = 13;
 /// Credit is returned in portions of this size.
 const CREDIT: u32 = WINDOW / 4;
 
@@ -38,27 +40,87 @@ pub struct Streams<'a> {
     pub stderr: &'a mut dyn Write,
 }
 
-/// Runs a program and copies its streams until it has ended. `events` is polled. If one of our output streams fails,
-/// the program is killed.
+/// A program that runs.
+#[derive(Debug)]
+pub struct Running(Connection);
+
+/// Runs a program and copies its streams until it has ended.
 pub fn run(
-    mut connection: Connection,
+    connection: Connection,
     exec: Exec,
     streams: Streams<'_>,
     events: &mut dyn FnMut() -> Vec<HostEvent>,
 ) -> Result<Ended, Error> {
-    match connection.order(&Order::Exec(Box::new(exec)), None)? {
-        Answer::Exec => {}
-        other => return Err(connection.unexpected(&other)),
+    match start(connection, exec, events)? {
+        Ok(running) => running.attach(streams, events),
+        Err(ended) => Ok(ended),
     }
-    let failed = |source| Error::Supervisor { name: connection.name().clone(), source };
-    pump(&connection.stream, streams, events).map_err(failed)
+}
+
+/// Starts a program, once the guest can. `events` is polled: a signal ends the wait, as it would end the program.
+pub fn start(
+    mut connection: Connection,
+    exec: Exec,
+    events: &mut dyn FnMut() -> Vec<HostEvent>,
+) -> Result<Result<Running, Ended>, Error> {
+    let mut signal = None;
+    let mut may_wait = || {
+        signal = events().into_iter().find_map(|event| match event {
+            HostEvent::Signal(number) => Some(number),
+            HostEvent::Resize(..) => None,
+        });
+        signal.is_none()
+    };
+    match connection.order_while(&Order::Exec(Box::new(exec)), &mut may_wait) {
+        Ok(Answer::Exec) => Ok(Ok(Running(connection))),
+        Ok(other) => Err(connection.unexpected(&other)),
+        Err(_) if signal.is_some() => Ok(Err(Ended { signal, ..Ended::default() })),
+        Err(error) => Err(error),
+    }
+}
+
+impl Running {
+    /// Copies its streams until it has ended. `events` is polled. If one of our output streams fails, the program is
+    /// killed.
+    pub fn attach(
+        self,
+        streams: Streams<'_>,
+        events: &mut dyn FnMut() -> Vec<HostEvent>,
+    ) -> Result<Ended, Error> {
+        let Self(connection) = self;
+        match pump(&connection.stream, streams, events) {
+            Ok(ended) => Ok(ended),
+            // As for a program whose own output is a closed pipe.
+            Err(Broken::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Ok(Ended { signal: Some(SIGPIPE), ..Ended::default() })
+            }
+            Err(Broken::Output(source)) => Err(Error::Output { source }),
+            Err(Broken::Connection(source)) => {
+                Err(Error::Supervisor { name: connection.name().clone(), source })
+            }
+        }
+    }
+}
+
+/// What failed while streams were copied.
+enum Broken {
+    /// Our standard output or error.
+    Output(io::Error),
+    /// The connection to the supervisor.
+    Connection(io::Error),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::Connection(error)
+    }
 }
 
 fn pump(
     stream: &UnixStream,
     mut streams: Streams<'_>,
     events: &mut dyn FnMut() -> Vec<HostEvent>,
-) -> io::Result<Ended> {
+) -> Result<Ended, Broken> {
     stream.set_read_timeout(Some(POLL_INTERVAL))?;
     let to = Writer(Arc::new(Mutex::new(stream.try_clone()?)));
     let (credit, credits) = channel();
@@ -71,7 +133,7 @@ fn pump(
             to.event(event)?;
         }
         while let Some(frame) = decoder.next() {
-            if let Some(ended) = take(&frame, &mut streams, &credit)? {
+            if let Some(ended) = take(&frame, &mut streams, &credit).map_err(Broken::Output)? {
                 return Ok(ended);
             }
             if matches!(frame.kind, Kind::Stdout | Kind::Stderr) {
@@ -95,7 +157,7 @@ fn pump(
                 io::ErrorKind::ConnectionReset => {
                     return Ok(Ended::failed("the connection to the guest has ended"));
                 }
-                _ => return Err(error),
+                _ => return Err(error.into()),
             },
         }
     }
@@ -171,5 +233,60 @@ impl Writer {
                 self.send(Kind::Resize, &size)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::write_line;
+    use crate::name::SandboxName;
+    use crate::place::Place;
+
+    fn connection() -> (Connection, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let name: SandboxName = "demo".parse().unwrap();
+        (Connection::of(ours, Place::new("/nonexistent".into(), name)), theirs)
+    }
+
+    #[test]
+    fn a_signal_ends_the_wait_for_a_guest_that_does_not_answer() {
+        let (connection, _supervisor) = connection();
+        let mut polls = 0;
+        let mut events = || {
+            polls += 1;
+            if polls < 3 { vec![HostEvent::Resize(1, 1)] } else { vec![HostEvent::Signal(2)] }
+        };
+        let ended = start(connection, Exec::default(), &mut events).unwrap().unwrap_err();
+        assert_eq!(ended.shell_code(), 130);
+    }
+
+    /// A standard output that fails.
+    struct Failing(io::ErrorKind);
+
+    impl Write for Failing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn output_to(kind: io::ErrorKind) -> Result<Ended, Error> {
+        let (connection, mut supervisor) = connection();
+        write_line(&mut supervisor, &Answer::Exec).unwrap();
+        supervisor.write_all(&Frame::new(Kind::Stdout, 1, 0, *b"text").to_bytes()).unwrap();
+        let (mut stdout, mut stderr) = (Failing(kind), io::sink());
+        let streams = Streams { stdin: None, stdout: &mut stdout, stderr: &mut stderr };
+        run(connection, Exec::default(), streams, &mut Vec::new)
+    }
+
+    #[test]
+    fn a_closed_pipe_ends_the_program_and_another_failure_is_named() {
+        assert_eq!(output_to(io::ErrorKind::BrokenPipe).unwrap().shell_code(), 141);
+        let error = output_to(io::ErrorKind::StorageFull).unwrap_err().to_string();
+        assert!(error.starts_with("could not write the program's output"), "{error}");
     }
 }

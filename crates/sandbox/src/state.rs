@@ -77,6 +77,16 @@ pub struct End {
     pub how: EndKind,
     /// QEMU's last output, or why it was stopped without a request. Text that may come from a guest.
     pub detail: String,
+    /// When the changes of its workspace were fetched to stop it, seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched: Option<u64>,
+}
+
+impl End {
+    /// The end of the last run, if its supervisor saw it.
+    pub fn find(place: &Place) -> Option<Self> {
+        serde_json::from_slice(&fs::read(place.end()).ok()?).ok()
+    }
 }
 
 /// Determines the state of a sandbox.
@@ -97,7 +107,7 @@ pub fn current_state(place: &Place) -> CurrentState {
         memory: qemu.and_then(pss),
         disk: place.layers().size() + snapshots.disk,
         saved_memory: snapshots.memory,
-        end: if qemu.is_none() { end(place) } else { None },
+        end: if qemu.is_none() { End::find(place) } else { None },
         status: status.filter(|_| qemu.is_some()),
         forwards,
         qemu,
@@ -123,14 +133,10 @@ fn state(place: &Place, status: Option<&Status>, qemu: Option<u32>) -> State {
 /// Whether the last run ended cleanly, or there was none. If the supervisor was killed too and could not record the
 /// end, the run did not end cleanly.
 fn ended_in_order(place: &Place) -> bool {
-    match end(place) {
+    match End::find(place) {
         Some(end) => end.how != EndKind::Died,
         None => !place.machine().run_dir.exists(),
     }
-}
-
-fn end(place: &Place) -> Option<End> {
-    serde_json::from_slice(&fs::read(place.end()).ok()?).ok()
 }
 
 /// `Pss` of `/proc/PID/smaps_rollup`, which is in kB.

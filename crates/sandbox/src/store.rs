@@ -1,8 +1,8 @@
 //! The sandboxes of a state folder.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_audit::{Event, Files, Kept, kept};
@@ -196,6 +196,7 @@ impl Store {
         let _ = audit::note(place, &Event::Removed);
         let removed = self.root.join(format!("{REMOVED}{}-{}", place.name(), std::process::id()));
         fs::rename(place.folder(), &removed).map_err(|e| Error::io("remove", place.folder(), e))?;
+        free_space(&removed)?;
         self.keep_audit(&removed)?;
         remove_all(&removed)
     }
@@ -216,8 +217,11 @@ impl Store {
         for entry in entries.flatten() {
             if entry.file_name().starts_with(REMOVED) {
                 // The remover's lock moved with the folder, and is released after the record was kept.
-                if !LifeLock::is_held(&entry.path().join("lock")) && self.keep_audit(entry.path()).is_ok() {
-                    let _ = fs::remove_dir_all(entry.path());
+                if !LifeLock::is_held(&entry.path().join("lock")) {
+                    let freed = free_space(entry.path());
+                    if freed.and_then(|()| self.keep_audit(entry.path())).is_ok() {
+                        let _ = fs::remove_dir_all(entry.path());
+                    }
                 }
             } else if entry.file_name().starts_with(PASSING) {
                 sweep_passing(entry.path());
@@ -240,6 +244,11 @@ impl Store {
     }
 }
 
+/// Removes the large files of a sandbox that is being removed: to keep its audit record may need space.
+fn free_space(removed: &Utf8Path) -> Result<(), Error> {
+    ["disk", "snapshots", "run"].iter().try_for_each(|name| remove_all(&removed.join(name)))
+}
+
 /// Removes a moment whose command is gone. The lock goes too: a process that creates a moment checks that its lock
 /// still exists.
 fn sweep_passing(folder: &Utf8Path) {
@@ -247,9 +256,14 @@ fn sweep_passing(folder: &Utf8Path) {
         Ok(lock) if lock.try_lock().is_ok() => {
             let _ = fs::remove_dir_all(folder);
         }
-        // The lock is created first, so the folder is empty.
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let _ = fs::remove_dir(folder);
+        // The lock is created first, and removed first: what is there without it, a supervisor made for a command that
+        // was gone.
+        Err(error) if error.kind() == ErrorKind::NotFound && fs::remove_dir(folder).is_err() => {
+            let path = folder.join("lock");
+            let lock = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
+            if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+                let _ = fs::remove_dir_all(folder);
+            }
         }
         _ => {}
     }
@@ -310,10 +324,38 @@ mod tests {
         drop(store.claim(&name, &mut || ()).unwrap());
         std::os::unix::fs::chown(store.place(&name).folder(), Some(65_534), None).unwrap();
         let error = store.claim(&name, &mut || ()).unwrap_err();
-        assert!(error.to_string().ends_with("belongs to another user, number 65534"), "{error}");
+        assert!(error.to_string().ends_with("belongs to another user (uid 65534)"), "{error}");
         assert!(matches!(store.find(&name), Err(Error::OtherUsers { .. })));
         std::os::unix::fs::chown(store.root(), Some(65_534), None).unwrap();
         assert!(matches!(store.names(), Err(Error::OtherUsers { .. })));
+    }
+
+    #[test]
+    fn the_disk_is_removed_even_if_the_audit_record_cannot_be_kept() {
+        let (_folder, store) = store();
+        let name: SandboxName = "demo".parse().unwrap();
+        let lock = store.claim(&name, &mut || ()).unwrap();
+        let place = store.place(&name);
+        fs::create_dir(place.disk().folder()).unwrap();
+        audit::begin(&place).unwrap();
+        fs::write(store.audit(), "in the way").unwrap();
+        store.remove(&place, lock).unwrap_err();
+        let left: Vec<_> = store.root().read_dir_utf8().unwrap().flatten().collect();
+        assert!(left[0].file_name().starts_with(REMOVED) && !left[0].path().join("disk").exists());
+        fs::remove_file(store.audit()).unwrap();
+        store.sweep();
+        assert_eq!(store.root().read_dir_utf8().unwrap().count(), 0);
+        assert_eq!(store.earlier_audits(&name).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_moment_that_was_made_for_a_gone_command_is_removed() {
+        let (_folder, store) = store();
+        let moment = store.root().join(format!("{PASSING}4711"));
+        fs::create_dir_all(&moment).unwrap();
+        fs::write(moment.join("disk.qcow2"), "late").unwrap();
+        store.sweep();
+        assert!(!moment.exists());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Limits the logs that a guest writes through QEMU: a guest may print for days and would fill the disk.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -52,9 +52,24 @@ fn shorten(log: &Utf8Path, limit: u64) -> io::Result<()> {
     if fs::metadata(log)?.len() <= limit {
         return Ok(());
     }
-    let earlier = Utf8PathBuf::from(format!("{log}.1"));
-    fs::copy(log, earlier)?;
+    let mut earlier = File::create(format!("{log}.1"))?;
+    io::copy(&mut last(log, limit)?, &mut earlier)?;
     File::options().write(true).open(log)?.set_len(0)
+}
+
+/// The last bytes of a file, which may grow meanwhile.
+fn last(path: &Utf8Path, most: u64) -> io::Result<impl Read> {
+    let mut file = File::open(path)?;
+    let start = file.metadata()?.len().saturating_sub(most);
+    file.seek(SeekFrom::Start(start))?;
+    Ok(file.take(most))
+}
+
+/// The last bytes of a log.
+pub(crate) fn tail(log: &Utf8Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    last(log, most)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -72,7 +87,8 @@ mod tests {
             shorten(&log, 5).unwrap();
             assert_eq!(fs::read_to_string(&log).unwrap(), expected);
         }
-        assert_eq!(fs::read_to_string(format!("{log}.1")).unwrap(), "abcdefg");
+        assert_eq!(fs::read_to_string(format!("{log}.1")).unwrap(), "cdefg", "as long as the limit");
+        assert_eq!(tail(&Utf8PathBuf::from(format!("{log}.1")), 2).unwrap(), b"fg");
         assert!(shorten(&log.with_file_name("gone"), 5).is_err());
     }
 }

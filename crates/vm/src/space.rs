@@ -45,7 +45,7 @@ impl Space {
     /// Takes note of an event.
     pub(crate) fn see(&mut self, event: &QmpEvent) {
         match event.name.as_str() {
-            "BLOCK_IO_ERROR" if event.data["action"] == "stop" => {
+            "BLOCK_IO_ERROR" if event.data.get("action").is_some_and(|action| action == "stop") => {
                 self.since.get_or_insert_with(Instant::now);
             }
             "RESUME" => self.since = None,
@@ -105,12 +105,19 @@ impl Seen {
     /// Reads the new events.
     pub(crate) fn take(&mut self, qmp: &mut Client) {
         for event in qmp.events() {
-            self.space.see(&event);
-            match event.name.as_str() {
-                "SHUTDOWN" => self.shut_down = true,
-                "RESUME" => self.resumes += 1,
-                _ => {}
+            self.see(&event);
+        }
+    }
+
+    fn see(&mut self, event: &QmpEvent) {
+        self.space.see(event);
+        match event.name.as_str() {
+            // A signal, as at the host's shutdown, cuts the guest off.
+            "SHUTDOWN" if event.data.get("reason").is_none_or(|reason| reason != "host-signal") => {
+                self.shut_down = true;
             }
+            "RESUME" => self.resumes += 1,
+            _ => {}
         }
     }
 }
@@ -163,6 +170,22 @@ mod tests {
         assert_eq!(commands.recv_timeout(LIMIT).unwrap(), "cont");
         check(&mut space, &mut qmp, 0, Instant::now() + PATIENCE).unwrap();
         assert!(!space.is_lacking());
+    }
+
+    #[test]
+    fn a_signal_to_qemu_is_no_clean_shutdown_and_damaged_events_are_ignored() {
+        let event = |name: &str, data: Value| QmpEvent {
+            name: name.to_owned(),
+            data: data.as_object().cloned().unwrap_or_default(),
+        };
+        let mut space = Space { folder: "/state".into(), since: None };
+        space.see(&event("BLOCK_IO_ERROR", serde_json::json!({})));
+        assert!(!space.is_lacking());
+        let mut seen = Seen { shut_down: false, resumes: 0, space };
+        seen.see(&event("SHUTDOWN", serde_json::json!({"guest": false, "reason": "host-signal"})));
+        assert!(!seen.shut_down);
+        seen.see(&event("SHUTDOWN", serde_json::json!({"guest": true, "reason": "guest-shutdown"})));
+        assert!(seen.shut_down);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::boot::watch::Watch;
 use crate::boot::{BootStage, stage_detector::DeadEnd};
 use crate::files::make_private_dir;
 use crate::instance::{LOST_RACE, PATIENT, launch};
-use crate::log_limit::LogLimit;
+use crate::log_limit::{LogLimit, tail};
 use crate::machine::Machine;
 use crate::moment::{Freezing, Frozen, Moment};
 use crate::qemu::Qemu;
@@ -33,6 +33,8 @@ use crate::space::{Seen, Space};
 use crate::template::{self, Template, restore};
 
 /// How often a full disk is looked for while talking to the guest.
+/// How much of QEMU's output is read for its last lines, bytes.
+const MAX_OUTPUT: u64 = 64 * 1024;
 const TALK_CHECK: Duration = Duration::from_millis(100);
 
 /// A running machine. Dropping it does not end the machine.
@@ -157,7 +159,9 @@ impl Standalone {
         let process = raw.ok_or(rustix::io::Errno::SRCH).and_then(|raw| pidfd_open(raw, PidfdFlags::empty()));
         let process = process
             .map_err(|error| Error::io("watch the process of", &machine.files.run_dir, error.into()))?;
-        let logs = vec![machine.files.serial_log.clone(), machine.files.ready_log.clone()];
+        // A guest can make QEMU print, too.
+        let own = qemu_log(&machine.files.run_dir);
+        let logs = vec![machine.files.serial_log.clone(), machine.files.ready_log.clone(), own];
         let mut seen = Seen { shut_down: false, resumes: 0, space: Space::of(&machine) };
         seen.take(&mut qmp);
         // The event of a clone that resumed from its template must not count as the end of a stop.
@@ -272,7 +276,7 @@ impl Standalone {
 
     /// The last lines that QEMU printed.
     pub fn last_output(&self) -> Vec<String> {
-        let text = fs::read(qemu_log(&self.machine.files.run_dir)).unwrap_or_default();
+        let text = tail(&qemu_log(&self.machine.files.run_dir), MAX_OUTPUT).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(10)..].iter().map(ToString::to_string).collect()

@@ -32,8 +32,22 @@ pub struct Session {
     pub has_terminal: bool,
     /// The working directory; the home if absent, or the root if there is no home, as for a login.
     pub workdir: Option<String>,
+    /// The names of variables that override what the login shell's profile sets. Their values are in the environment,
+    /// as [`shadow`] names them.
+    pub variables: Vec<String>,
     /// The program; a login shell if empty.
     pub command: Vec<String>,
+}
+
+/// The name of the variable with the value of the variable at this index of [`Session::variables`].
+pub fn shadow(index: usize) -> String {
+    format!("RAVE_EXEC_{index}")
+}
+
+/// Whether a shell can set this variable (POSIX, "Name").
+fn is_name(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !name.starts_with(|first: char| first.is_ascii_digit())
 }
 
 /// Why it failed.
@@ -59,6 +73,7 @@ impl Session {
             self.cgroup.clone().unwrap_or_default(),
             if self.has_terminal { "terminal" } else { "pipes" }.to_owned(),
             self.workdir.clone().unwrap_or_default(),
+            self.variables.join(","),
         ];
         args.extend(self.command.iter().cloned());
         args
@@ -66,7 +81,8 @@ impl Session {
 
     /// Parses [`Session::to_arguments`].
     pub fn of_arguments(args: &[&str]) -> Option<Self> {
-        let [name, uid, gid, groups, home, shell, cgroup, streams, workdir, command @ ..] = args else {
+        let [name, uid, gid, groups, home, shell, cgroup, streams, workdir, variables, command @ ..] = args
+        else {
             return None;
         };
         let groups: Option<Vec<u32>> = groups.split(',').map(|group| group.parse().ok()).collect();
@@ -82,6 +98,7 @@ impl Session {
             cgroup: (!cgroup.is_empty()).then(|| (*cgroup).to_owned()),
             has_terminal: *streams == "terminal",
             workdir: (!workdir.is_empty()).then(|| (*workdir).to_owned()),
+            variables: variables.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
             command: command.iter().map(ToString::to_string).collect(),
         })
     }
@@ -128,19 +145,29 @@ impl Session {
         }
     }
 
+    /// Sets the variables after the profile, and becomes the program.
+    fn script(&self) -> String {
+        let set = |(index, name): (usize, &String)| {
+            let shadow = shadow(index);
+            format!("export {name}=\"${shadow}\"; unset {shadow}; ")
+        };
+        let set: String = self.variables.iter().enumerate().map(set).collect();
+        set + "exec \"$@\""
+    }
+
     /// A login shell that becomes the program, or is it. Shells of another family get no script, because their syntax
     /// differs.
     fn program(&self) -> Command {
         let mut shell = Command::new(&self.user.shell);
-        let name = Path::new(&self.user.shell).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = shell_name(&self.user);
         match self.command.split_first() {
             None => {
                 // Marks a login shell, login(1).
                 shell.arg0(format!("-{name}"));
                 shell
             }
-            Some(_) if ["sh", "bash", "dash", "ksh", "zsh"].contains(&name.as_str()) => {
-                shell.args(["-l", "-c", "exec \"$@\"", "rave"]).args(&self.command);
+            Some(_) if has_script(&self.user) => {
+                shell.args(["-l", "-c", &self.script(), "rave"]).args(&self.command);
                 shell
             }
             Some((program, arguments)) => {
@@ -150,6 +177,23 @@ impl Session {
             }
         }
     }
+}
+
+fn shell_name(user: &User) -> String {
+    Path::new(&user.shell).file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn has_script(user: &User) -> bool {
+    ["sh", "bash", "dash", "ksh", "zsh"].contains(&shell_name(user).as_str())
+}
+
+/// The variables for a program of this user that its profile must not override, and their names.
+pub fn overriding(user: &User, env: &[(String, String)]) -> (Vec<(String, String)>, Vec<String>) {
+    if !has_script(user) {
+        return (Vec::new(), Vec::new());
+    }
+    let named = env.iter().filter(|(name, _)| is_name(name)).enumerate();
+    named.map(|(index, (name, value))| ((shadow(index), value.clone()), name.clone())).unzip()
 }
 
 #[cfg(test)]
@@ -174,7 +218,9 @@ mod tests {
                 vec!["-x".to_owned(), String::new()],
             ),
         ] {
-            let session = Session { user: user.clone(), cgroup, has_terminal: true, workdir, command };
+            let variables = vec!["A".to_owned(), "_b1".to_owned()];
+            let user = user.clone();
+            let session = Session { user, cgroup, has_terminal: true, workdir, variables, command };
             let args = session.to_arguments();
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
             assert_eq!(Session::of_arguments(&args), Some(session));

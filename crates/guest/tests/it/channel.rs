@@ -172,12 +172,55 @@ fn a_terminal_has_its_size_and_passes_keys() {
 }
 
 #[test]
+fn all_output_arrives_however_late_the_host_reads_it() {
+    let channel = Channel::new();
+    let total = WINDOW as usize + 50_000;
+    let mut stream = channel.start(shell(&format!("head -c {total} /dev/zero")));
+    let mut count = 0;
+    while count < WINDOW as usize {
+        let frame = stream.next().unwrap();
+        assert_ne!(frame.kind, Kind::Ended);
+        if frame.kind == Kind::Stdout {
+            count += frame.payload.len();
+        }
+    }
+    // The program has ended, and the rest is in its pipe.
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    stream.sender().send(Kind::OutputCredit, &WINDOW.to_le_bytes()).unwrap();
+    let done = finish(&mut stream);
+    assert_eq!((count + done.stdout.len(), done.ended), (total, code(0)));
+}
+
+#[test]
+fn given_variables_override_those_of_the_profile() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join(".profile"), "export A=profile B=profile\n").unwrap();
+    let value = "mine's $A \"x\"\n$(false)";
+    let home = home.path().to_str().unwrap().to_owned();
+    let env = vec![
+        ("HOME".to_owned(), home),
+        ("A".to_owned(), value.to_owned()),
+        ("a-b".to_owned(), "1".to_owned()),
+    ];
+    let command = ["sh", "-c", "printf '%s|' \"$A\" \"$B\"; env | grep -c RAVE_EXEC"].map(str::to_owned);
+    let done = Channel::new().run_as_given(Exec { command: command.into(), env, ..Exec::default() });
+    assert_eq!(done.text(), format!("{value}|profile|0\n"));
+}
+
+#[test]
 fn a_user_without_a_home_starts_at_the_root() {
     let session = |workdir: Option<&str>| {
         let user = User { home: "/nonexistent".into(), ..me() };
         let workdir = workdir.map(str::to_owned);
-        let session =
-            Session { user, cgroup: None, has_terminal: false, workdir, command: vec!["pwd".to_owned()] };
+        let command_line = vec!["pwd".to_owned()];
+        let session = Session {
+            user,
+            cgroup: None,
+            has_terminal: false,
+            workdir,
+            variables: Vec::new(),
+            command: command_line,
+        };
         let arguments = std::iter::once(SUBCOMMAND.to_owned()).chain(session.to_arguments());
         let done = command(env!("CARGO_BIN_EXE_rave-guest")).args(arguments).output().unwrap();
         (done.status.code(), String::from_utf8(done.stdout).unwrap())

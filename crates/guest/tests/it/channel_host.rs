@@ -51,6 +51,11 @@ impl Channel {
         self.client.open(&to_json(&Request::Exec(exec))).unwrap()
     }
 
+    /// With the profile of the given home.
+    pub(crate) fn run_as_given(&self, exec: Exec) -> Done {
+        finish(&mut self.client.open(&to_json(&Request::Exec(exec))).unwrap())
+    }
+
     pub(crate) fn run(&self, exec: Exec, input: &[u8]) -> Done {
         let mut stream = self.start(exec);
         if !input.is_empty() {

@@ -216,7 +216,7 @@ fn invalid_names_and_folders_of_other_users_are_refused() {
         rave_testing::skip!("only root can give a folder away");
     }
     for command in ["start", "rm"] {
-        state.run(&[command, "demo"]).expect(3).expect_output("belongs to another user, number 65534");
+        state.run(&[command, "demo"]).expect(3).expect_output("belongs to another user (uid 65534)");
     }
     chown(state.path().join("sandboxes"), Some(65_534), None).unwrap();
     state.run(&["ps"]).expect(3).expect_output("belongs to another user");
@@ -363,6 +363,29 @@ fn a_sandbox_with_unapplied_work_is_removed_only_by_force() {
     assert_eq!(state.rows().len(), 1);
     state.run(&["rm", "--force", "demo"]).expect(0);
     assert!(state.rows().is_empty());
+}
+
+#[test]
+fn only_a_stop_that_fetched_the_changes_shows_that_nothing_is_lost() {
+    let state = State::new();
+    let place = state.make("demo", &SSH);
+    let scratch = tempfile::tempdir().unwrap();
+    let source = state.path().join("project");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("a"), "a\n").unwrap();
+    work(&place, &source, &scratch.path().join("copy"), |_| ());
+    let pull =
+        rave_workspace::record::Pull::find(&rave_workspace::Place::new(place.folder())).unwrap().unwrap();
+    let end = |fetched: Option<u64>| {
+        let end = serde_json::json!({"how": "powered-off", "detail": "", "fetched": fetched});
+        fs::write(place.end(), end.to_string()).unwrap();
+    };
+    end(None);
+    state.run(&["rm", "demo"]).expect(2).expect_output("ran after its changes were last fetched");
+    end(Some(pull.when - 1));
+    state.run(&["rm", "demo"]).expect(2);
+    end(Some(pull.when));
+    state.run(&["rm", "demo"]).expect(0);
 }
 
 #[test]

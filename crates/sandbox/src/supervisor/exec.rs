@@ -7,18 +7,24 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rave_audit::Event;
+use rave_guest::channel::TIMEOUT_GRACE_MS;
 use rave_guest::channel::client::{Client, Stream, StreamSender};
 use rave_guest::channel::frame::{Decoder, Frame, Kind};
 use rave_guest::channel::message::{Ended, Exec, Request, SESSION_OVER, parse, to_json};
+use rustix::net::{RecvFlags, recv};
 
 use super::shared::Shared;
 use crate::control::{Answer, write_line};
 
 /// How long a command waits for a booting guest.
 const GUEST: Duration = Duration::from_secs(600);
+/// How long after its time limit and the grace period a program may be waited for: the guest enforces both, unless it hangs.
+const LATE: Duration = Duration::from_secs(5);
+/// How often to check whether the command is still there.
+const CHECK: Duration = Duration::from_millis(500);
 /// How often to send a request if the guest's server was restarted in the meantime.
 const ATTEMPTS: u32 = 3;
 /// The stream and the session in the frames of a command's own connection, which has one of each.
@@ -28,8 +34,11 @@ const NONCE: u64 = 0;
 pub(super) fn run(shared: &Shared, mut command: UnixStream, exec: Exec) -> io::Result<()> {
     let program = exec.command.first().map_or("a login shell", String::as_str).to_owned();
     let (arguments, user) = (exec.command.len().saturating_sub(1), exec.user.clone());
+    let limit =
+        exec.timeout_ms.map(|limit| Duration::from_millis(limit.saturating_add(TIMEOUT_GRACE_MS)) + LATE);
+    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let request = to_json(&Request::Exec(exec));
-    let Some(opened) = open(shared, &request) else {
+    let Some(opened) = open(shared, &request, &command, deadline) else {
         return write_line(&mut command, &Answer::Refused { why: "the guest does not run programs".into() });
     };
     let (mut stream, first) = opened;
@@ -50,7 +59,7 @@ pub(super) fn run(shared: &Shared, mut command: UnixStream, exec: Exec) -> io::R
         if is_last {
             break;
         }
-        next = stream.next();
+        next = next_before(&mut stream, deadline);
     }
     drop(stream);
     let _ = command.shutdown(Shutdown::Both);
@@ -85,12 +94,56 @@ impl Drop for Ending<'_> {
     }
 }
 
-/// Opens a stream and waits for its first frame.
-fn open(shared: &Shared, request: &[u8]) -> Option<(Stream, Frame)> {
+/// The next frame; at the deadline, the end of a program that the guest did not end.
+fn next_before(stream: &mut Stream, deadline: Option<Instant>) -> Option<Frame> {
+    let Some(deadline) = deadline else { return stream.next() };
+    match stream.next_within(deadline.saturating_duration_since(Instant::now())) {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            let ended = Ended { timed_out: true, ..Ended::default() };
+            Some(Frame::new(Kind::Ended, STREAM, NONCE, to_json(&ended)))
+        }
+        frame => frame.ok(),
+    }
+}
+
+/// Whether the command has closed its connection: nothing must be started for it any more.
+fn is_gone(command: &UnixStream) -> bool {
+    let mut byte = [0];
+    matches!(recv(command, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((0, _)))
+}
+
+/// Opens a stream and waits for its first frame, as long as the command is there and until the deadline.
+fn open(
+    shared: &Shared,
+    request: &[u8],
+    command: &UnixStream,
+    deadline: Option<Instant>,
+) -> Option<(Stream, Frame)> {
+    let booted = Instant::now() + GUEST;
+    let may_wait = || {
+        !is_gone(command) && deadline.is_none_or(|deadline| Instant::now() < deadline) && !shared.has_ended()
+    };
     for _ in 0..ATTEMPTS {
-        let client: Client = shared.client(GUEST)?;
+        let client: Client = loop {
+            if !may_wait() || Instant::now() >= booted {
+                return None;
+            }
+            if let Some(client) = shared.client(CHECK) {
+                break client;
+            }
+        };
         let Ok(mut stream) = client.open(request) else { continue };
-        let Some(frame) = stream.next() else { continue };
+        let frame = loop {
+            match stream.next_within(CHECK) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    if !may_wait() {
+                        return None;
+                    }
+                }
+                frame => break frame,
+            }
+        };
+        let Ok(frame) = frame else { continue };
         let over = frame.kind == Kind::Ended
             && parse::<Ended>(&frame.payload)
                 .is_some_and(|ended| ended.error.as_deref() == Some(SESSION_OVER));
@@ -122,4 +175,21 @@ fn take(mut command: UnixStream, to: &StreamSender, input: &AtomicU64) {
         }
     }
     let _ = to.send(Kind::Abandon, &[]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_gone_once_its_end_is_closed() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        assert!(!is_gone(&ours));
+        theirs.write_all(b"x").unwrap();
+        assert!(!is_gone(&ours), "unread data is no end");
+        let mut byte = [0];
+        (&ours).read_exact(&mut byte).unwrap();
+        drop(theirs);
+        assert!(is_gone(&ours));
+    }
 }

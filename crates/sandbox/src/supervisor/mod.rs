@@ -198,7 +198,7 @@ impl Prepared {
             if self.expired.is_none()
                 && let Some(why) = self.expiry.due(&self.shared)
             {
-                self.shared.stop(StopRequest { grace: expiry::GRACE });
+                self.shared.stop(StopRequest { grace: expiry::GRACE, fetched: None });
                 self.expired = Some(why);
             }
             let Some(request) = self.shared.stop_request() else {
@@ -247,14 +247,15 @@ impl Prepared {
         let why = if detail.is_empty() { String::new() } else { format!(": {detail}") };
         self.shared.record(Event::Stopped { how: format!("{}{why}", how.as_str()) });
         self.shared.network().flush();
-        first::forget_memory(&self.place)?;
+        let fetched = self.shared.stop_request().and_then(|request| request.fetched);
         // In this order: once a command is answered, it finds the end recorded, and no new command connects that would
-        // not be answered.
-        save(&self.place.end(), &End { how, detail })?;
-        remove(&self.place.control_socket())?;
+        // not be answered. On a full disk there is no record, but still an answer.
+        let forgotten = first::forget_memory(&self.place);
+        let saved = save(&self.place.end(), &End { how, detail, fetched });
+        let removed = remove(&self.place.control_socket());
         self.shared.ended(how);
         self.shared.wait_notified(NOTIFY_LIMIT);
-        Ok(())
+        forgotten.and(saved).and(removed)
     }
 }
 

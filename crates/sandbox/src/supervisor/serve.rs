@@ -88,9 +88,9 @@ fn answer(shared: &Shared, mut stream: UnixStream) -> io::Result<()> {
         stream.set_read_timeout(Some(ANSWER))?;
         let answer = match read_line(&stream)? {
             Order::Status => Answer::Status(Box::new(shared.status())),
-            Order::Stop { grace_ms } => {
+            Order::Stop { grace_ms, fetched } => {
                 let grace = Duration::from_millis(grace_ms);
-                shared.stop(StopRequest { grace });
+                shared.stop(StopRequest { grace, fetched });
                 let report = |how: Option<EndKind>| {
                     let refused = || Answer::Refused { why: "QEMU did not end".into() };
                     write_line(&mut stream, &how.map_or_else(refused, |how| Answer::Stopped { how }))

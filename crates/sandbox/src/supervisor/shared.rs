@@ -23,6 +23,8 @@ const PROVIDE: Duration = Duration::from_secs(60);
 pub(super) struct StopRequest {
     /// How long the guest may take.
     pub(super) grace: Duration,
+    /// When the changes of its workspace were fetched for this, seconds since 1970.
+    pub(super) fetched: Option<u64>,
 }
 
 /// A request to save the machine at this moment.
@@ -255,7 +257,8 @@ impl Shared {
         self.change(|state| {
             // The shortest grace period counts: a second request may be more urgent.
             let grace = state.stop.map_or(request.grace, |earlier| earlier.grace.min(request.grace));
-            state.stop = Some(StopRequest { grace });
+            let fetched = request.fetched.or(state.stop.and_then(|earlier| earlier.fetched));
+            state.stop = Some(StopRequest { grace, fetched });
         });
     }
 

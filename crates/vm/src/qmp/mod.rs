@@ -23,6 +23,11 @@ pub(crate) const QMP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A longer line is not an answer to any command used here, bytes.
 const LINE_LIMIT: usize = 4 * 1024 * 1024;
+/// The number of reads for which events are taken without a pause: 1 MiB. A QEMU that a guest has taken over may send
+/// more than can be read.
+const READS: u32 = 256;
+/// The number of events that are kept while an answer is awaited.
+const MOST_EVENTS: usize = 10_000;
 
 /// A connection to one QEMU. QEMU serves one client at a time: others wait until it is dropped.
 #[derive(Debug)]
@@ -91,6 +96,10 @@ impl Client {
                 Message::Failure { id: of, description } if of.is_none_or(|of| of == id) => {
                     return Err(self.error(command, description, QmpFault::Refused));
                 }
+                Message::Event(_) if self.events.len() >= MOST_EVENTS => {
+                    self.closed = true;
+                    return Err(self.error(command, "QEMU sends events without end".into(), QmpFault::Lost));
+                }
                 Message::Event(event) => self.events.push_back(event),
                 // The answer to a command that timed out.
                 Message::Return { .. } | Message::Failure { .. } | Message::Greeting => {}
@@ -120,7 +129,19 @@ impl Client {
 
     /// The events that have arrived, oldest first, without waiting. A closed connection yields no more events.
     pub fn events(&mut self) -> Vec<QmpEvent> {
-        while !self.closed && self.receive(Duration::ZERO).is_ok_and(|more| more) {}
+        for _ in 0..READS {
+            if self.closed {
+                break;
+            }
+            match self.receive(Duration::ZERO) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) => {
+                    self.closed = true;
+                    break;
+                }
+            }
+        }
         while let Some(message) = self.messages.pop_front() {
             if let Message::Event(event) = message {
                 self.events.push_back(event);

@@ -100,3 +100,30 @@ fn a_disconnected_peer_ends_the_wait() {
     let error = Client::connect(&socket, LIMIT).unwrap_err();
     assert!(error.to_string().contains("closed the connection") && error.is_transient(), "{error}");
 }
+
+#[test]
+fn a_flood_of_events_ends_reading_and_the_wait_for_an_answer() {
+    const FLOOD: &[u8] = b"{\"event\": \"RTC_CHANGE\"}\n";
+    let (_folder, socket) =
+        peer(
+            |line| {
+                if line.contains("qmp_capabilities") { vec![ok(line)] } else { vec![FLOOD.repeat(1 << 20)] }
+            },
+        );
+    let mut client = Client::connect(&socket, LIMIT).unwrap();
+    let error = client.execute("query-status", Value::Null, Duration::from_secs(60)).unwrap_err();
+    assert!(error.to_string().contains("events without end"), "{error}");
+    let kept = client.events().len();
+    assert!((MOST_EVENTS..MOST_EVENTS + 4096).contains(&kept), "nothing more is read: {kept}");
+}
+
+#[test]
+fn events_are_read_in_portions() {
+    const FLOOD: &[u8] = b"{\"event\": \"RTC_CHANGE\"}\n";
+    let (_folder, socket) = peer(|line| vec![[ok(line), FLOOD.repeat(1 << 20)].concat()]);
+    let mut client = Client::connect(&socket, LIMIT).unwrap();
+    let most = (READS as usize + 2) * 4096 / FLOOD.len();
+    for _ in 0..3 {
+        assert!(client.events().len() <= most);
+    }
+}

@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
-use rustix::event::PollFlags;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -232,11 +232,30 @@ impl Job {
 
     /// Whether it has ended and its output is finished. Its children may keep its output open forever, but not the
     /// stream.
-    pub(super) fn is_over(&self, now: Instant) -> bool {
+    pub(super) fn is_over(&mut self, now: Instant) -> bool {
         let Some(last) = self.last_activity else { return false };
-        let is_closed = self.streams.output.is_none() && self.streams.errors.is_none();
-        let is_silent = self.credit > 0 && now.saturating_duration_since(last) >= SILENCE;
-        is_closed || is_silent || self.afterwards > AFTERWARDS
+        if (self.streams.output.is_none() && self.streams.errors.is_none()) || self.afterwards > AFTERWARDS {
+            return true;
+        }
+        if self.credit == 0 || now.saturating_duration_since(last) < SILENCE {
+            return false;
+        }
+        // Output that was not read for want of credit, or because the port is congested, is no silence.
+        let has_output = self.has_output();
+        if has_output {
+            self.last_activity = Some(now);
+        }
+        !has_output
+    }
+
+    /// Whether its streams have bytes to read.
+    fn has_output(&self) -> bool {
+        let streams = [&self.streams.output, &self.streams.errors];
+        let mut fds: Vec<_> =
+            streams.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0)
+            && fds.iter().any(|fd| fd.revents().contains(PollFlags::IN))
     }
 
     /// How it ended.

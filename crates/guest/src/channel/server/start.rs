@@ -15,7 +15,7 @@ use super::cgroup::Cgroup;
 use super::config::Config;
 use super::job::{Job, Streams, window_size};
 use crate::channel::message::{Exec, Terminal};
-use crate::channel::session::{SUBCOMMAND, Session};
+use crate::channel::session::{SUBCOMMAND, Session, overriding};
 use crate::channel::user::User;
 
 /// The initial search path of a login shell; that of login.defs(5) on Debian, including root's folders.
@@ -30,16 +30,20 @@ pub(super) fn start(config: &Config, exec: Exec, cgroup: Option<Cgroup>) -> Resu
         absolute if absolute.starts_with('/') => absolute.to_owned(),
         relative => format!("{}/{relative}", user.home),
     });
+    // An interactive shell gets the variables as ssh would give them: its profile comes last.
+    let own = if exec.command.is_empty() { &[] } else { exec.env.as_slice() };
+    let (shadows, variables) = overriding(&user, own);
     let session = Session {
         cgroup: cgroup.as_ref().map(|cgroup| cgroup.path().to_string_lossy().into_owned()),
         has_terminal: exec.terminal.is_some(),
         workdir,
+        variables,
         command: exec.command,
         user,
     };
     let mut command = Command::new(&config.program);
     command.arg(SUBCOMMAND).args(session.to_arguments()).env_clear();
-    command.envs(environment(&session.user, exec.terminal.as_ref())).envs(exec.env);
+    command.envs(environment(&session.user, exec.terminal.as_ref())).envs(exec.env).envs(shadows);
     let started = match &exec.terminal {
         Some(terminal) => on_terminal(command, terminal),
         None => on_pipes(command),

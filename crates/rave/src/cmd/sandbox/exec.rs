@@ -40,6 +40,13 @@ pub(super) fn run(args: &cli::Exec, ui: &Ui) -> anyhow::Result<Code> {
     }
     let since = now();
     let mut events = Events { attached: &attached, size, received: None };
+    let running = match exec::start(connection, request, &mut || events.next())? {
+        Ok(running) => running,
+        Err(ended) => return Ok(Code::Guest(ended.shell_code())),
+    };
+    // A change of the size during the wait is sent now.
+    events.size = size;
+    // Until the program runs, Ctrl-C ends the wait.
     let raw = if has_terminal { RawTerminal::of_stdin() } else { None };
     let (mut stdout, mut stderr) = (attached.stdout(), attached.stderr());
     let streams = Streams {
@@ -47,7 +54,7 @@ pub(super) fn run(args: &cli::Exec, ui: &Ui) -> anyhow::Result<Code> {
         stdout: &mut stdout,
         stderr: &mut stderr,
     };
-    let ended = exec::run(connection, request, streams, &mut || events.next());
+    let ended = running.attach(streams, &mut || events.next());
     drop(raw);
     let ended = ended?;
     if let Some(why) = &ended.error {

@@ -9,6 +9,7 @@ use rave_sandbox::state::current_state;
 use rave_sandbox::{Connection, Error};
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
+use rave_vm::standalone;
 
 use super::agent_key;
 use super::attend::{Named, report_wait, supervisor, turn, wait_started};
@@ -20,6 +21,9 @@ use crate::command_error::lines_of;
 use crate::exit::Code;
 use crate::settings;
 use crate::ui::Ui;
+
+/// How long a killed QEMU may take to end.
+const QUIT: Duration = Duration::from_secs(10);
 
 /// Applies `act` to each sandbox. A failure does not affect the others; the last error is returned.
 fn each(names: &[String], ui: &Ui, mut act: impl FnMut(&str) -> anyhow::Result<()>) -> anyhow::Result<Code> {
@@ -55,13 +59,14 @@ pub(super) fn stop(args: &cli::Stop, ui: &Ui) -> anyhow::Result<Code> {
                 "the host's disk is full: {name} is paused, and can only power itself off if some is freed now"
             ));
         }
+        let mut fetched = None;
         // A guest that is still booting has changed nothing; do not wait for it.
         if status.is_some_and(|status| status.can_exec) {
-            seen::before_stop(&named, args.timeout, ui);
+            fetched = seen::before_stop(&named, args.timeout, ui);
             // The supervisor closes idle connections, so reconnect.
             connection = named.connect(ui)?;
         }
-        match end(connection, args.timeout)? {
+        match end(connection, args.timeout, fetched)? {
             EndKind::PoweredOff | EndKind::Died => ui.note(&format!("{name} has stopped")),
             EndKind::Ended => {
                 let seconds = args.timeout.as_secs();
@@ -72,10 +77,17 @@ pub(super) fn stop(args: &cli::Stop, ui: &Ui) -> anyhow::Result<Code> {
     })
 }
 
-/// Stops a machine; returns how it ended.
-pub(super) fn end(mut connection: Connection, grace: Duration) -> Result<EndKind, Error> {
+/// Stops a machine, whose changes were last fetched at this time; returns how it ended.
+pub(super) fn end(
+    mut connection: Connection,
+    grace: Duration,
+    fetched: Option<u64>,
+) -> Result<EndKind, Error> {
     let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-    match connection.order(&Order::Stop { grace_ms }, None)? {
+    let order = Order::Stop { grace_ms, fetched };
+    let answer = connection.order_while(&order, &mut || interrupt::requested().is_none());
+    interrupt::check()?;
+    match answer? {
         Answer::Stopped { how } => Ok(how),
         other => {
             Err(Error::Refused { name: connection.name().clone(), why: format!("it answered {other:?}") })
@@ -111,8 +123,8 @@ pub(in crate::cmd) fn remove(args: &cli::Rm, ui: &Ui) -> anyhow::Result<Code> {
         let named = Named::new(name)?;
         let place = named.place();
         let lock = match named.lock(ui) {
-            // A sandbox with an unreadable record can still be removed, unless it is running.
-            Err(Error::BadRecord { .. }) if args.force && current_state(&place).qemu.is_none() => {
+            // A sandbox with an unreadable record can still be removed.
+            Err(Error::BadRecord { .. }) if args.force => {
                 named.store.lock_unreadable(&named.name, &mut || report_wait(&named.name, ui))?
             }
             lock => lock?,
@@ -121,7 +133,16 @@ pub(in crate::cmd) fn remove(args: &cli::Rm, ui: &Ui) -> anyhow::Result<Code> {
             if !args.force {
                 return Err(Error::Running { name: named.name }.into());
             }
-            end(attend(&place, &supervisor(&named.name, None)?, &lock)?, Duration::ZERO)?;
+            let ended = supervisor(&named.name, None)
+                .and_then(|supervisor| Ok(attend(&place, &supervisor, &lock)?))
+                .and_then(|connection| Ok(end(connection, Duration::ZERO, None)?));
+            if let Err(error) = ended {
+                ui.warn(&format!("{name} did not stop, and is killed: {error}"));
+                standalone::kill(&place.machine().qmp_socket, QUIT);
+            }
+            if current_state(&place).qemu.is_some() {
+                return Err(Error::Running { name: named.name }.into());
+            }
         } else if !args.force {
             seen::refuse_unapplied(&named)?;
         }

@@ -123,7 +123,7 @@ pub(super) fn restore(args: &cli::Restore, ui: &Ui) -> anyhow::Result<Code> {
     // An `apply` or a `push` that is still writing would write to the restored state.
     let workspace = Workspace::new(place.folder()).try_lock(BUSY)?;
     if ran {
-        end(attend(&place, &supervisor(&named.name, None)?, &lock)?, Duration::ZERO)?;
+        end(attend(&place, &supervisor(&named.name, None)?, &lock)?, Duration::ZERO, None)?;
     }
     // A key of the user's agent is only forwarded until the sandbox stops.
     ssh_agent::keep(&place, None)?;

@@ -54,12 +54,17 @@ pub(super) fn alias(name: &SandboxName) -> String {
     format!("{name}.rave")
 }
 
-/// The login, once the guest has announced its keys.
+/// The login, once the guest has announced its keys and its server's port is open.
 pub(in crate::cmd) fn wait_for(named: &Named, ui: &Ui) -> anyhow::Result<Ssh> {
     let connection = named.connect(ui)?;
     let limit = deadline(rave_vm::accel::Accelerator::Tcg);
-    let status = wait(&named.place(), connection, limit, ui, |status| !status.host_keys.is_empty())?;
+    let status = wait(&named.place(), connection, limit, ui, is_ready_for_ssh)?;
     pinned_login(named, &status)
+}
+
+/// A fork knows its keys before its server has reported.
+fn is_ready_for_ssh(status: &Status) -> bool {
+    !status.host_keys.is_empty() && !status.starting.iter().any(|service| service == SSH)
 }
 
 /// Pins the keys that the guest announced.

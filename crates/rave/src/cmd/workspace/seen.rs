@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use rave_sandbox::SandboxName;
-use rave_sandbox::state::current_state;
+use rave_sandbox::state::{End, current_state};
 use rave_vm::terminal_text::plain;
 use rave_workspace::apply;
 use rave_workspace::changes::{Change, changes};
@@ -45,7 +45,7 @@ impl Workspace {
         // Also before the lock: it may wait for a command that starts or restores the sandbox, which may wait for this
         // lock.
         let guest = SandboxGuest::new(named, limit, ui);
-        let lock = place.lock()?;
+        let lock = limit.map_or_else(|| place.lock(), |limit| place.try_lock(limit))?;
         let mut record = Record::get(&place)?;
         if apply::recover(&place, &mut record)? {
             ui.note("resuming an interrupted apply: what it had written counts as applied");
@@ -94,15 +94,17 @@ pub(super) fn user_list(name: &str) -> anyhow::Result<Option<(Utf8PathBuf, Strin
     }
 }
 
-/// Fetches the changes of a sandbox before it stops, so that they are known while it is stopped.
-pub(in crate::cmd) fn before_stop(named: &Named, limit: Duration, ui: &Ui) {
+/// Fetches the changes of a sandbox before it stops, so that they are known while it is stopped. Returns when.
+pub(in crate::cmd) fn before_stop(named: &Named, limit: Duration, ui: &Ui) -> Option<u64> {
     let place = Place::new(named.place().folder());
     if !matches!(Record::find(&place), Ok(Some(_))) {
-        return;
+        return None;
     }
-    if let Err(error) = Workspace::open_within(named, Some(limit), ui) {
-        ui.warn(&unfetched(&named.name, &error));
-    }
+    let opened = Workspace::open_within(named, Some(limit), ui);
+    opened
+        .map(|workspace| workspace.pull.when)
+        .inspect_err(|error| ui.warn(&unfetched(&named.name, error)))
+        .ok()
 }
 
 /// What to tell about changes that could not be fetched. The error may be the guest's own text.
@@ -110,17 +112,13 @@ fn unfetched(name: &SandboxName, error: &anyhow::Error) -> String {
     format!("the changes of {name} could not be fetched: {}", plain(&error.to_string()).trim())
 }
 
-/// How long a machine may take to power off after its changes were last fetched, seconds.
-const POWER_OFF: u64 = 300;
-
 /// Refuses to remove a sandbox with changes that were never applied.
 pub(in crate::cmd) fn refuse_unapplied(named: &Named) -> anyhow::Result<()> {
     let place = Place::new(named.place().folder());
     let Some(record) = Record::find(&place)? else { return Ok(()) };
-    let ended = std::fs::metadata(named.place().end()).and_then(|about| about.modified());
-    let ended = ended.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-    let is_last = |pull: &Pull| ended.is_some_and(|ended| ended.as_secs() <= pull.when + POWER_OFF);
-    let pull = Pull::find(&place)?.filter(is_last);
+    // Only `stop` fetches and then ends the machine at once.
+    let fetched = End::find(&named.place()).and_then(|end| end.fetched);
+    let pull = Pull::find(&place)?.filter(|pull| fetched == Some(pull.when));
     let Some(pull) = pull else {
         return Err(refuse(named, format!("{} ran after its changes were last fetched", named.name)).into());
     };
