@@ -102,7 +102,7 @@ pub fn net_hello(bytes: &[u8]) {
 pub fn net_http(bytes: &[u8]) {
     let passed = |size: usize| {
         let Ok(host) = "a.example".parse() else { return 0 };
-        let mut requests = Requests::to(host, 80, Access::Full, true);
+        let mut requests = Requests::to(host, 80, Access::Full, vec!["x-own".into()]);
         let (mut passed, mut end) = (0, 0);
         loop {
             match requests.next(&bytes[passed..end]) {

@@ -48,7 +48,8 @@ impl Gate {
             // A thread checks the rest, inside the inspected connection.
             Check::Tls | Check::Inspected => Self::Tls(name.clone()),
             Check::Http => {
-                let requests = Box::new(Requests::to(name.clone(), port, grant.access, grant.guarded));
+                let requests =
+                    Box::new(Requests::to(name.clone(), port, grant.access, grant.guarded.clone()));
                 Self::Http { requests, passable: 0, has_begun: false }
             }
             Check::Nothing => Self::Open,
@@ -143,7 +144,7 @@ mod tests {
             [(Check::Tls, Kind::Tls), (Check::Inspected, Kind::Tls), (Check::Http, Kind::Http)]
         {
             let (access, rule) = (Access::Full, String::new());
-            let grant = Grant { check, access, private: false, is_named: true, guarded: false, rule };
+            let grant = Grant { check, access, private: false, is_named: true, guarded: Vec::new(), rule };
             for port in [443, 8443] {
                 assert_eq!(Gate::new(&grant, &"a.example".parse().unwrap(), port).kind(), kind);
             }

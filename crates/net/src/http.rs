@@ -24,16 +24,16 @@ pub(crate) struct Requests {
     host: HostName,
     port: u16,
     access: Access,
-    /// Whether requests with credentials are refused.
-    is_guarded: bool,
+    /// The fields of the host's secrets: without TLS neither they nor other credentials are sent.
+    guarded: Vec<String>,
     /// Nothing before a head.
     body: Option<Progress>,
 }
 
 impl Requests {
     /// The requests of a connection to this host.
-    pub(crate) fn to(host: HostName, port: u16, access: Access, is_guarded: bool) -> Self {
-        Self { host, port, access, is_guarded, body: None }
+    pub(crate) fn to(host: HostName, port: u16, access: Access, guarded: Vec<String>) -> Self {
+        Self { host, port, access, guarded, body: None }
     }
 
     /// Looks at the bytes that have arrived and were not passed on yet.
@@ -70,8 +70,9 @@ impl Requests {
         if let Some(why) = self.access.refuses(&head, target, body) {
             return Err(why);
         }
-        let has_credential = head.fields.iter().any(|(name, _)| credential::is_one(name));
-        if self.is_guarded && has_credential {
+        let is_secrets = |name: &str| self.guarded.iter().any(|field| credential::is_same(name, field));
+        let is_credential = |name: &str| credential::is_one(name) || is_secrets(name);
+        if !self.guarded.is_empty() && head.fields.iter().any(|(name, _)| is_credential(name)) {
             return Err("its host has a secret of yours: credentials are not sent there without TLS".into());
         }
         self.body = Some(Progress::strict(body));
@@ -85,7 +86,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn requests() -> Requests {
-        Requests::to("a.example".parse().unwrap(), 80, Access::Full, false)
+        Requests::to("a.example".parse().unwrap(), 80, Access::Full, Vec::new())
     }
 
     /// Feeds bytes in pieces. Returns how many were passed on, and the reason of a refusal.
@@ -103,6 +104,20 @@ mod tests {
             }
         }
         (passed, None)
+    }
+
+    #[test]
+    fn at_a_host_with_a_secret_neither_its_field_nor_another_credential_is_sent_without_tls() {
+        let next = |guarded: &[&str], field: &str| {
+            let guarded = guarded.iter().map(ToString::to_string).collect();
+            let request = format!("GET / HTTP/1.1\r\nHost: a.example\r\n{field}: x\r\n\r\n");
+            Requests::to("a.example".parse().unwrap(), 80, Access::Full, guarded).next(request.as_bytes())
+        };
+        for field in ["X-Acme", "x_acme", "Cookie"] {
+            assert!(matches!(next(&["x-acme"], field), Next::Refuse(_)), "{field}");
+            assert!(matches!(next(&[], field), Next::Pass(_)), "{field}");
+        }
+        assert!(matches!(next(&["x-acme"], "Accept"), Next::Pass(_)));
     }
 
     #[test]

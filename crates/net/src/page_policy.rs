@@ -57,8 +57,8 @@ impl Site {
         matches!(bare, "localhost" | "127.0.0.1" | "[::1]").then_some(Named::Host)
     }
 
-    /// Checks a request. Returns whether it asks for a WebSocket.
-    pub(crate) fn check(&self, head: &Head) -> Result<bool, Refused> {
+    /// Checks a request; `is_closed` keeps pages from connecting to others. Returns whether it asks for a WebSocket.
+    pub(crate) fn check(&self, head: &Head, is_closed: bool) -> Result<bool, Refused> {
         let bad = |why: &str| Err(("400 Bad Request", why.to_owned()));
         let strange = |why: String| ("400 Bad Request", why);
         let mut words = head.first.split(' ');
@@ -80,10 +80,24 @@ impl Site {
         let Some(named) = self.named(host) else {
             return Err(("421 Misdirected Request", format!("it is for the host {:?}", short(host))));
         };
-        // A service worker outlives its page: in the browser it would serve the pages of whoever has the port next. The
-        // field is on requests for its script (Service Workers, "Service-Worker").
-        if named == Named::Host && head.values("service-worker").next().is_some() {
-            let why = format!("it is for a service worker, which needs http://{}.localhost", self.sandbox);
+        // A service worker outlives its page: in the browser it would serve the pages of whoever has the port next. It
+        // also makes documents to which no content policy was added. The field is on requests for its script (Service
+        // Workers, "Service-Worker").
+        if (is_closed || named == Named::Host) && head.values("service-worker").next().is_some() {
+            let why = match named {
+                Named::Host => {
+                    format!("it is for a service worker, which needs http://{}.localhost", self.sandbox)
+                }
+                Named::Sandbox => {
+                    "it is for a service worker, which could lift the limits of pages".to_owned()
+                }
+            };
+            return Err(("403 Forbidden", why));
+        }
+        // The cookies of the host's own services and of other sandboxes go to its name: a page must not lead there.
+        if named == Named::Host && head.values("sec-fetch-site").any(|site| site == "cross-site") {
+            let why =
+                format!("a page of another site leads to it; open http://{}.localhost instead", self.sandbox);
             return Err(("403 Forbidden", why));
         }
         let upgrades = head.values("upgrade").next().is_some();
@@ -114,6 +128,14 @@ impl Site {
             None | Some("same-origin" | "none") => Ok(()),
             Some(_) => Err(refused("it is from a page of another site".to_owned())),
         }
+    }
+
+    /// Whether a redirect stays at this host.
+    pub(crate) fn is_own(location: Option<&str>, host: &str) -> bool {
+        let Some(location) = location else { return true };
+        let rest = location.strip_prefix(&format!("http://{host}")).unwrap_or(location);
+        // Browsers read `\` as `/`, and drop tabs: `//` names another host (URL, "relative slash state").
+        rest.starts_with('/') && !rest[1..].starts_with(['/', '\\']) && !rest.contains('\t')
     }
 
     /// Removes from an answer what a page may not have; `is_closed` keeps it from connecting to others.

@@ -7,6 +7,10 @@ use crate::page_body::Bytes;
 use crate::page_head::{self, Head};
 use crate::page_policy::{Refused, Site};
 
+/// The policy of our own pages. They have the origin of the guest's page, which could put a script into one in a frame:
+/// in a sandbox the origin is opaque, so nobody can (HTML, "sandboxed origin browsing context flag").
+const REFUSAL_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
+
 /// Fields that give the length of a body.
 const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 
@@ -48,6 +52,8 @@ enum Answer {
 #[derive(Debug, Clone)]
 struct Asked {
     host: String,
+    /// GET or HEAD.
+    is_read: bool,
     is_head: bool,
     is_socket: bool,
 }
@@ -129,7 +135,7 @@ impl Exchange {
                     if !self.guest.is_empty() {
                         return Err(bad_guest("it sends an answer without a request"));
                     }
-                    if !self.next_request()? {
+                    if !self.next_request(is_closed)? {
                         return Ok(());
                     }
                 }
@@ -155,7 +161,7 @@ impl Exchange {
     }
 
     /// Takes a request's head, if it is complete. Empty lines before it are allowed (RFC 9112, 2.2).
-    fn next_request(&mut self) -> Result<bool, Refused> {
+    fn next_request(&mut self, is_closed: bool) -> Result<bool, Refused> {
         while self.client.starts_with(b"\r\n") {
             self.client.drain(..2);
         }
@@ -163,14 +169,16 @@ impl Exchange {
             return Ok(false);
         }
         let Some(head) = page_head::take(&mut self.client).map_err(bad_client)? else { return Ok(false) };
-        let is_socket = self.site.check(&head)?;
+        let is_socket = self.site.check(&head, is_closed)?;
         let body = head.length().map_err(bad_client)?.unwrap_or(Body::Length(0));
         if is_socket && body != Body::Length(0) {
             return Err(bad_client("a request for a WebSocket has a body"));
         }
         head.render(&mut self.to_guest);
         let host = head.values("host").next().unwrap_or_default().to_ascii_lowercase();
-        let asked = Asked { host, is_head: head.first.starts_with("HEAD "), is_socket };
+        let is_head = head.first.starts_with("HEAD ");
+        let is_read = is_head || head.first.starts_with("GET ");
+        let asked = Asked { host, is_read, is_head, is_socket };
         self.state = State::Busy { request: Bytes::of(Some(body)), answer: Answer::Head, asked };
         Ok(true)
     }
@@ -179,6 +187,11 @@ impl Exchange {
     fn answer(&mut self, mut head: Head, asked: &Asked, is_closed: bool) -> Result<(), Refused> {
         let status = status(&head.first).ok_or_else(|| bad_guest("it does not answer with HTTP/1"))?;
         let length = head.length().map_err(bad_guest)?;
+        // The browser would repeat the request there with its body, and not every one asks `form-action` about that.
+        let repeats = matches!(status, 307 | 308) && !asked.is_read;
+        if is_closed && repeats && !Site::is_own(head.only("location").map_err(bad_guest)?, &asked.host) {
+            return Err(bad_guest("it redirects what the page sends to another site"));
+        }
         Site::guard(&mut head, &asked.host, is_closed);
         if status == 101 {
             let to_socket = head.only("upgrade").map_err(bad_guest)?;
@@ -235,7 +248,7 @@ fn page(status: &str, why: &str) -> Vec<u8> {
         "RAVE refused this request to a sandbox: {why}.\nThe host's command `net NAME log` lists what was refused.\n"
     );
     format!(
-        "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Security-Policy: {REFUSAL_POLICY}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
         text.len()
     )
     .into_bytes()

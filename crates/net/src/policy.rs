@@ -127,8 +127,8 @@ pub struct Grant {
     pub private: bool,
     /// Whether a rule allows it, rather than only the mode.
     pub is_named: bool,
-    /// Whether the host has a secret of the user: then no other credential is passed on.
-    pub guarded: bool,
+    /// The fields of the user's secrets for the host: if there are any, no other credential is passed on.
+    pub guarded: Vec<String>,
     /// The rule that decided.
     pub rule: String,
 }
@@ -206,7 +206,7 @@ impl Policy {
             None if self.mode.is_public() => {
                 let rule = format!("mode {}", self.mode);
                 let (check, access) = (Check::Nothing, Access::Full);
-                Ok(Grant { check, access, private: false, is_named: false, guarded: false, rule })
+                Ok(Grant { check, access, private: false, is_named: false, guarded: Vec::new(), rule })
             }
             None => Err(self.refusal(would)),
         }
@@ -236,7 +236,7 @@ impl Policy {
         };
         let text = format!("allow {rule}");
         let granted = |check, access, private| {
-            Some(Grant { check, access, private, is_named: true, guarded: false, rule: text.clone() })
+            Some(Grant { check, access, private, is_named: true, guarded: Vec::new(), rule: text.clone() })
         };
         match (rule.ports, &rule.host, port) {
             (_, Host::Group { group, write }, _) => {

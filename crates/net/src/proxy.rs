@@ -95,6 +95,11 @@ impl Proxies {
         Self::of(|name| std::env::var(name).ok())
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.https.is_none() && self.http.is_none()
+    }
+
     /// The proxies in these variables; an empty one is ignored. `HTTP_PROXY` in capitals is ignored too: in a CGI
     /// program a client sets it.
     pub fn of(get: impl Fn(&str) -> Option<String>) -> Self {

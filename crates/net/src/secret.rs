@@ -120,16 +120,16 @@ impl Secrets {
     /// secret.
     pub(crate) fn guard(&self, grant: Grant, to: &Destination, port: u16) -> Grant {
         let Destination::Name(host) = to else { return grant };
-        let mut of_host = self.of(host).peekable();
-        if of_host.peek().is_none() {
+        let guarded: Vec<String> = self.of(host).map(|held| held.secret.header.clone()).collect();
+        if guarded.is_empty() {
             return grant;
         }
         let check = match grant.check {
-            _ if port == 443 || of_host.any(|held| held.secret.port == port) => Check::Inspected,
+            _ if port == 443 || self.of(host).any(|held| held.secret.port == port) => Check::Inspected,
             Check::Nothing if port == 80 => Check::Http,
             check => check,
         };
-        Grant { check, guarded: true, ..grant }
+        Grant { check, guarded, ..grant }
     }
 
     /// The hosts with a secret that a policy reaches.

@@ -158,6 +158,13 @@ impl Switch {
         if (key.0, key.1) == MODEL && !self.is_halted {
             return self.begin_model(segment, key, now);
         }
+        // Without reading the host's addresses: a guest may try as often as it likes.
+        if self.flows.is_full(true) {
+            let to = format!("{}:{}", segment.to, segment.port);
+            self.shared.journal().deny(Kind::Connection, &to, "too many connections at once", None);
+            self.refuser.refuse(segment.packet, &mut self.out, now);
+            return;
+        }
         let allowed = if self.is_halted {
             None
         } else {
@@ -167,12 +174,6 @@ impl Switch {
             self.refuser.refuse(segment.packet, &mut self.out, now);
             return;
         };
-        if self.flows.is_full(true) {
-            let to = format!("{to}:{}", segment.port);
-            self.shared.journal().deny(Kind::Connection, &to, "too many connections at once", None);
-            self.refuser.refuse(segment.packet, &mut self.out, now);
-            return;
-        }
         let state = State::Dialing { first: segment.packet.to_vec(), gate, rule: grant.rule, inspected };
         let id = self.flows.add(key, state, Some(to.clone()));
         let (private, is_named) = (grant.private, grant.is_named);

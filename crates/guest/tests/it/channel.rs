@@ -172,6 +172,15 @@ fn a_terminal_has_its_size_and_passes_keys() {
 }
 
 #[test]
+fn the_end_of_input_ends_an_incomplete_line_of_a_terminal() {
+    let channel = Channel::new();
+    let terminal = Some(Terminal { rows: 24, columns: 80, kind: "dumb".into() });
+    let done = channel.run(Exec { terminal, timeout_ms: Some(20_000), ..shell("cat; echo end") }, b"abc");
+    assert!(done.text().ends_with("abcend\r\n"), "{:?}", done.text());
+    assert_eq!(done.ended, code(0));
+}
+
+#[test]
 fn all_output_arrives_however_late_the_host_reads_it() {
     let channel = Channel::new();
     let total = WINDOW as usize + 50_000;

@@ -9,11 +9,16 @@ fn exchange() -> Exchange {
 /// The result of a request: what the guest gets, or the client's answer with this status.
 fn ask(request: &str) -> Result<String, String> {
     let mut exchange = exchange();
-    match exchange.take_client(request.as_bytes(), true) {
-        None => Ok(String::from_utf8(exchange.to_guest).unwrap()),
+    ask_of(&mut exchange, request, true)
+}
+
+fn ask_of(exchange: &mut Exchange, request: &str, is_closed: bool) -> Result<String, String> {
+    match exchange.take_client(request.as_bytes(), is_closed) {
+        None => Ok(String::from_utf8(exchange.to_guest.clone()).unwrap()),
         Some(why) => {
             assert!(exchange.is_refused() && exchange.to_guest.is_empty());
-            let page = String::from_utf8(exchange.to_client).unwrap();
+            let page = String::from_utf8(exchange.to_client.clone()).unwrap();
+            assert!(page.contains("; sandbox\r\n"), "{page}");
             Err(format!("{} {why}", &page[9..12]))
         }
     }
@@ -89,12 +94,56 @@ fn writes_come_from_the_page_itself_or_from_no_browser() {
 
 #[test]
 fn a_service_worker_is_installed_only_for_the_sandboxs_own_name() {
-    let script = |host: &str| {
-        ask(&format!("GET /sw.js HTTP/1.1\r\nHost: {host}:8080\r\nService-Worker: script\r\n\r\n"))
+    let script = |host: &str, is_closed| {
+        let request = format!("GET /sw.js HTTP/1.1\r\nHost: {host}:8080\r\nService-Worker: script\r\n\r\n");
+        ask_of(&mut exchange(), &request, is_closed)
     };
-    assert!(script("box.localhost").is_ok());
+    assert!(script("box.localhost", false).is_ok());
+    assert!(
+        script("box.localhost", true).unwrap_err().starts_with("403"),
+        "it could answer without a policy"
+    );
     for host in ["localhost", "127.0.0.1", "[::1]"] {
-        assert!(script(host).unwrap_err().starts_with("403"), "{host}");
+        assert!(script(host, false).unwrap_err().starts_with("403"), "{host}");
+    }
+}
+
+#[test]
+fn no_other_page_leads_to_the_hosts_own_name() {
+    let navigate = |host: &str, site: &str| {
+        ask(&format!("GET /c HTTP/1.1\r\nHost: {host}:8080\r\nSec-Fetch-Site: {site}\r\nCookie: a=b\r\n\r\n"))
+    };
+    for host in ["localhost", "127.0.0.1", "[::1]"] {
+        assert!(navigate(host, "cross-site").unwrap_err().starts_with("403"), "{host}");
+        assert!(navigate(host, "none").is_ok() && navigate(host, "same-origin").is_ok(), "{host}");
+    }
+    assert!(navigate("box.localhost", "cross-site").is_ok(), "it has no cookies of others");
+}
+
+#[test]
+fn what_a_page_sends_is_not_redirected_elsewhere() {
+    let redirect = |method: &str, status: u16, location: &str, is_closed| {
+        let request = format!("{method} / HTTP/1.1\r\nHost: {HERE}\r\nContent-Length: 0\r\n\r\n");
+        let answered = format!("HTTP/1.1 {status} R\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+        answer(&request, &answered, is_closed)
+    };
+    for location in [
+        "http://192.168.1.1/",
+        "//evil.example/",
+        "/\\evil.example/",
+        "x",
+        "/\t/evil.example",
+        "http://box.localhost:8080.evil.example/",
+    ] {
+        for status in [307, 308] {
+            assert!(redirect("POST", status, location, true).starts_with("HTTP/1.1 502"), "{location}");
+            assert!(redirect("POST", status, location, false).contains(location));
+        }
+        assert!(redirect("GET", 307, location, true).contains(location));
+        assert!(redirect("POST", 303, location, true).contains(location), "a GET follows");
+    }
+    for location in ["/next", "http://box.localhost:8080/next"] {
+        assert!(redirect("POST", 307, location, true).contains(location), "{location}");
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Reader {
     is_lost: bool,
     model: Option<String>,
     tokens: Tokens,
+    /// Events of a stream with a part of the answer, each of which has a token or more.
+    parts: u64,
 }
 
 impl Reader {
@@ -44,6 +46,8 @@ impl Reader {
             let text = std::mem::take(&mut self.text);
             self.read(&text);
         }
+        // A stream that was cut off before its totals was used up to there.
+        self.tokens.output = self.tokens.output.max(self.parts);
         (self.model, self.tokens)
     }
 
@@ -67,6 +71,9 @@ impl Reader {
     /// Parses an answer, or an event: `message_start` has the message, `message_delta` has totals.
     fn read(&mut self, text: &[u8]) {
         let Ok(value) = serde_json::from_slice::<Value>(text) else { return };
+        if self.is_stream && value["type"] == "content_block_delta" {
+            self.parts += 1;
+        }
         for place in [&value, &value["message"]] {
             if let Some(model) = place["model"].as_str() {
                 self.model = Some(model.chars().take(100).collect());
@@ -107,6 +114,16 @@ mod tests {
             assert_eq!(read(true, &stream, size), (Some("m-1".into()), tokens));
         }
         assert_eq!(read(false, "\"usage\"", 3), (None, Tokens::default()));
+    }
+
+    #[test]
+    fn a_stream_that_was_cut_off_counts_what_it_had_sent() {
+        let start = r#"data: {"type":"message_start","message":{"model":"m","usage":{"output_tokens":1}}}"#;
+        let part = r#"data: {"type":"content_block_delta","delta":{"text":"word"}}"#;
+        let stream = format!("{start}\n\n{}", format!("{part}\n\n").repeat(40));
+        assert_eq!(read(true, &stream, 100).1.output, 40);
+        let whole = format!("{stream}data: {{\"usage\":{{\"output_tokens\":55}}}}\n\n");
+        assert_eq!(read(true, &whole, 100).1.output, 55);
     }
 
     #[test]

@@ -52,8 +52,10 @@ pub(crate) fn proven(
         if is_same {
             found.push(conversion);
         } else {
-            let text =
-                format!("a patch does not give {}: {tool} made other bytes of the raw disk now", file.name);
+            let text = format!(
+                "a patch gives the raw disk but not {}: {tool} makes other bytes of it; a release with the format raw gives both",
+                file.name
+            );
             sink(Event::Warning { text: &text });
         }
     }

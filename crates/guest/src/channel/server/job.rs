@@ -56,6 +56,8 @@ pub(super) struct Job {
     /// Input that the program has not read yet, at most [`WINDOW`] bytes.
     input: VecDeque<u8>,
     input_ends: bool,
+    /// The last byte of input ended a line, or there was none.
+    is_at_line_start: bool,
     /// The number of bytes of output that the host accepts.
     pub(super) credit: u32,
     status: Option<ExitStatus>,
@@ -84,6 +86,7 @@ impl Job {
             cgroup,
             input: VecDeque::new(),
             input_ends: false,
+            is_at_line_start: true,
             credit: WINDOW,
             status: None,
             last_activity: None,
@@ -128,6 +131,7 @@ impl Job {
         // Discard input for a program that has closed it.
         if self.streams.input.is_some() && !self.input_ends {
             self.input.extend(bytes);
+            self.is_at_line_start = bytes.last().map_or(self.is_at_line_start, |last| *last == b'\n');
         }
         true
     }
@@ -138,7 +142,9 @@ impl Job {
         }
         self.input_ends = true;
         if self.streams.is_terminal {
-            self.input.push_back(END_OF_INPUT);
+            // Within a line the first only hands over what was typed.
+            let count = if self.is_at_line_start { 1 } else { 2 };
+            self.input.extend(std::iter::repeat_n(END_OF_INPUT, count));
         }
         if self.input.is_empty() {
             self.streams.input = None;

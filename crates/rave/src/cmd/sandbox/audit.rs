@@ -113,7 +113,9 @@ fn row(line: &[u8]) -> String {
         (1, _) => String::new(),
         (count, seconds) => format!(", {count} times in {seconds} s"),
     };
-    format!("{}  {}{times}", utc(entry.first), plain(&describe(&entry.event)).trim())
+    // One event is one line: some of the text is a program's output.
+    let what = plain(&describe(&entry.event)).trim().replace('\n', " | ");
+    format!("{}  {what}{times}", utc(entry.first))
 }
 
 fn describe(event: &Event) -> String {

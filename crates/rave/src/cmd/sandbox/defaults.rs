@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rave_net::{Host, Mode, Policy, Rule};
+use rave_net::{Host, Mode, Policy, Proxies, Rule};
 use rave_sandbox::Expiry;
 use rave_spec::{Loaded, NetworkMode, NetworkRule, WORKSPACE_FILE, WorkspaceSettings};
 
@@ -91,9 +91,14 @@ fn allow(own: &Policy, mode: Mode, wanted: &[NetworkRule], refused: &mut Vec<Str
         // Rules about addresses never inspect connections.
         kept.extend(own.allow.iter().filter(|rule| !matches!(rule.host, Host::Network(_))).cloned());
     }
+    // A rule of its own lets a proxy resolve a name that the host cannot resolve, which the mode does not.
+    let named = match (own.mode.is_public(), Proxies::of_this_process().is_empty()) {
+        (true, false) => Policy { mode: Mode::Restricted, ..own.clone() },
+        _ => own.clone(),
+    };
     for text in wanted {
         match text.as_str().parse::<Rule>() {
-            Ok(rule) if !own.includes(&rule) => refused.push(format!("network.allow {text}")),
+            Ok(rule) if !named.includes(&rule) => refused.push(format!("network.allow {text}")),
             Ok(rule) if kept.contains(&rule) => {}
             Ok(rule) => kept.push(rule),
             Err(_) => refused.push(format!("network.allow {text}")),

@@ -116,9 +116,9 @@ fn claim(
         CommandError::usage(format!("the sandbox {name} already exists"))
             .remedy(format!("use another name, or remove it first: cargo xtask rm {name}"))
     };
-    // Locked in one order, so that two commands never wait for each other.
+    // Locked in one order, that of derived names (`a-9` before `a-10`), so that two commands never wait for each other.
     let mut asked: Vec<&SandboxName> = asked.iter().collect();
-    asked.sort();
+    asked.sort_by_key(|name| (name.as_str().len(), name.as_str()));
     for name in &asked {
         let name = *name;
         if *name == named.name || claimed.iter().any(|(other, _)| other == name) {
