@@ -100,7 +100,12 @@ fn answer(shared: &Shared, mut stream: UnixStream) -> io::Result<()> {
             }
             Order::Freeze { folder } => {
                 stream.set_read_timeout(None)?;
-                match shared.freeze(folder) {
+                let frozen = shared.freeze(folder);
+                // A change meanwhile could not be sent to the held guest.
+                if let Some(client) = shared.client(Duration::ZERO) {
+                    let _ = shared.provide(&client);
+                }
+                match frozen {
                     Ok(paused) => {
                         Answer::Frozen { stood_ms: u64::try_from(paused.as_millis()).unwrap_or(u64::MAX) }
                     }
