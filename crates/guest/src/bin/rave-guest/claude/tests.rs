@@ -57,12 +57,12 @@ fn answer(mut stream: TcpStream, address: SocketAddr, archive: &[u8]) -> bool {
     true
 }
 
-/// This host's npm, or why it is missing.
+/// The script of this host's npm, to which the program links, or why it is missing.
 fn npm() -> Result<PathBuf, String> {
-    let root = spawn::output("npm", &["root", "--global"], Duration::from_secs(60));
-    let root = root.map_err(|_| "npm is missing".to_owned())?;
-    let npm = Path::new(root.trim()).join("npm/bin/npm-cli.js");
-    if npm.is_file() { Ok(npm) } else { Err("npm is not where it says".into()) }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let program = std::env::split_paths(&path).map(|folder| folder.join("npm")).find(|file| file.is_file());
+    let script = program.ok_or("npm is missing")?.canonicalize().map_err(|error| error.to_string())?;
+    if script.ends_with("npm-cli.js") { Ok(script) } else { Err(format!("{} is no link", script.display())) }
 }
 
 /// The archive of a package with a program, and its integrity string.
