@@ -82,7 +82,7 @@ fn a_sandbox_outlives_its_supervisor_and_ps_reports_the_real_state() {
     let mut other = sandbox.up();
     finish(other.args(["--port", "gateway=1"]))
         .expect_code(2)
-        .expect_said("--port: the sandbox demo was made with");
+        .expect_said("--port: demo is running with another port");
 
     ports::a_port_opens_once_its_service_answers(&sandbox);
     programs(&sandbox);

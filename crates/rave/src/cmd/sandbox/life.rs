@@ -136,6 +136,7 @@ pub(in crate::cmd) fn remove(args: &cli::Rm, ui: &Ui) -> anyhow::Result<Code> {
             let ended = supervisor(&named.name, None)
                 .and_then(|supervisor| Ok(attend(&place, &supervisor, &lock)?))
                 .and_then(|connection| Ok(end(connection, Duration::ZERO, None)?));
+            interrupt::check()?;
             if let Err(error) = ended {
                 ui.warn(&format!("{name} did not stop, and is killed: {error}"));
                 standalone::kill(&place.machine().qmp_socket, QUIT);
