@@ -52,8 +52,8 @@ enum Answer {
 #[derive(Debug, Clone)]
 struct Asked {
     host: String,
-    /// GET or HEAD.
-    is_read: bool,
+    /// GET or HEAD (RFC 9110, 9.2.1).
+    is_safe: bool,
     is_head: bool,
     is_socket: bool,
 }
@@ -177,8 +177,8 @@ impl Exchange {
         head.render(&mut self.to_guest);
         let host = head.values("host").next().unwrap_or_default().to_ascii_lowercase();
         let is_head = head.first.starts_with("HEAD ");
-        let is_read = is_head || head.first.starts_with("GET ");
-        let asked = Asked { host, is_read, is_head, is_socket };
+        let is_safe = is_head || head.first.starts_with("GET ");
+        let asked = Asked { host, is_safe, is_head, is_socket };
         self.state = State::Busy { request: Bytes::of(Some(body)), answer: Answer::Head, asked };
         Ok(true)
     }
@@ -188,7 +188,7 @@ impl Exchange {
         let status = status(&head.first).ok_or_else(|| bad_guest("it does not answer with HTTP/1"))?;
         let length = head.length().map_err(bad_guest)?;
         // The browser would repeat the request there with its body, and not every one asks `form-action` about that.
-        let repeats = matches!(status, 307 | 308) && !asked.is_read;
+        let repeats = matches!(status, 307 | 308) && !asked.is_safe;
         if is_closed && repeats && !Site::is_own(head.only("location").map_err(bad_guest)?, &asked.host) {
             return Err(bad_guest("it redirects what the page sends to another site"));
         }

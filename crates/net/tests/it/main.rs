@@ -2,6 +2,7 @@
 //! Real servers listen on loopback, which private rules allow.
 
 mod bounds;
+mod browser;
 mod closed;
 mod guest;
 mod hosts;
