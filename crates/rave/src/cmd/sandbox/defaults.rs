@@ -12,6 +12,8 @@ use crate::command_error::CommandError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Defaults {
     pub(super) policy: Policy,
+    /// Whether connections go through a proxy of the host's environment.
+    has_proxy: bool,
     pub(super) memory_mib: u64,
     pub(super) cpus: u32,
     pub(super) expiry: Expiry,
@@ -32,6 +34,7 @@ impl Defaults {
                 deny: rules("network.deny", &network.deny)?,
                 ..Policy::default()
             },
+            has_proxy: !Proxies::of_this_process().is_empty(),
             memory_mib: loaded.spec.vm.memory.get(),
             cpus: loaded.spec.vm.cpus,
             expiry: Expiry::default(),
@@ -47,7 +50,8 @@ impl Defaults {
         let wanted = by.network.mode.map(mode);
         self.policy.mode = wanted.filter(|mode| width(*mode) <= width(own.mode)).unwrap_or(own.mode);
         if by.has_allow {
-            self.policy.allow = allow(&own, self.policy.mode, &by.network.allow, &mut refused);
+            self.policy.allow =
+                allow(&own, self.policy.mode, self.has_proxy, (&by.network.allow, &mut refused));
         }
         for text in &by.network.deny {
             let rule: Rule = text.as_str().parse().map_err(|error| {
@@ -85,20 +89,23 @@ impl Defaults {
 /// The rules that a workspace requests, as far as the user's policy includes them. If the mode reaches every public
 /// address, a list removes nothing: the user's rules that inspect connections stay, otherwise those connections would
 /// not be inspected.
-fn allow(own: &Policy, mode: Mode, wanted: &[NetworkRule], refused: &mut Vec<String>) -> Vec<Rule> {
+fn allow(
+    own: &Policy,
+    mode: Mode,
+    has_proxy: bool,
+    (wanted, refused): (&[NetworkRule], &mut Vec<String>),
+) -> Vec<Rule> {
     let mut kept = Vec::new();
     if mode.is_public() {
         // Rules about addresses never inspect connections.
         kept.extend(own.allow.iter().filter(|rule| !matches!(rule.host, Host::Network(_))).cloned());
     }
     // A rule of its own lets a proxy resolve a name that the host cannot resolve, which the mode does not.
-    let named = match (own.mode.is_public(), Proxies::of_this_process().is_empty()) {
-        (true, false) => Policy { mode: Mode::Restricted, ..own.clone() },
-        _ => own.clone(),
-    };
+    let by_name = Policy { mode: Mode::Restricted, ..own.clone() };
+    let limit = if has_proxy && own.mode.is_public() { &by_name } else { own };
     for text in wanted {
         match text.as_str().parse::<Rule>() {
-            Ok(rule) if !named.includes(&rule) => refused.push(format!("network.allow {text}")),
+            Ok(rule) if !limit.includes(&rule) => refused.push(format!("network.allow {text}")),
             Ok(rule) if kept.contains(&rule) => {}
             Ok(rule) => kept.push(rule),
             Err(_) => refused.push(format!("network.allow {text}")),
@@ -133,7 +140,7 @@ mod tests {
     fn user(mode: Mode, allow: &[&str]) -> Defaults {
         let allow = allow.iter().map(|rule| rule.parse().unwrap()).collect();
         let policy = Policy { mode, allow, ..Policy::default() };
-        Defaults { policy, memory_mib: 2048, cpus: 2, expiry: Expiry::default() }
+        Defaults { policy, has_proxy: false, memory_mib: 2048, cpus: 2, expiry: Expiry::default() }
     }
 
     fn asks(text: &str) -> WorkspaceSettings {
@@ -178,6 +185,15 @@ mod tests {
         assert_eq!(rules(&after.policy.deny), ["b.example"]);
         assert_eq!((after.memory_mib, after.cpus), (1024, 1));
         assert_eq!(after.expiry, Expiry { ttl: Some(60), idle: Some(30) });
+    }
+
+    #[test]
+    fn behind_a_proxy_only_the_users_own_rules_name_hosts() {
+        let user = Defaults { has_proxy: true, ..user(Mode::Open, &["*.a.example"]) };
+        let (after, refused) =
+            user.narrowed(&asks("[network]\nallow = [\"x.a.example\", \"intranet.corp\"]\n")).unwrap();
+        assert_eq!(refused, ["network.allow intranet.corp"]);
+        assert!(after.policy.allow.iter().all(|rule| rule.to_string().ends_with("a.example")), "{after:?}");
     }
 
     #[test]
