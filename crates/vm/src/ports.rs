@@ -118,7 +118,7 @@ impl fmt::Display for ReasonText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             TakenReason::InUse(Some(owner)) => write!(f, "is taken by {owner}"),
-            TakenReason::InUse(None) => f.write_str("is taken by a process of another user"),
+            TakenReason::InUse(None) => f.write_str("is taken, by a sandbox or by a process of another user"),
             TakenReason::WantedTwice { by } => write!(f, "is also requested by {by}"),
             TakenReason::Refused { reason } => write!(f, "is not available: {reason}"),
         }
