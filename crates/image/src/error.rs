@@ -172,7 +172,7 @@ impl std::fmt::Display for Limit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::FileSystem => f.write_str(" for its file system"),
-            Self::Process { most_mib } => write!(f, ": `ulimit -f` allows {most_mib} MiB"),
+            Self::Process { most_mib } => write!(f, " for `ulimit -f`, which allows {most_mib} MiB"),
         }
     }
 }

@@ -143,7 +143,7 @@ fn an_oversized_file_is_reported_before_writing_if_its_size_is_known() {
     };
     assert_eq!(
         convert("raw"),
-        "error: out/disk.img is too large, for `ulimit -f` allows 4 MiB: it needs 12 MiB\n\
+        "error: out/disk.img is too large for `ulimit -f`, which allows 4 MiB: it needs 12 MiB\n\
          remedy: raise the limit with `ulimit -f unlimited`, then run the same command again\n"
     );
     // One is written by a program, the other by the tool itself, which gets SIGXFSZ.
@@ -226,7 +226,7 @@ fn a_bad_configuration_is_a_usage_error() {
     let ran = xtask(&text, &["config"]);
     let expected = format!(
         "error: the configuration has an error\n  rave.toml:{line}:1: unknown key \"memroy\" in [vm]; did you mean \"memory\"?\n\
-         remedy: correct the values above; `cargo xtask config` shows the effective values\n"
+         remedy: correct the values above; docs/configuration.md lists the keys and variables\n"
     );
     assert_eq!((ran.code, ran.stdout + &ran.stderr), (2, expected));
 }

@@ -60,11 +60,7 @@ fn check(files: &[Read], variables: &[(String, String)]) -> anyhow::Result<Loade
         let noun = if count == 1 { "an error".to_owned() } else { format!("{count} errors") };
         let failure = CommandError::usage(format!("the configuration has {noun}"));
         let failure = errors.0.iter().fold(failure, |failure, problem| failure.detail(problem.to_string()));
-        failure
-            .remedy(
-                "correct the values above, or unset the variable; docs/configuration.md lists all of them",
-            )
-            .into()
+        failure.remedy("correct the values above; docs/configuration.md lists the keys and variables").into()
     })
 }
 

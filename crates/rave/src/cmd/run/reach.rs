@@ -150,7 +150,7 @@ mod tests {
         let reported = text(&denial("\u{1b}[2J10.0.0.1:1"));
         assert!(
             !reported.contains('\u{1b}')
-                && reported.ends_with("; to allow it: run --allow 127.0.0.1:1/tcp,private"),
+                && reported.ends_with("; to allow it: cargo xtask run --allow 127.0.0.1:1/tcp,private"),
             "{reported}"
         );
     }
