@@ -98,6 +98,8 @@ pub(crate) struct Seen {
     pub(crate) shut_down: bool,
     /// How often the machine was resumed after a stop.
     pub(crate) resumes: u64,
+    /// The machine was reset, as by a reboot of its guest.
+    pub(crate) was_reset: bool,
     pub(crate) space: Space,
 }
 
@@ -117,6 +119,7 @@ impl Seen {
                 self.shut_down = true;
             }
             "RESUME" => self.resumes += 1,
+            "RESET" => self.was_reset = true,
             _ => {}
         }
     }
@@ -181,7 +184,7 @@ mod tests {
         let mut space = Space { folder: "/state".into(), since: None };
         space.see(&event("BLOCK_IO_ERROR", serde_json::json!({})));
         assert!(!space.is_lacking());
-        let mut seen = Seen { shut_down: false, resumes: 0, space };
+        let mut seen = Seen { shut_down: false, resumes: 0, was_reset: false, space };
         seen.see(&event("SHUTDOWN", serde_json::json!({"guest": false, "reason": "host-signal"})));
         assert!(!seen.shut_down);
         seen.see(&event("SHUTDOWN", serde_json::json!({"guest": true, "reason": "guest-shutdown"})));

@@ -162,7 +162,7 @@ impl Standalone {
         // A guest can make QEMU print, too.
         let own = qemu_log(&machine.files.run_dir);
         let logs = vec![machine.files.serial_log.clone(), machine.files.ready_log.clone(), own];
-        let mut seen = Seen { shut_down: false, resumes: 0, space: Space::of(&machine) };
+        let mut seen = Seen { shut_down: false, resumes: 0, was_reset: false, space: Space::of(&machine) };
         seen.take(&mut qmp);
         // The event of a clone that resumed from its template must not count as the end of a stop.
         seen.resumes = 0;
@@ -183,8 +183,12 @@ impl Standalone {
     /// Reads the guest's new output.
     pub fn poll(&mut self) -> Result<Progress, Error> {
         let firmware = ring::firmware(&mut self.qmp);
-        self.seen.take(&mut self.qmp);
         self.watch.poll(&firmware)?;
+        // After the files: their last lines may be those of the boot before a reset.
+        self.seen.take(&mut self.qmp);
+        if std::mem::take(&mut self.seen.was_reset) {
+            self.watch.detector.forget_boot();
+        }
         let detector = &self.watch.detector;
         let failure = match detector.dead_end() {
             Some(DeadEnd::Panic(why) | DeadEnd::GaveUp(why)) => Some(why.clone()),
@@ -340,6 +344,7 @@ pub fn find(qmp_socket: &Utf8Path) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::qmp::tests::{ok, peer};
+    use rave_guest::protocol::StageState;
     use serde_json::Value;
 
     const LIMIT: Duration = Duration::from_secs(60);
@@ -370,5 +375,31 @@ mod tests {
         assert_eq!(answer.as_deref(), Ok("cont"));
         machine.poll().unwrap();
         assert!(!machine.lacks_space());
+    }
+
+    #[test]
+    fn a_guest_is_not_ready_after_a_reset() {
+        let mut polls = 0;
+        let (folder, socket) = peer(move |line| {
+            polls += usize::from(line.contains("ringbuf-read"));
+            let event: &[u8] = if polls == 2 { b"{\"event\": \"RESET\"}\n" } else { b"" };
+            vec![[event.to_vec(), ok(line)].concat()]
+        });
+        let qmp = Client::connect(&socket, LIMIT).unwrap();
+        let machine = Machine::new("test", Utf8Path::from_path(folder.path()).unwrap());
+        let ready = GuestEvent {
+            stage: GuestStage::Ready,
+            state: StageState::Ok,
+            detail: String::new(),
+            uptime_ms: 1,
+            boot_id: "one".into(),
+            host_keys: Vec::new(),
+        };
+        fs::create_dir_all(&machine.files.run_dir).unwrap();
+        fs::write(&machine.files.ready_log, ready.to_line()).unwrap();
+        let watch = Watch::of_start(&machine.files);
+        let mut machine = Standalone::new(machine, std::process::id(), qmp, watch).unwrap();
+        assert!(machine.poll().unwrap().is_ready);
+        assert!(!machine.poll().unwrap().is_ready);
     }
 }

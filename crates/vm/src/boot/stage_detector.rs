@@ -52,6 +52,13 @@ impl StageDetector {
         Self { previous_boot: previous, ..Self::default() }
     }
 
+    /// Starts over after a reset of the machine: what was reported so far belongs to the boot before it.
+    pub(crate) fn forget_boot(&mut self) {
+        let previous = self.boot_id().map(str::to_owned).or_else(|| self.previous_boot.take());
+        let Self { firmware, serial, partial_event, .. } = std::mem::take(self);
+        *self = Self { firmware, serial, partial_event, ..Self::after_boot(previous) };
+    }
+
     /// Adds output of the firmware's debug port, received `at` after the beginning.
     pub fn firmware(&mut self, bytes: &[u8], at: Duration) {
         let mut console = std::mem::take(&mut self.firmware);
@@ -87,6 +94,10 @@ impl StageDetector {
     fn event(&mut self, event: &GuestEvent, at: Duration) -> bool {
         if self.previous_boot.as_deref().is_some_and(|id| id == event.boot_id) {
             return false;
+        }
+        // The guest has restarted.
+        if !event.boot_id.is_empty() && self.boot_id().is_some_and(|id| id != event.boot_id) {
+            self.forget_boot();
         }
         let earlier = self.events.get(&event.stage).and_then(|(_, at)| *at);
         let ok_at = earlier.or((event.state == StageState::Ok).then_some(at));
@@ -198,10 +209,8 @@ impl StageDetector {
 
     /// The services that have reported in this boot that they respond, by their names in `rave.toml`.
     pub fn services(&self) -> Vec<&'static str> {
-        let boot = self.boot_id();
-        let is_of_boot =
-            |event: &GuestEvent| event.state == StageState::Ok && boot.is_none_or(|id| id == event.boot_id);
-        let answers = |stage: GuestStage| self.event_of(stage).is_some_and(is_of_boot);
+        let answers =
+            |stage: GuestStage| self.event_of(stage).is_some_and(|event| event.state == StageState::Ok);
         SERVICES.iter().filter(|(stage, _)| answers(*stage)).map(|(_, name)| *name).collect()
     }
 

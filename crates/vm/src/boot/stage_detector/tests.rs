@@ -131,6 +131,24 @@ fn events_of_an_earlier_boot_do_not_count() {
 }
 
 #[test]
+fn a_restarted_guest_is_not_ready_before_it_reports_that_again() {
+    let mut boot = StageDetector::default();
+    let mut send = |of, id: &str| {
+        boot.ready(line(of, StageState::Ok, id).as_bytes(), at(1));
+        boot.reached(GuestStage::Ready).is_some()
+    };
+    assert!(send(GuestStage::Ready, "one"));
+    assert!(!send(GuestStage::Userspace, "two"));
+    assert!(!send(GuestStage::Ready, "one"), "a late event of the boot before");
+    assert!(send(GuestStage::Ready, "two"));
+
+    boot.forget_boot();
+    assert_eq!((boot.boot_id(), boot.stage()), (None, BootStage::Firmware));
+    boot.ready(line(GuestStage::Ready, StageState::Ok, "two").as_bytes(), at(2));
+    assert_eq!(boot.reached(GuestStage::Ready), None);
+}
+
+#[test]
 fn a_services_receipt_counts_only_for_its_own_boot() {
     let mut boot = StageDetector::default();
     let mut send = |of, state, id: &str| {
