@@ -81,8 +81,9 @@ impl std::str::FromStr for Digest {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a SHA-256 digest: expected 64 hexadecimal digits");
-        if text.len() != 64 || !text.is_ascii() {
+        let wrong = || format!("`{text}` is not a SHA-256 digest: expected 64 lower-case hexadecimal digits");
+        // Not signs, which numbers may have, nor capitals, which would be a second way to write a digest.
+        if text.len() != 64 || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(wrong());
         }
         let mut bytes = [0; 32];

@@ -39,7 +39,7 @@ pub fn collect(
     let mut add = |input: Input| {
         if input.file.is_file() {
             found.insert(input.path.clone(), input);
-        } else if input.kind != Kind::Stanza {
+        } else {
             missing.push(format!("{} {}", input.name, input.version));
         }
     };

@@ -69,6 +69,16 @@ pub fn regular_file(path: &Utf8Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(not_opened(SPECIAL)) }
 }
 
+/// The content of a file of at most `limit` bytes that a user named. It may be a pipe, such as a shell's `<(...)`.
+pub(crate) fn read_named(path: &Utf8Path, limit: u64) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)).at("read", path)?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::damaged(path, format!("it has more than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
 /// The content of a file of at most `limit` bytes in the folder of a release.
 pub(crate) fn read(folder: &Utf8Path, name: &str, limit: u64) -> Result<Vec<u8>, Error> {
     let path = folder.join(name);
@@ -93,8 +103,8 @@ impl Folder {
         &self.path
     }
 
-    /// Every file, recursively, and everything else that is not a folder. Folders are entries only if they are nested
-    /// too deeply.
+    /// Every file, recursively, and everything else that is not a folder. Folders are entries only if they are empty or
+    /// nested too deeply.
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
         list(&self.root, "", 1, &mut entries)?;
@@ -153,10 +163,15 @@ fn list(folder: impl AsFd, below: &str, depth: usize, entries: &mut Vec<Entry>) 
         let kind = match FileType::from_raw_mode(found.st_mode) {
             FileType::Directory if depth < MAX_DEPTH && is_text => {
                 let flags = SAFE | OFlags::NOFOLLOW | OFlags::DIRECTORY;
+                let count = entries.len();
                 list(openat(&folder, name, flags, Mode::empty())?, &path, depth + 1, entries)?;
-                continue;
+                if entries.len() > count {
+                    continue;
+                }
+                EntryKind::Other("an empty folder")
             }
-            FileType::Directory => EntryKind::Other("a folder that is too deep"),
+            FileType::Directory if is_text => EntryKind::Other("a folder that is too deep"),
+            FileType::Directory => EntryKind::Other("a name that no release has"),
             FileType::Symlink => EntryKind::Other("a symbolic link"),
             FileType::RegularFile => match path.parse() {
                 Ok(path) if is_text => {
@@ -184,6 +199,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(place.path()).unwrap();
         fs::create_dir_all(path.join("real/below")).unwrap();
+        fs::create_dir_all(path.join("real/empty/below")).unwrap();
         fs::write(path.join("real/below/a"), "a").unwrap();
         fs::write(path.join("outside"), "secret").unwrap();
         symlink("../outside", path.join("real/link")).unwrap();
@@ -196,8 +212,9 @@ mod tests {
         }
         let entries = folder.entries().unwrap();
         let found: Vec<_> = entries.iter().map(|entry| entry.path.as_str()).collect();
-        assert_eq!(found, ["below/a", "folder", "link"]);
-        assert_eq!(entries[1].kind, EntryKind::Other("a symbolic link"));
+        assert_eq!(found, ["below/a", "empty/below", "folder", "link"]);
+        assert_eq!(entries[1].kind, EntryKind::Other("an empty folder"));
+        assert_eq!(entries[2].kind, EntryKind::Other("a symbolic link"));
         assert!(folder.read(&"below/a".parse().unwrap(), 0).unwrap_err().to_string().contains("more than 0"));
     }
 

@@ -186,7 +186,8 @@ pub fn passphrase_of(path: &Utf8Path) -> Result<Passphrase, Error> {
 
 /// Reads a public key in OpenSSH's format: `NAME.pub`.
 pub fn read_public(path: &Utf8Path) -> Result<PublicKey, Error> {
-    let text = fs::read_to_string(path).at("read", path)?;
+    let text = String::from_utf8(folder::read_named(path, LIMIT)?);
+    let text = text.map_err(|error| Error::damaged(path, error))?;
     let key = PublicKey::from_openssh(text.trim()).map_err(|error| Error::damaged(path, error))?;
     match key.algorithm() {
         Algorithm::Ed25519 => Ok(key),

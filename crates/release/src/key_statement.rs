@@ -1,10 +1,12 @@
 //! Rotation and revocation: signed statements about a key, with increasing serial numbers.
 
+use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 use ssh_key::{Algorithm, PublicKey};
 
 use crate::dsse::Envelope;
 use crate::error::Error;
+use crate::folder;
 use crate::key::SigningKey;
 use crate::public_key::fingerprint;
 use crate::strict_json;
@@ -139,6 +141,13 @@ fn ed25519(text: &str) -> Result<PublicKey, String> {
         Algorithm::Ed25519 => Ok(key),
         other => Err(format!("a key of {other}: only ssh-ed25519 is taken")),
     }
+}
+
+/// The bytes of a file that a user named, with its envelopes.
+pub fn read(path: &Utf8Path) -> Result<(Vec<u8>, Vec<Envelope>), Error> {
+    let bytes = folder::read_named(path, LIMIT)?;
+    let envelopes = parse_file(&bytes).map_err(|why| Error::damaged(path, why))?;
+    Ok((bytes, envelopes))
 }
 
 /// Reads the envelopes of a file, one per line.

@@ -51,6 +51,9 @@ pub fn patch(stem: &str, from: &semver::Version) -> Result<RelativePath, String>
 
 /// The name of a part, counted from 0: sorted by name, so that a shell's `*` lists them in order.
 pub fn part(whole: &RelativePath, number: usize) -> Result<RelativePath, String> {
+    if number >= 1000 {
+        return Err("it would have more than 1000 parts".into());
+    }
     format!("{whole}.part-{number:03}").parse()
 }
 
@@ -66,5 +69,6 @@ mod tests {
         assert_eq!(of("rave-debian-headless-vmware.ova"), "rave-1.2.0-headless-x86_64-vmware.ova");
         assert!(artifact(&stem, "rave-debian-headless", "other.qcow2").is_err());
         assert_eq!(part(&"a.iso".parse().unwrap(), 7).unwrap().as_str(), "a.iso.part-007");
+        assert!(part(&"a.iso".parse().unwrap(), 1000).is_err());
     }
 }

@@ -187,8 +187,8 @@ impl Notes<'_> {
             let _ = writeln!(text, "| {name} | {from} | {size} | {download} |");
         }
         text.push_str(
-            "\nA patch makes the raw disk of the one that you have, in any format; `manifest.json`, `SHA256SUMS` and its signature are needed \
-             beside it:\n\n```sh\nrave patch FILE.patch --base OLD --out DIR --key KEY.allowed_signers\n```\n",
+            "\nA patch makes the raw disk of the one that you have, in any format; `SHA256SUMS` and its signature are needed beside it, \
+             and `keys.jsonl` if there is one:\n\n```sh\nrave patch FILE.patch --base OLD --out DIR --key KEY.allowed_signers\n```\n",
         );
     }
 
@@ -246,7 +246,7 @@ fn secured((name, fixes): (&String, &Fixes)) -> String {
 
 fn mebibytes(bytes: u64) -> String {
     // Tenths without floating-point rounding.
-    let tenths = (bytes * 10).div_ceil(1 << 20);
+    let tenths = (u128::from(bytes) * 10).div_ceil(1 << 20);
     format!("{}.{}", tenths / 10, tenths % 10)
 }
 

@@ -37,6 +37,7 @@ pub fn plan(manifest: &Manifest, out: camino::Utf8PathBuf) -> Plan {
         sources: Vec::new(),
         inputs: manifest.inputs.is_some(),
         payload: manifest.payload,
+        has_claude: false,
         keys: None,
         previous: None,
         patch_from: None,

@@ -1,13 +1,11 @@
 //! `allowed_signers` (ssh-keygen(1), "ALLOWED SIGNERS"): who may sign, for which purpose, and when.
 
-use std::fs::File;
-use std::io::Read as _;
-
 use camino::Utf8Path;
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use ssh_key::{Algorithm, PublicKey};
 
-use crate::error::{Error, IoContext as _};
+use crate::error::Error;
+use crate::folder;
 pub use crate::public_key::line;
 use crate::public_key::{NAMESPACE, check_principal, fingerprint};
 
@@ -59,8 +57,12 @@ impl Signer {
 
 /// Reads the file; at least one key must be in it.
 pub fn read(path: &Utf8Path) -> Result<Vec<Signer>, Error> {
-    let text = read_text(path)?;
-    parse(&text).map_err(|detail| Error::Key {
+    of_file(path, &read_text(path)?)
+}
+
+/// Reads the text of the file; at least one key must be in it.
+pub fn of_file(path: &Utf8Path, text: &str) -> Result<Vec<Signer>, Error> {
+    parse(text).map_err(|detail| Error::Key {
         path: path.to_owned(),
         detail,
         remedy: "give the NAME.allowed_signers that `cargo xtask release keygen` wrote beside the key",
@@ -69,12 +71,7 @@ pub fn read(path: &Utf8Path) -> Result<Vec<Signer>, Error> {
 
 /// The text of the file, of at most [`LIMIT`] bytes.
 pub fn read_text(path: &Utf8Path) -> Result<String, Error> {
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes)).at("read", path)?;
-    if bytes.len() as u64 > LIMIT {
-        return Err(Error::damaged(path, format!("it has more than {LIMIT} bytes")));
-    }
-    String::from_utf8(bytes).map_err(|error| Error::damaged(path, error))
+    String::from_utf8(folder::read_named(path, LIMIT)?).map_err(|error| Error::damaged(path, error))
 }
 
 /// Reads the text; at least one key must be in it.

@@ -1,142 +1,45 @@
 //! The trusted keys: those that the user gave or pinned and their successors, without revoked ones.
 //! Accepted statements are kept: a release that omits a revocation does not undo it.
 
-use std::collections::BTreeMap;
-use std::fs;
+mod store;
 
-use camino::{Utf8Path, Utf8PathBuf};
-use rave_fs::Replace;
-use serde::{Deserialize, Serialize};
+use camino::Utf8Path;
 use ssh_key::PublicKey;
 
 use crate::dsse::Envelope;
-use crate::error::{Error, IoContext as _};
-use crate::key_statement::{KeyChange, KeyStatement};
-use crate::signers::{self, Signer};
-use crate::{lock, strict_json};
+use crate::error::Error;
+use crate::key_statement::{self, KeyChange, KeyStatement};
+use crate::signers::Signer;
+pub use store::{FILE, TrustStore};
 
-/// The store's file in the state folder.
-pub const FILE: &str = "release-trust.json";
-
-const SCHEMA: u32 = 1;
-const LIMIT: u64 = 4 << 20;
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Stored {
-    schema: u32,
-    /// Lines of `allowed_signers`.
-    pinned: Vec<String>,
-    /// Envelopes of accepted statements, in the order of acceptance.
-    statements: Vec<String>,
-    /// The highest serial number of each key, by fingerprint.
-    serials: BTreeMap<String, u64>,
-    /// The latest known build time of a trusted release, seconds since 1970.
-    latest: i64,
+/// The bytes of a file of statements that a release will include; fails unless its receivers will accept them.
+pub fn publishable(path: &Utf8Path) -> Result<Vec<u8>, Error> {
+    let (bytes, envelopes) = key_statement::read(path)?;
+    replay(&envelopes)
+        .map_err(|why| Error::damaged(path, format!("receivers would not accept it: {why}")))?;
+    Ok(bytes)
 }
 
-impl Stored {
-    fn read(path: &Utf8Path) -> Result<Self, Error> {
-        let stored: Self = match fs::read(path) {
-            Ok(bytes) => strict_json::parse(&bytes, LIMIT).map_err(|error| Error::damaged(path, error))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Self { schema: SCHEMA, ..Self::default() }
-            }
-            Err(error) => return Err(Error::io("read", path, error)),
-        };
-        if stored.schema != SCHEMA {
-            let detail = format!("its schema is {}, this version reads {SCHEMA}", stored.schema);
-            return Err(Error::damaged(path, detail));
+/// Fails unless every receiver who trusts one of the keys accepts the statements, each when it is published.
+pub fn replay(envelopes: &[Envelope]) -> Result<(), String> {
+    let mut receivers: Vec<PublicKey> = Vec::new();
+    for envelope in envelopes {
+        let key = KeyStatement::of(envelope)?.key;
+        if !receivers.iter().any(|other| other.key_data() == key.key_data()) {
+            receivers.push(key);
         }
-        Ok(stored)
     }
-
-    /// Adds what another process saved, which it accepted earlier.
-    fn join(&mut self, other: Self) {
-        let merge = |own: &mut Vec<String>, earlier: Vec<String>| {
-            let new: Vec<String> = own.drain(..).filter(|one| !earlier.contains(one)).collect();
-            *own = [earlier, new].concat();
-        };
-        merge(&mut self.pinned, other.pinned);
-        merge(&mut self.statements, other.statements);
-        for (key, serial) in other.serials {
-            let own = self.serials.entry(key).or_default();
-            *own = serial.max(*own);
-        }
-        self.latest = self.latest.max(other.latest);
-    }
-}
-
-/// The state that persists between calls.
-#[derive(Debug, Clone)]
-pub struct TrustStore {
-    path: Utf8PathBuf,
-    stored: Stored,
-    is_changed: bool,
-}
-
-impl TrustStore {
-    /// The store of a state folder; empty if it does not exist yet.
-    pub fn open(state_dir: &Utf8Path) -> Result<Self, Error> {
-        let path = state_dir.join(FILE);
-        let stored = Stored::read(&path)?;
-        Ok(Self { path, stored, is_changed: false })
-    }
-
-    /// Pins the keys of an `allowed_signers` in addition to existing ones. Returns the new keys.
-    pub fn pin(&mut self, text: &str) -> Result<Vec<Signer>, Error> {
-        let damaged = |detail| Error::damaged("the keys to pin", detail);
-        signers::parse(text).map_err(damaged)?;
-        let mut new = Vec::new();
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            if !self.stored.pinned.iter().any(|pinned| pinned == line) {
-                self.stored.pinned.push(line.to_owned());
-                self.is_changed = true;
-                new.extend(signers::parse(line).map_err(damaged)?);
+    for key in receivers {
+        let mut store = TrustStore::in_memory();
+        let mut trusted = Trusted::new(vec![Signer::new("receiver", key)], &store);
+        for envelope in envelopes {
+            let learned = trusted.learn(std::slice::from_ref(envelope), 0, &mut store);
+            if let Some((_, why)) = learned.wrong.into_iter().next() {
+                return Err(why);
             }
         }
-        Ok(new)
     }
-
-    /// The pinned keys.
-    pub fn pinned(&self) -> Result<Vec<Signer>, Error> {
-        let read = |line: &String| {
-            signers::parse(line)
-                .map_err(|error| Error::damaged(&self.path, error))
-                .map(|mut one| one.remove(0))
-        };
-        self.stored.pinned.iter().map(read).collect()
-    }
-
-    /// The latest known build time of a trusted release: a clock before it is not trusted.
-    pub fn latest(&self) -> i64 {
-        self.stored.latest
-    }
-
-    /// Records the build time of a trusted release.
-    pub fn saw(&mut self, made: i64) {
-        if made > self.stored.latest {
-            self.stored.latest = made;
-            self.is_changed = true;
-        }
-    }
-
-    /// Writes changes atomically, together with those that another process has saved since this store was opened.
-    pub fn save(&mut self) -> Result<(), Error> {
-        if !self.is_changed {
-            return Ok(());
-        }
-        if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder).at("create", folder)?;
-        }
-        let _lock = lock::take(&self.path.with_extension("lock"), &mut |_| ())?;
-        self.stored.join(Stored::read(&self.path)?);
-        let text =
-            serde_json::to_vec_pretty(&self.stored).map_err(|error| Error::damaged(&self.path, error))?;
-        Replace::new(&self.path).write(text).at("write", &self.path)?;
-        self.is_changed = false;
-        Ok(())
-    }
+    Ok(())
 }
 
 /// The trusted keys, and those that are no longer trusted.
@@ -146,20 +49,39 @@ pub struct Trusted {
     /// Pairs of a key and its successor.
     successors: Vec<(PublicKey, PublicKey)>,
     revoked: Vec<(PublicKey, String)>,
+    /// Accepted statements of the store about keys that are not trusted, or not yet.
+    stored: Vec<(Envelope, KeyStatement)>,
+}
+
+/// What became of some statements, by their numbers.
+#[derive(Debug, Default)]
+pub struct Learned {
+    /// Those that are not valid, and why.
+    pub wrong: Vec<(usize, String)>,
+    /// Those about keys that are not trusted: they change nothing.
+    pub ignored: Vec<usize>,
+}
+
+/// Why a statement is not accepted.
+enum Refused {
+    /// Its key is not trusted.
+    Unknown,
+    /// It revokes a key, and neither that key nor a known successor signed it.
+    Unsigned(String),
+    Wrong(String),
 }
 
 impl Trusted {
     /// The given keys and what is known about them.
     pub fn new(signers: Vec<Signer>, store: &TrustStore) -> Self {
-        let mut trusted = Self { signers, ..Self::default() };
-        for text in &store.stored.statements {
-            if let Ok(envelope) = Envelope::parse(text.as_bytes())
-                && let Ok(statement) = KeyStatement::of(&envelope)
-            {
-                // A statement about a key that is not trusted is ignored.
-                let _ = trusted.apply(&envelope, &statement);
-            }
-        }
+        let read = |text: &String| {
+            let envelope = Envelope::parse(text.as_bytes()).ok()?;
+            let statement = KeyStatement::of(&envelope).ok()?;
+            Some((envelope, statement))
+        };
+        let stored = store.stored.statements.iter().filter_map(read).collect();
+        let mut trusted = Self { signers, stored, ..Self::default() };
+        trusted.settle();
         trusted
     }
 
@@ -185,20 +107,58 @@ impl Trusted {
         Err(why)
     }
 
-    /// Accepts the valid statements of a release or a file at `now` (seconds since 1970). Returns the problems of the
-    /// others.
-    pub fn learn(&mut self, envelopes: &[Envelope], now: i64, store: &mut TrustStore) -> Vec<String> {
-        let mut wrong = Vec::new();
-        for envelope in envelopes {
-            if let Err(why) = self.learn_one(envelope, now, store) {
-                wrong.push(why);
+    /// Accepts the valid statements of a release or a file at `now` (seconds since 1970), in any order in which each
+    /// is about a key that is trusted by then.
+    pub fn learn(&mut self, envelopes: &[Envelope], now: i64, store: &mut TrustStore) -> Learned {
+        let mut learned = Learned::default();
+        let mut left: Vec<(usize, &Envelope)> = envelopes.iter().enumerate().collect();
+        loop {
+            let known = self.known();
+            let mut unsigned = Vec::new();
+            learned.ignored.clear();
+            left.retain(|(number, envelope)| {
+                match self.learn_one(envelope, now, store) {
+                    Ok(()) => return false,
+                    Err(Refused::Unknown) => learned.ignored.push(*number),
+                    Err(Refused::Unsigned(why)) => unsigned.push((*number, why)),
+                    Err(Refused::Wrong(why)) => {
+                        learned.wrong.push((*number, why));
+                        return false;
+                    }
+                }
+                true
+            });
+            self.settle();
+            if self.known() == known {
+                learned.wrong.extend(unsigned);
+                learned.wrong.sort();
+                return learned;
             }
         }
-        wrong
     }
 
-    fn learn_one(&mut self, envelope: &Envelope, now: i64, store: &mut TrustStore) -> Result<(), String> {
-        let statement = KeyStatement::of(envelope)?;
+    /// What decides whether a statement can be accepted that could not be before.
+    fn known(&self) -> (usize, usize) {
+        (self.signers.len(), self.successors.len())
+    }
+
+    /// Applies stored statements about keys that were not trusted before.
+    fn settle(&mut self) {
+        loop {
+            let known = self.known();
+            let stored = std::mem::take(&mut self.stored);
+            self.stored = stored
+                .into_iter()
+                .filter(|(envelope, statement)| self.apply(envelope, statement).is_err())
+                .collect();
+            if self.known() == known {
+                return;
+            }
+        }
+    }
+
+    fn learn_one(&mut self, envelope: &Envelope, now: i64, store: &mut TrustStore) -> Result<(), Refused> {
+        let statement = KeyStatement::of(envelope).map_err(Refused::Wrong)?;
         let text = envelope.to_json();
         // Already known, even if signed again: Ed25519 signatures are deterministic.
         if store.stored.statements.contains(&text) {
@@ -207,30 +167,37 @@ impl Trusted {
         let name = statement.fingerprint();
         // If only the successor is trusted, statements about its predecessors are irrelevant.
         if !self.signers.iter().any(|signer| signer.key.key_data() == statement.key.key_data()) {
-            return Ok(());
+            return Err(Refused::Unknown);
         }
         if let KeyChange::Rotate { successor, .. } = &statement.change
             && !self.may_sign(&statement.key, now)
         {
             // A statement has no date: an expired key could name a successor that never expires. What that successor
             // says of the key still counts.
-            statement.check(envelope, &[]).map_err(|why| format!("a statement about {name}: {why}"))?;
-            self.successors.push((statement.key.clone(), successor.clone()));
+            statement
+                .check(envelope, &[])
+                .map_err(|why| Refused::Wrong(format!("a statement about {name}: {why}")))?;
+            self.succeed(&statement.key, successor);
             return Ok(());
         }
         let highest = store.stored.serials.get(&name).copied().unwrap_or_default();
         // A revocation is final, and needs no order: a thief could have used up the numbers.
         let is_final = matches!(statement.change, KeyChange::Revoke { .. });
         if statement.serial <= highest && !is_final {
-            return Err(format!(
+            return Err(Refused::Wrong(format!(
                 "a statement about {name} has the serial number {}, and {highest} was seen already",
                 statement.serial
-            ));
+            )));
         }
-        self.apply(envelope, &statement)?;
-        store.stored.statements.push(text);
-        store.stored.serials.insert(name, statement.serial.max(highest));
-        store.is_changed = true;
+        // Repetitions are not stored: a thief could fill the store with them.
+        if self.apply(envelope, &statement)? {
+            store.stored.statements.push(text);
+            store.is_changed = true;
+        }
+        if statement.serial > highest {
+            store.stored.serials.insert(name, statement.serial);
+            store.is_changed = true;
+        }
         Ok(())
     }
 
@@ -240,32 +207,53 @@ impl Trusted {
         of_key.any(|signer| signer.may_sign(now).is_ok())
     }
 
-    fn apply(&mut self, envelope: &Envelope, statement: &KeyStatement) -> Result<(), String> {
+    /// Applies a valid statement; returns whether it says something new.
+    fn apply(&mut self, envelope: &Envelope, statement: &KeyStatement) -> Result<bool, Refused> {
         let is = |key: &PublicKey| key.key_data() == statement.key.key_data();
-        let name = statement.fingerprint();
-        let Some(known) = self.signers.iter().find(|signer| is(&signer.key)).cloned() else {
-            return Err(format!("a statement is about {name}, which is not trusted"));
-        };
-        let chain: Vec<PublicKey> = self.successors_of(&statement.key);
-        statement.check(envelope, &chain).map_err(|why| format!("a statement about {name}: {why}"))?;
-        match &statement.change {
-            KeyChange::Rotate { .. } if self.revoked.iter().any(|(key, _)| is(key)) => {
-                Err(format!("a statement about {name}: it was revoked, and can have no successor"))
+        let about = |why: &str| format!("a statement about {}: {why}", statement.fingerprint());
+        let known = self.signers.iter().find(|signer| is(&signer.key)).cloned().ok_or(Refused::Unknown)?;
+        let chain = self.successors_of(&statement.key);
+        let is_revoked = self.revoked.iter().any(|(key, _)| is(key));
+        match (&statement.change, statement.check(envelope, &chain)) {
+            (KeyChange::Rotate { .. }, Err(why)) => Err(Refused::Wrong(about(&why))),
+            // Its signer may be a successor that is not known yet.
+            (KeyChange::Revoke { .. }, Err(why)) => Err(Refused::Unsigned(about(&why))),
+            (KeyChange::Rotate { .. }, Ok(())) if is_revoked => {
+                Err(Refused::Wrong(about("it was revoked, and can have no successor")))
             }
-            KeyChange::Rotate { successor, .. } if self.has_successor_besides(&statement.key, successor) => {
-                Err(format!("a statement about {name}: it has another successor already"))
+            (KeyChange::Rotate { successor, .. }, Ok(()))
+                if self.has_successor_besides(&statement.key, successor) =>
+            {
+                Err(Refused::Wrong(about("it has another successor already")))
             }
-            KeyChange::Rotate { successor, principal } => {
+            (KeyChange::Rotate { successor, principal }, Ok(())) => {
                 let signer = Signer { principal: principal.clone(), key: successor.clone(), ..known };
-                self.signers.push(signer.without_times());
-                self.successors.push((statement.key.clone(), successor.clone()));
-                Ok(())
+                let signer = signer.without_times();
+                let is_new = !self.signers.contains(&signer);
+                if is_new {
+                    self.signers.push(signer);
+                }
+                Ok(self.succeed(&statement.key, successor) || is_new)
             }
-            KeyChange::Revoke { reason } => {
-                self.revoked.push((statement.key.clone(), reason.clone()));
-                Ok(())
+            (KeyChange::Revoke { reason }, Ok(())) => {
+                if !is_revoked {
+                    self.revoked.push((statement.key.clone(), reason.clone()));
+                }
+                Ok(!is_revoked)
             }
         }
+    }
+
+    /// Notes the successor of a key; returns whether that is new.
+    fn succeed(&mut self, key: &PublicKey, successor: &PublicKey) -> bool {
+        let is_known = |(from, to): &(PublicKey, PublicKey)| {
+            from.key_data() == key.key_data() && to.key_data() == successor.key_data()
+        };
+        if self.successors.iter().any(is_known) {
+            return false;
+        }
+        self.successors.push((key.clone(), successor.clone()));
+        true
     }
 
     /// Whether another key is the direct successor: a thief of the old key could name a second one.

@@ -1,13 +1,10 @@
 //! The trusted keys, for the commands that verify releases.
 
-use std::fs;
-
 use rave_release::dsse::Envelope;
 use rave_release::trust::{TrustStore, Trusted};
 use rave_release::{key_statement, signers};
 
 use crate::cli::KnownKeys;
-use crate::command_error::CommandError;
 use crate::settings;
 use crate::ui::Ui;
 
@@ -44,7 +41,5 @@ pub(super) fn store() -> anyhow::Result<TrustStore> {
 
 fn statements(flags: &KnownKeys) -> anyhow::Result<Vec<Envelope>> {
     let Some(file) = &flags.statements else { return Ok(Vec::new()) };
-    let unusable = |why: String| CommandError::usage(format!("{file}: {why}"));
-    let bytes = fs::read(file).map_err(|error| unusable(error.to_string()))?;
-    Ok(key_statement::parse_file(&bytes).map_err(unusable)?)
+    Ok(key_statement::read(file)?.1)
 }

@@ -2,6 +2,8 @@
 
 pub mod rebuild;
 
+use rave_process::interrupt;
+use rave_release::key_statement::KeyStatement;
 use rave_release::signers;
 use rave_release::verify::{self, FileRow, Request, Verdict};
 use serde_json::json;
@@ -18,6 +20,10 @@ pub fn run(args: &cli::Verify, ui: &Ui) -> Code {
         // The document on stdout says it all.
         Ok(Some(verified)) if args.json && verified.verdict.problems.is_empty() => Code::Ok,
         Ok(verified) => verified.map_or(Code::Ok, |verified| end(&verified, ui)),
+        Err(error) if is_interrupted(&error) => {
+            ui.error(&lines_of(&error));
+            Code::Interrupted
+        }
         Err(error) => {
             ui.error(&lines_of(&error));
             Code::CheckFailed
@@ -35,15 +41,17 @@ struct Verified {
 fn verified(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Option<Verified>> {
     let mut store = trust::store()?;
     if let Some(file) = &args.trust {
-        signers::read(file)?;
-        for signer in store.pin(&signers::read_text(file)?)? {
+        // Read once: it may be a pipe.
+        let text = signers::read_text(file)?;
+        signers::of_file(file, &text)?;
+        for signer in store.pin(&text)? {
             ui.note(&format!("trusted from now on: {} {}", signer.principal, signer.fingerprint()));
         }
         store.save()?;
     }
     let mut trust = Trust::of(&args.keys, store)?;
     let Some(folder) = &args.folder else {
-        learn(&mut trust)?;
+        learn(&mut trust, ui)?;
         return Ok(None);
     };
     let request = Request {
@@ -55,6 +63,8 @@ fn verified(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Option<Verified>> {
         statements: &trust.statements,
     };
     let verdict = verify::verify(&request, &mut trust.trusted, &mut trust.store, &ui.sink());
+    // The problems of an interrupted verification say nothing about the release.
+    interrupt::check().map_err(|_| CommandError::new(Code::Interrupted, "interrupted"))?;
     if args.json {
         ui.data(&serde_json::to_string_pretty(&as_json(&verdict))?);
     } else {
@@ -74,7 +84,7 @@ fn verified(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Option<Verified>> {
 }
 
 /// Stores the statements that arrived without a release.
-fn learn(trust: &mut Trust) -> anyhow::Result<()> {
+fn learn(trust: &mut Trust, ui: &Ui) -> anyhow::Result<()> {
     if trust.statements.is_empty() {
         return Ok(());
     }
@@ -84,10 +94,23 @@ fn learn(trust: &mut Trust) -> anyhow::Result<()> {
             .into());
     }
     let now = super::release::now().max(trust.store.latest());
-    match trust.trusted.learn(&trust.statements, now, &mut trust.store).into_iter().next() {
-        Some(wrong) => Err(CommandError::usage(wrong).into()),
-        None => Ok(trust.store.save()?),
+    let learned = trust.trusted.learn(&trust.statements, now, &mut trust.store);
+    if let Some((_, wrong)) = learned.wrong.into_iter().next() {
+        return Err(CommandError::usage(wrong).into());
     }
+    for number in learned.ignored {
+        let about = KeyStatement::of(&trust.statements[number]).map(|statement| statement.fingerprint());
+        ui.warn(&format!(
+            "nothing was learned from a statement about {}, which is not trusted",
+            about.unwrap_or_default()
+        ));
+    }
+    Ok(trust.store.save()?)
+}
+
+/// Whether the user ended the command.
+fn is_interrupted(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<CommandError>().is_some_and(|error| error.code == Code::Interrupted)
 }
 
 fn row(row: &FileRow) -> Vec<String> {

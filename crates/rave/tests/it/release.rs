@@ -91,6 +91,7 @@ impl Place {
             sources: Vec::new(),
             inputs: false,
             payload: false,
+            has_claude: false,
             keys: Some(self.path("keys.jsonl")).filter(|path| path.exists()),
             previous: None,
             patch_from: None,
@@ -308,6 +309,18 @@ fn keys_can_be_rotated_and_revoked() {
         ["release", "revoke", "--key", "next", "--revoked", "key.pub", "--serial", "2", "--reason", "lost"];
     let printed = place.rave(&[&revoke[..], &with].concat());
     assert_eq!(printed.code, Some(0), "{}", printed.stderr);
+    // Receivers would refuse these.
+    let late = ["release", "rotate", "--key", "next", "--to", "other", "--to-passphrase-file", "passphrase"];
+    let end = ["release", "revoke", "--key", "next"];
+    let unrelated = ["release", "revoke", "--key", "other", "--revoked", "next.pub"];
+    let before = fs::read(place.path("keys.jsonl")).unwrap();
+    let said = place.rave(&[&unrelated[..], &with, &["--serial", "1"]].concat());
+    assert!(said.code == Some(2) && said.stderr.contains("was not signed by"), "{}", said.stderr);
+    assert_eq!(fs::read(place.path("keys.jsonl")).unwrap(), before);
+    assert_eq!(place.rave(&[&end[..], &with, &["--serial", "1"]].concat()).code, Some(0));
+    let said = place.rave(&[&late[..], &with, &["--serial", "2"]].concat());
+    assert!(said.code == Some(2) && said.stderr.contains("can have no successor"), "{}", said.stderr);
+    fs::write(place.path("keys.jsonl"), before).unwrap();
     // The thief of a key omits the statements.
     fs::rename(place.path("keys.jsonl"), place.path("published.jsonl")).unwrap();
     fs::remove_dir_all(place.path("release")).unwrap();
@@ -334,8 +347,11 @@ fn a_revocation_is_learned_without_a_release() {
     assert!(said.code == Some(1) && said.stderr.contains("no key is trusted"), "{}", said.stderr);
     let key = ["--key", "key.allowed_signers"];
     assert_eq!(place.rave(&[&["verify", "release"][..], &key].concat()).code, Some(0));
+    place.keygen("other");
+    let said = place.rave(&[&learn[..], &["--key", "other.allowed_signers"]].concat());
+    assert!(said.code == Some(0) && said.stderr.contains("nothing was learned from"), "{}", said.stderr);
     let said = place.rave(&[&learn[..], &key].concat());
-    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
     let said = place.rave(&[&["verify", "release"][..], &key].concat());
     assert!(said.code == Some(1) && said.stderr.contains("was revoked"), "{}", said.stderr);
 }

@@ -4,6 +4,7 @@
 mod building;
 mod disks;
 mod evidence;
+mod finished;
 mod inputs;
 mod joining;
 mod leaks;
@@ -26,15 +27,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::digest::{Digest, Hasher};
 use rave_process::FileLock;
 use rave_process::progress::{Event, Sink};
-use ssh_key::PublicKey;
 
 use crate::error::{Error, IoContext as _};
 use crate::key::SigningKey;
-use crate::manifest::{self, Manifest, ProfileRelease};
+use crate::lock;
+use crate::manifest::ProfileRelease;
 use crate::sbom::{self, Inventory};
-use crate::sshsig::Signature;
-use crate::{folder, key_statement, lock, names, sshsig, sums};
 use building::Building;
+use finished::finished;
 use ledger::Ledger;
 pub use ledger::StageTime;
 pub(crate) use part::REPORT_LIMIT;
@@ -202,49 +202,6 @@ fn is_empty(out: &Utf8Path) -> Result<bool, Error> {
         return Err(Error::Occupied { path: out.to_owned(), detail: "it is not a folder".into() });
     }
     Ok(fs::read_dir(out).at("read", out)?.next().is_none())
-}
-
-/// The profiles of the existing release if it is the same and verifies; an error if something else is in the way.
-fn finished(
-    plan: &Plan,
-    key: &PublicKey,
-    now: i64,
-    sink: Sink<'_>,
-) -> Result<Option<Vec<ProfileRelease>>, Error> {
-    let out = &plan.out;
-    let occupied = |detail: String| Err(Error::Occupied { path: out.clone(), detail });
-    if is_empty(out)? {
-        return Ok(None);
-    }
-    let Ok(bytes) = folder::read(out, names::MANIFEST, manifest::LIMIT) else {
-        return occupied("it is not empty, and has no release in it".into());
-    };
-    match Manifest::parse(&bytes) {
-        Ok(manifest) if plan.matches(&manifest) && out.join(sums::SIGNATURE).exists() => {
-            if !is_signed_by(out, key) {
-                return occupied("it has this release in it, which another key signed".into());
-            }
-            let keys = plan.keys.as_ref().map(|keys| fs::read(keys).at("read", keys)).transpose()?;
-            if keys != folder::read(out, key_statement::FILE, key_statement::LIMIT).ok() {
-                return occupied("it has this release in it, with other statements about keys".into());
-            }
-            if let Some(problem) = sealing::first_problem(out, &work_folder(out), key, now, sink)? {
-                return occupied(format!("it has this release in it, which does not verify: {problem}"));
-            }
-            Ok(Some(manifest.profiles))
-        }
-        Ok(manifest) => occupied(format!(
-            "it has release {} of commit {} in it, with other contents than asked for",
-            manifest.version, manifest.commit
-        )),
-        Err(why) => occupied(format!("its {} is not one of a release: {why}", names::MANIFEST)),
-    }
-}
-
-/// Whether the signature names this key; nothing is verified.
-fn is_signed_by(release: &Utf8Path, key: &PublicKey) -> bool {
-    let bytes = folder::read(release, sums::SIGNATURE, sshsig::LIMIT).unwrap_or_default();
-    Signature::parse(&bytes).is_ok_and(|signature| signature.claimed.key_data() == key.key_data())
 }
 
 fn lock(work: &Utf8Path, sink: Sink<'_>) -> Result<FileLock, Error> {

@@ -43,6 +43,8 @@ struct Document {
     source_date_epoch: u64,
     second_build: bool,
     part_limit: u64,
+    /// Whether Claude Code is in an image.
+    has_claude: bool,
     /// Keys of settings whose values the commit does not have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     own_settings: Vec<String>,
@@ -84,6 +86,9 @@ impl ReleasePart {
         if document.profiles.is_empty() || counts != [document.profiles.len(); 2] {
             return Err("it does not have a report and a search of each profile".into());
         }
+        if document.part_limit == 0 {
+            return Err("the maximum size of its files is 0".into());
+        }
         // They are in the notes, where other characters would have a meaning.
         if let Some(key) = document.own_settings.iter().find(|key| !is_key(key)) {
             return Err(format!("{key:?} is not a key of a setting"));
@@ -114,6 +119,11 @@ impl ReleasePart {
     /// The maximum size of its files, bytes.
     pub fn part_limit(&self) -> u64 {
         self.document.part_limit
+    }
+
+    /// Whether Claude Code is in an image.
+    pub fn has_claude(&self) -> bool {
+        self.document.has_claude
     }
 
     /// Whether it has an archive of inputs.
@@ -159,6 +169,7 @@ impl ReleasePart {
         self.check(plan).is_ok()
             && self.document.second_build == plan.second_build
             && self.document.part_limit == plan.part_limit
+            && self.document.has_claude == plan.has_claude
             && self.document.own_settings == plan.own_settings
             && self.has_inputs() == plan.inputs
             && self.profiles().eq(plan.profiles.iter().cloned())
@@ -241,6 +252,7 @@ pub(super) fn describe(plan: &Plan, results: &Results, started: i64, folder: &Ut
         source_date_epoch: plan.epoch,
         second_build: plan.second_build,
         part_limit: plan.part_limit,
+        has_claude: plan.has_claude,
         own_settings: plan.own_settings.clone(),
         started,
         sources: plan.sources.clone(),

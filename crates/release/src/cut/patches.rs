@@ -8,12 +8,24 @@ use rave_process::progress::{Event, Sink};
 
 use super::disks::ReleasedDisk;
 use super::plan::Plan;
+use super::sealing::remove_file;
 use crate::error::{Error, IoContext as _};
 use crate::manifest::Manifest;
 use crate::names;
 use crate::notes::PatchRow;
 use crate::patch::{self, DiskOf, Header};
 use crate::relative_path::RelativePath;
+
+/// Removes patches of an interrupted run, which may be from another release.
+pub(super) fn remove(folder: &Utf8Path) -> Result<(), Error> {
+    for entry in folder.read_dir_utf8().at("list", folder)? {
+        let path = entry.at("list", folder)?.into_path();
+        if path.as_str().ends_with(names::PATCH_ENDING) {
+            remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
 
 /// Writes a patch for each profile that the earlier release also has.
 pub(super) fn patches(

@@ -41,11 +41,17 @@ pub struct Plan {
     pub inputs: bool,
     /// Whether images of the tests are released, which cannot be published.
     pub payload: bool,
-    /// Statements about keys that the release includes.
+    /// Whether Claude Code, which not everybody may redistribute, is in an image.
+    pub has_claude: bool,
+    /// Statements about keys that the release includes. Like the two folders below, its content counts and not its
+    /// path: the stages that read it depend on it.
+    #[serde(skip)]
     pub keys: Option<Utf8PathBuf>,
     /// The folder of an earlier release, which the notes compare with.
+    #[serde(skip)]
     pub previous: Option<Utf8PathBuf>,
     /// The folder of an earlier release to make patches from.
+    #[serde(skip)]
     pub patch_from: Option<Utf8PathBuf>,
     /// The output folder.
     #[serde(skip)]
@@ -108,10 +114,13 @@ impl Plan {
 
     /// Whether a finished release is the result of this plan.
     pub(super) fn matches(&self, manifest: &Manifest) -> bool {
-        let wanted = self.profiles.iter().map(|one| (&one.profile, &one.arch, one.formats.clone()));
+        let wanted = self
+            .profiles
+            .iter()
+            .map(|one| (&one.profile, &one.arch, one.formats.clone(), one.default_password));
         let made = manifest.profiles.iter().map(|one| {
             let formats = one.artifacts.iter().map(|artifact| artifact.format).collect();
-            (&one.profile, &one.arch, formats)
+            (&one.profile, &one.arch, formats, one.default_password)
         });
         manifest.version == self.version
             && manifest.commit == self.commit

@@ -1,9 +1,13 @@
 //! The origin of a release: SLSA provenance, version 1. It does not contain the name of the host, its user or a folder.
 
+use camino::Utf8PathBuf;
+use rave_image::digest::Digest;
 use serde_json::{Value, json};
 
 use super::leaks::Searched;
 use super::plan::Plan;
+use super::sealing::manifest_of;
+use crate::error::Error;
 use crate::inputs::Entry;
 use crate::manifest::Manifest;
 use crate::statement::{BUILD_TYPE, BUILDER, SLSA, Statement, Subject, rfc3339};
@@ -24,21 +28,36 @@ fn input(entry: &Entry) -> Value {
     })
 }
 
+/// What was asked for. Of earlier releases, the digests of their manifests.
+pub(super) fn parameters(plan: &Plan) -> Result<Value, Error> {
+    let profiles: Vec<Value> = plan
+        .profiles
+        .iter()
+        .map(|one| json!({"profile": one.profile, "arch": one.arch, "formats": one.formats}))
+        .collect();
+    let earlier = |folder: &Option<Utf8PathBuf>| {
+        let manifest = folder.as_deref().map(manifest_of).transpose()?;
+        Ok::<_, Error>(manifest.map(|bytes| Digest::of_bytes(&bytes)))
+    };
+    let second_build = if plan.second_build { "made the same bytes" } else { "not made" };
+    Ok(json!({
+        "version": plan.version, "base": plan.base, "profiles": profiles,
+        "partLimit": plan.part_limit, "ownSettings": plan.own_settings,
+        "secondBuild": second_build,
+        "previous": earlier(&plan.previous)?, "patchFrom": earlier(&plan.patch_from)?
+    }))
+}
+
 /// The statement about every artifact and bill. Times are in seconds since 1970.
 pub(super) fn statement(
     plan: &Plan,
     manifest: &Manifest,
     evidence: &Evidence<'_>,
     (started, finished): (i64, i64),
-) -> Statement {
+) -> Result<Statement, Error> {
     let files = manifest.files().map(|file| Subject::new(file.name.as_str(), file.sha256));
     let bills = manifest.bills().map(|bill| Subject::new(bill.name.as_str(), bill.sha256));
     let subjects = files.chain(bills).collect();
-    let profiles: Vec<Value> = plan
-        .profiles
-        .iter()
-        .map(|one| json!({"profile": one.profile, "arch": one.arch, "formats": one.formats}))
-        .collect();
     // The commit must be first: `verify` compares it with the manifest's.
     let commit = json!({"name": "source", "digest": {"gitCommit": plan.commit}});
     let sources =
@@ -48,18 +67,14 @@ pub(super) fn statement(
     let predicate = json!({
         "buildDefinition": {
             "buildType": BUILD_TYPE,
-            "externalParameters": {
-                "version": plan.version, "base": plan.base, "profiles": profiles,
-                "partLimit": plan.part_limit, "ownSettings": plan.own_settings
-            },
+            "externalParameters": parameters(plan)?,
             "internalParameters": {
                 "sourceDateEpoch": plan.epoch,
                 "leakGate": {
                     "found": 0,
                     "disks": evidence.searched.disks,
                     "files": evidence.searched.files
-                },
-                "secondBuild": if plan.second_build { "made the same bytes" } else { "not made" }
+                }
             },
             "resolvedDependencies": materials
         },
@@ -68,5 +83,5 @@ pub(super) fn statement(
             "metadata": {"startedOn": rfc3339(started), "finishedOn": rfc3339(finished)}
         }
     });
-    Statement::new(SLSA, subjects, predicate)
+    Ok(Statement::new(SLSA, subjects, predicate))
 }

@@ -20,7 +20,7 @@ use crate::manifest::{self, Manifest};
 use crate::notes::{self, Notes, PatchRow};
 use crate::parts::write_whole;
 use crate::signers::Signer;
-use crate::trust::{TrustStore, Trusted};
+use crate::trust::{self, TrustStore, Trusted};
 use crate::{dsse, folder, key_statement, names, sshsig, sums, verify};
 
 pub(super) struct Sealing<'a, 'l> {
@@ -70,9 +70,15 @@ impl Sealing<'_, '_> {
 
     fn patches(&mut self, manifest: &Manifest) -> Result<Vec<PatchRow>, Error> {
         let (plan, folder, sink) = (self.plan, self.folder.clone(), self.ledger.sink());
-        let Some(earlier) = &plan.patch_from else { return Ok(Vec::new()) };
+        let Some(earlier) = &plan.patch_from else {
+            patches::remove(&folder)?;
+            return Ok(Vec::new());
+        };
         self.ledger.depend_on("patch from", &manifest_of(earlier)?);
-        let make = || patches::patches(plan, manifest, &folder, earlier, sink);
+        let make = || {
+            patches::remove(&folder)?;
+            patches::patches(plan, manifest, &folder, earlier, sink)
+        };
         self.ledger.stage("patches", |_| true, make)
     }
 
@@ -84,6 +90,7 @@ impl Sealing<'_, '_> {
     ) -> Result<(), Error> {
         let (plan, key, folder) = (self.plan, self.key, self.folder.clone());
         let (started, now) = (self.started, self.now);
+        self.ledger.depend_on("parameters", provenance::parameters(plan)?.to_string().as_bytes());
         self.ledger.stage(
             "provenance",
             |()| true,
@@ -91,7 +98,7 @@ impl Sealing<'_, '_> {
                 // A clock that was set back since would end it before it started.
                 let finished = now().max(started);
                 let mut statements =
-                    vec![provenance::statement(plan, manifest, evidence, (started, finished))];
+                    vec![provenance::statement(plan, manifest, evidence, (started, finished))?];
                 for (profile, report) in reports {
                     statements.extend(evidence::statements(plan, manifest, profile, report)?);
                 }
@@ -113,9 +120,6 @@ impl Sealing<'_, '_> {
         patches: &[PatchRow],
     ) -> Result<(), Error> {
         let (plan, folder, sink) = (self.plan, self.folder.clone(), self.ledger.sink());
-        if let Some(previous) = &plan.previous {
-            self.ledger.depend_on("previous", &manifest_of(previous)?);
-        }
         self.ledger.stage(
             "notes",
             |()| true,
@@ -144,7 +148,7 @@ impl Sealing<'_, '_> {
     /// Writes the checksums of all files, and their signature.
     fn sign(&mut self) -> Result<(), Error> {
         let (key, folder) = (self.key, self.folder.clone());
-        let keys = self.plan.keys.as_deref().map(statements_about_keys).transpose()?;
+        let keys = self.plan.keys.as_deref().map(trust::publishable).transpose()?;
         if let Some(keys) = &keys {
             self.ledger.depend_on("keys", keys);
         }
@@ -152,8 +156,11 @@ impl Sealing<'_, '_> {
             "checksums",
             |()| true,
             || {
-                if let Some(keys) = &keys {
-                    write_whole(&folder.join(key_statement::FILE), keys)?;
+                let path = folder.join(key_statement::FILE);
+                match &keys {
+                    Some(keys) => write_whole(&path, keys)?,
+                    // Of an interrupted run that was asked for them.
+                    None => remove_file(&path)?,
                 }
                 seal::checksums(&folder)
             },
@@ -204,12 +211,14 @@ pub(super) fn first_problem(
 }
 
 /// The description of an earlier release, which determines its other files.
-fn manifest_of(earlier: &Utf8Path) -> Result<Vec<u8>, Error> {
+pub(super) fn manifest_of(earlier: &Utf8Path) -> Result<Vec<u8>, Error> {
     folder::read(earlier, names::MANIFEST, manifest::LIMIT)
 }
 
-fn statements_about_keys(path: &Utf8Path) -> Result<Vec<u8>, Error> {
-    let text = fs::read(path).at("read", path)?;
-    key_statement::parse_file(&text).map_err(|why| Error::damaged(path, why))?;
-    Ok(text)
+/// Removes a file, if it exists.
+pub(super) fn remove_file(path: &Utf8Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+        _ => Ok(()),
+    }
 }

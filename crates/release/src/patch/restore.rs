@@ -1,10 +1,10 @@
 //! Makes artifacts of a newer release from a signed patch and an artifact of the older release.
 
-use std::fs;
-use std::io::BufReader;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_image::digest::Digest;
+use rave_image::digest::{Digest, Hasher};
 use rave_image::inside;
 use rave_image::tempdir::{self, LockedTempDir};
 use rave_process::progress::{Event, Sink, StageOutcome};
@@ -17,7 +17,7 @@ use crate::dsse::Envelope;
 use crate::error::{Error, IoContext as _};
 use crate::relative_path::RelativePath;
 use crate::trust::{TrustStore, Trusted};
-use crate::verify::{self, SignedBy};
+use crate::verify::{self, PATCH_LIMIT, SignedBy};
 
 /// The request.
 #[derive(Debug)]
@@ -61,11 +61,12 @@ pub fn restore(
     let (now, statements) = (request.now, request.statements);
     let of_verify =
         verify::Request { folder, now, expect: None, not_older_than: None, commit: None, statements };
-    let (signer, file) = verify::one_file(&of_verify, &name, trusted, store).map_err(|problems| {
-        let problems = problems.iter().map(ToString::to_string).collect();
-        Error::Unverified { path: path.to_owned(), problems }
-    })?;
-    let mut from = BufReader::new(file);
+    let (signer, signed, file) =
+        verify::one_file(&of_verify, &name, PATCH_LIMIT, trusted, store).map_err(|problems| {
+            let problems = problems.iter().map(ToString::to_string).collect();
+            Error::Unverified { path: path.to_owned(), problems }
+        })?;
+    let mut from = BufReader::new(Hashed { file, hasher: Hasher::default() });
     let header = read_header(&mut from).map_err(|why| Error::damaged(path, why))?;
     let wanted = |format: &&Format| **format != Format::Raw;
     let conversions = request.formats.iter().filter(wanted).map(|format| refusal(&header, *format));
@@ -87,6 +88,10 @@ pub fn restore(
     sink(Event::StageStarted { stage: STAGE });
     let raw = scratch.path().join("disk.img");
     into_file(&header, (path, &mut from), disk, &raw, sink)?;
+    io::copy(&mut from, &mut io::sink()).at("read", path)?;
+    if from.into_inner().hasher.finish() != signed {
+        return Err(Error::damaged(path, "it changed after its signature was verified"));
+    }
     sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome: StageOutcome::Built });
     for conversion in conversions {
         let made = convert_to(conversion, &raw, &scratch.path().join("converted"), sink)?;
@@ -104,6 +109,20 @@ pub fn restore(
         place_at(&raw, &request.out.join(header.name.as_str()))?;
     }
     Ok(Restored { files: targets, header, signer })
+}
+
+/// A file, and the digest of what was read from it.
+struct Hashed {
+    file: File,
+    hasher: Hasher,
+}
+
+impl Read for Hashed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        Ok(count)
+    }
 }
 
 /// Moves a file, by a rename if both are on one file system.

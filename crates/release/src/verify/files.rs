@@ -1,7 +1,10 @@
 //! The files themselves: which exist, and whether each is the signed one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
 
 use rave_image::digest::{Digest, Hasher};
 
@@ -34,8 +37,14 @@ impl Check<'_> {
         let sizes = list.keys().filter_map(|path| found.get(path));
         let total = sizes.fold(0_u64, |sum, size| sum.saturating_add(*size));
         let mut done = 0;
-        let mut joined_files = JoinedFiles::new(manifest);
         let mut rows = Vec::new();
+        let joined_files = match JoinedFiles::new(manifest) {
+            Ok(joined_files) => joined_files,
+            Err(error) => {
+                self.problems.add(self.request.folder.as_str(), format!("no thread can be started: {error}"));
+                return rows;
+            }
+        };
         for (path, digest) in &list {
             if replaced.contains(path) {
                 continue;
@@ -43,7 +52,7 @@ impl Check<'_> {
             let wanted = expected(path, manifest);
             let size = found.get(path).copied();
             let result =
-                self.file(path, size, *digest, &wanted, manifest.is_some(), &mut joined_files, &mut |read| {
+                self.file(path, size, *digest, &wanted, manifest.is_some(), &joined_files, &mut |read| {
                     done += read;
                     self.progress(done, total);
                 });
@@ -72,7 +81,7 @@ impl Check<'_> {
         digest: Digest,
         expected: &Expected,
         is_described: bool,
-        joined_files: &mut JoinedFiles<'_>,
+        joined_files: &JoinedFiles<'_>,
         read: &mut dyn FnMut(u64),
     ) -> Result<(), String> {
         let size = size.ok_or("it is missing")?;
@@ -98,19 +107,14 @@ impl Check<'_> {
         }
         let file = self.folder.file(path).map_err(|error| read_error(&error))?;
         let mut hasher = Hasher::default();
-        let mut chunk = vec![0; CHUNK];
-        // It may grow endlessly: one byte more than its size was makes another digest.
-        let mut file = file.take(size.saturating_add(1));
-        loop {
-            rave_process::interrupt::check().map_err(|_| "interrupted")?;
-            let count = file.read(&mut chunk).map_err(|error| read_error(&error))?;
-            if count == 0 {
-                break;
+        let whole = joined_files.of_part(path);
+        bytes_of(&file, size, &mut |bytes| {
+            if let Some(whole) = whole {
+                joined_files.update(whole, bytes);
             }
-            hasher.update(&chunk[..count]);
-            joined_files.update(path, &chunk[..count]);
-            read(count as u64);
-        }
+            hasher.update(bytes);
+            read(bytes.len() as u64);
+        })?;
         if hasher.finish() == digest {
             Ok(())
         } else {
@@ -165,30 +169,65 @@ fn joined<'m>(found: &Found, sums: &Sums, manifest: Option<&'m Manifest>) -> Vec
     files.filter(is_joined).collect()
 }
 
-/// The digests of whole files, computed from their parts in order.
+/// Passes on a file's bytes. It may grow endlessly: one byte more than its `size` was makes another digest.
+pub(super) fn bytes_of(file: &File, size: u64, take: &mut dyn FnMut(&[u8])) -> Result<(), String> {
+    let mut file = file.take(size.saturating_add(1));
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        rave_process::interrupt::check().map_err(|_| "interrupted")?;
+        let count = file.read(&mut chunk).map_err(|error| read_error(&error))?;
+        if count == 0 {
+            return Ok(());
+        }
+        take(&chunk[..count]);
+    }
+}
+
+/// Chunks that may wait for the other thread.
+const QUEUE: usize = 4;
+
+/// The digests of whole files, computed from their parts in order. They are computed by another thread: hashing takes
+/// longer than reading.
 struct JoinedFiles<'m> {
-    files: Vec<(&'m ReleaseFile, Hasher, u64)>,
+    files: Vec<&'m ReleaseFile>,
+    chunks: SyncSender<(usize, Vec<u8>)>,
+    hashing: JoinHandle<Vec<(Hasher, u64)>>,
 }
 
 impl<'m> JoinedFiles<'m> {
     /// Parts are read in the order of their names, which is their order: [`Manifest::parse`] refuses every other.
-    fn new(manifest: Option<&'m Manifest>) -> Self {
-        let cut = manifest.into_iter().flat_map(Manifest::files).filter(|file| !file.parts.is_empty());
-        Self { files: cut.map(|file| (file, Hasher::default(), 0)).collect() }
-    }
-
-    fn update(&mut self, path: &RelativePath, bytes: &[u8]) {
-        for (file, hasher, count) in &mut self.files {
-            if file.parts.iter().any(|part| part.name == *path) {
-                hasher.update(bytes);
+    fn new(manifest: Option<&'m Manifest>) -> io::Result<Self> {
+        let files = manifest.into_iter().flat_map(Manifest::files);
+        let files: Vec<_> = files.filter(|file| !file.parts.is_empty()).collect();
+        let mut hashers = vec![(Hasher::default(), 0_u64); files.len()];
+        let (chunks, receiver) = sync_channel::<(usize, Vec<u8>)>(QUEUE);
+        let hash = move || {
+            for (number, bytes) in receiver {
+                let (hasher, count) = &mut hashers[number];
+                hasher.update(&bytes);
                 *count += bytes.len() as u64;
             }
-        }
+            hashers
+        };
+        let hashing = thread::Builder::new().name("joined".into()).spawn(hash)?;
+        Ok(Self { files, chunks, hashing })
+    }
+
+    /// The number of the whole file that this is a part of.
+    fn of_part(&self, path: &RelativePath) -> Option<usize> {
+        self.files.iter().position(|file| file.parts.iter().any(|part| part.name == *path))
+    }
+
+    fn update(&self, number: usize, bytes: &[u8]) {
+        // The other thread ends after this value does, or by a panic that is passed on then.
+        let _ = self.chunks.send((number, bytes.to_vec()));
     }
 
     /// Whole files of which every part was read, and which differ from the manifest.
     fn wrong(self) -> Vec<&'m ReleaseFile> {
-        let read = self.files.into_iter().filter(|(file, _, count)| *count == file.size);
-        read.filter_map(|(file, hasher, _)| (hasher.finish() != file.sha256).then_some(file)).collect()
+        drop(self.chunks);
+        let hashed = self.hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let read = self.files.into_iter().zip(hashed).filter(|(file, (_, count))| *count == file.size);
+        read.filter_map(|(file, (hasher, _))| (hasher.finish() != file.sha256).then_some(file)).collect()
     }
 }

@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::Seek as _;
 
 use camino::Utf8Path;
-use rave_image::digest::Digest;
+use rave_image::digest::{Digest, Hasher};
 use rave_process::progress::{Event, Sink, StageOutcome, Unit};
 use semver::Version;
 
@@ -26,6 +26,7 @@ use crate::sums::{self, Sums};
 use crate::trust::{TrustStore, Trusted};
 use crate::{key_statement, names};
 pub use problem::{Problem, Problems};
+pub(crate) use roles::PATCH_LIMIT;
 pub use roles::Role;
 
 /// The name of this stage in progress events.
@@ -118,13 +119,15 @@ pub fn verify(
     Verdict { manifest, signer, files: rows, problems: problems.into_list(), notes }
 }
 
-/// Verifies and opens a single file of a release, and returns who signed its digest. The other files need not exist.
+/// Verifies and opens a single file of a release of at most `limit` bytes, and returns who signed its digest. The other
+/// files need not exist.
 pub fn one_file(
     request: &Request<'_>,
     path: &RelativePath,
+    limit: u64,
     trusted: &mut Trusted,
     store: &mut TrustStore,
-) -> Result<(SignedBy, File), Vec<Problem>> {
+) -> Result<(SignedBy, Digest, File), Vec<Problem>> {
     let (mut problems, mut notes) = (Problems::default(), Vec::new());
     let folder = match Folder::open(request.folder) {
         Ok(folder) => folder,
@@ -139,12 +142,21 @@ pub fn one_file(
     let opened = opened.and_then(|mut file| {
         let sums = claim.0.as_ref().ok_or("its digest is not known")?;
         let wanted = sums.0.get(path).ok_or("it is not in SHA256SUMS")?;
-        let found = Digest::of_reader(&file).and_then(|found| file.rewind().map(|()| found));
-        let found = found.map_err(|error| read_error(&error))?;
-        if found == *wanted { Ok(file) } else { Err("its SHA-256 is not the one in SHA256SUMS".to_owned()) }
+        let size = file.metadata().map_err(|error| read_error(&error))?.len();
+        if size > limit {
+            return Err(format!("it has {size} bytes, at most {limit} are allowed"));
+        }
+        let mut hasher = Hasher::default();
+        files::bytes_of(&file, size, &mut |bytes| hasher.update(bytes))?;
+        file.rewind().map_err(|error| read_error(&error))?;
+        if hasher.finish() == *wanted {
+            Ok((*wanted, file))
+        } else {
+            Err("its SHA-256 is not the one in SHA256SUMS".to_owned())
+        }
     });
     match (claim.1, opened) {
-        (Some(by), Ok(file)) => Ok((by.signed, file)),
+        (Some(by), Ok((sha256, file))) => Ok((by.signed, sha256, file)),
         (_, opened) => {
             if let Err(why) = opened {
                 problems.add(path.as_str(), why);
@@ -238,23 +250,22 @@ impl Check<'_> {
             return;
         }
         let now = self.now(store);
-        let wrong = trusted.learn(self.request.statements, now, store);
-        for why in wrong {
-            self.problems.add("the given statements", why);
-        }
         let path = file_name(key_statement::FILE);
-        match self.folder.read(&path, key_statement::LIMIT) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => self.problems.add(path.as_str(), read_error(&error)),
-            Ok(bytes) => match key_statement::parse_file(&bytes) {
-                Err(why) => self.problems.add(path.as_str(), why),
-                Ok(envelopes) => {
-                    let wrong = trusted.learn(&envelopes, now, store);
-                    for why in wrong {
-                        self.problems.add(path.as_str(), why);
-                    }
-                }
-            },
+        let of_release = match self.folder.read(&path, key_statement::LIMIT) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(read_error(&error)),
+            Ok(bytes) => key_statement::parse_file(&bytes),
+        };
+        let of_release = of_release.unwrap_or_else(|why| {
+            self.problems.add(path.as_str(), why);
+            Vec::new()
+        });
+        // Those that arrived separately first: whoever made the release may have left out a revocation.
+        let given = self.request.statements.len();
+        let envelopes = [self.request.statements, &of_release].concat();
+        for (number, why) in trusted.learn(&envelopes, now, store).wrong {
+            let about = if number < given { "the given statements" } else { path.as_str() };
+            self.problems.add(about, why);
         }
     }
 

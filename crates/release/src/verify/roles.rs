@@ -99,7 +99,7 @@ pub(super) enum Size {
 /// Maximum size of a report's screenshots and logs, bytes.
 const REPORT_LIMIT: u64 = 256 << 20;
 /// Maximum size of a patch, bytes. Other files are split into parts no larger than this; a patch is never split.
-pub(super) const PATCH_LIMIT: u64 = 4 << 30;
+pub(crate) const PATCH_LIMIT: u64 = 4 << 30;
 const NOTES_LIMIT: u64 = 4 << 20;
 
 /// The expected properties of a listed file.

@@ -112,6 +112,7 @@ impl Fixture {
             sources: vec![Source { name: "debian.lock".into(), sha256: Digest::of_bytes(b"lock") }],
             inputs: true,
             payload: false,
+            has_claude: false,
             keys: None,
             previous: None,
             patch_from: None,

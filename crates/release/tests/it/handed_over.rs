@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::digest::Digest;
 use rave_image::inputs::{Input, Kind};
+use rave_process::progress::Event;
 use rave_release::cut::{self, Built, Finished, Plan, ProfilePlan, ReleasePart, Workshop};
 use rave_release::dsse::Envelope;
 use rave_release::leak::BuilderNames;
@@ -16,6 +17,7 @@ use rave_spec::Format;
 use rave_testing::or_skip;
 
 use crate::fixture::{Fixture, NOW, PROFILE, copy, files};
+use crate::killed;
 
 /// A part of the fixture's profile in the folder `part`, with files in several pieces.
 fn part(fixture: &Fixture) -> Utf8PathBuf {
@@ -187,6 +189,52 @@ fn conflicting_inputs_of_parts_are_refused_and_missing_inputs_leave_no_archive()
     let next = Plan { inputs: true, ..bare };
     let error = cut::part(&next, &fixture, &|_| ()).unwrap_err().to_string();
     assert!(error.contains("a part of another release"), "{error}");
+}
+
+#[test]
+fn an_impossible_limit_of_parts_is_refused() {
+    let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
+    let part = part(&fixture);
+    let text = fs::read_to_string(part.join("part.json")).unwrap();
+    let with = |limit: &str| text.replace("\"part_limit\": 20000", &format!("\"part_limit\": {limit}"));
+    fs::write(part.join("part.json"), with("0")).unwrap();
+    let error = join(&fixture, &[&part]).unwrap_err().to_string();
+    assert!(error.ends_with("the maximum size of its files is 0"), "{error}");
+    fs::write(part.join("part.json"), with("1")).unwrap();
+    let error = join(&fixture, &[&part]).unwrap_err().to_string();
+    assert!(error.ends_with("it would have more than 1000 parts"), "{error}");
+}
+
+/// Not a test by itself: the test below starts and kills it.
+#[test]
+fn killed_child() {
+    killed::in_child(hand_over_until);
+}
+
+fn hand_over_until(fixture: &Fixture, stage: &str) {
+    let stop = |event: Event<'_>| {
+        if matches!(event, Event::StageStarted { stage: name } if name == stage) {
+            killed::stop(stage);
+        }
+    };
+    let of_part = Plan { part_limit: 20_000, ..fixture.plan("part") };
+    cut::part(&of_part, fixture, &stop).unwrap();
+    let parts = [ReleasePart::read(&of_part.out).unwrap()];
+    cut::join(&plan(fixture, &parts), &parts, &fixture.key, &|| NOW, &stop).unwrap();
+}
+
+#[test]
+fn a_kill_while_parts_are_made_or_taken_leaves_nothing_final() {
+    let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu]));
+    for stage in ["pack headless", "describe", "take headless", "manifest", "sign"] {
+        killed::kill(&fixture, "handed_over::killed_child", stage);
+        assert_eq!(fixture.path("part").exists(), !["pack headless", "describe"].contains(&stage), "{stage}");
+        assert!(!fixture.path("release").exists(), "{stage}");
+    }
+    let joined = join(&fixture, &[&fixture.path("part")]).unwrap();
+    let first = joined.stages.iter().find(|stage| !stage.reused).unwrap();
+    assert_eq!(first.name, "sign");
+    assert_eq!(fixture.verify(&fixture.path("release")).problems, []);
 }
 
 #[test]

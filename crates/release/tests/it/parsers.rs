@@ -90,7 +90,7 @@ fn part() -> Vec<u8> {
     let manifest: serde_json::Value = serde_json::from_str(MANIFEST).unwrap();
     let part = serde_json::json!({
         "schema": 1, "version": "1.2.0", "base": "debian", "commit": "0123", "source_date_epoch": 1,
-        "second_build": true, "part_limit": 9, "started": 1, "sources": [], "profiles": manifest["profiles"],
+        "second_build": true, "part_limit": 9, "has_claude": true, "started": 1, "sources": [], "profiles": manifest["profiles"],
         "reports": [rave_image::digest::Digest::of_bytes(b"")], "searched": [{"disks": 1, "files": 2}],
         "inputs": {"name": "inputs.tar", "size": 1, "sha256": rave_image::digest::Digest::of_bytes(b"")}
     });

@@ -101,6 +101,23 @@ fn a_finished_release_is_neither_redone_nor_replaced() {
     fs::write(&keys, "").unwrap();
     let error = fixture.cut(&Plan { keys: Some(keys), ..plan.clone() }).unwrap_err().to_string();
     assert!(error.ends_with("with other statements about keys"), "{error}");
+    let with_password = |default_password| {
+        let mut other = plan.clone();
+        other.profiles[0].default_password = default_password;
+        other
+    };
+    let earlier = || Some(plan.out.clone());
+    for (other, what) in [
+        (Plan { second_build: false, ..plan.clone() }, "another secondBuild"),
+        (Plan { part_limit: 1 << 20, ..plan.clone() }, "another partLimit"),
+        (Plan { own_settings: vec!["guest.user".into()], ..plan.clone() }, "another ownSettings"),
+        (Plan { previous: earlier(), ..plan.clone() }, "another previous"),
+        (Plan { patch_from: earlier(), ..plan.clone() }, "another patchFrom"),
+        (with_password(!plan.profiles[0].default_password), "other contents"),
+    ] {
+        let error = fixture.cut(&other).unwrap_err().to_string();
+        assert!(error.contains(&format!("with {what} than asked for")), "{error}");
+    }
     assert_eq!(files(&plan.out), before);
     let other = fixture.plan("notes");
     fs::create_dir(&other.out).unwrap();
@@ -188,6 +205,43 @@ fn an_unfinished_release_of_another_plan_or_key_restarts() {
     let other = Plan { settings: Digest::of_bytes(b"other settings"), ..plan.clone() };
     let finished = fixture.cut(&other).unwrap();
     assert!(finished.stages.iter().all(|stage| !stage.reused), "{finished:?}");
+}
+
+#[test]
+fn corrected_paths_of_late_stages_do_not_restart_a_release() {
+    let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu, Format::Raw]));
+    let old = fixture.release();
+    let newer = or_skip!(fixture.newer(&[Format::Qemu, Format::Raw]));
+    let keys = fixture.path("keys.jsonl");
+    fs::write(&keys, "").unwrap();
+    let plan = newer.plan("release");
+    let wrong = fixture.path("no release");
+    let with = |previous: &Utf8Path, keys: Option<&Utf8Path>| Plan {
+        previous: Some(previous.to_owned()),
+        patch_from: Some(old.clone()),
+        keys: keys.map(Utf8Path::to_owned),
+        ..plan.clone()
+    };
+    let error = newer.cut(&with(&wrong, None)).unwrap_err().to_string();
+    assert!(error.contains("no release/manifest.json"), "{error}");
+    let finished = newer.cut(&with(&old, Some(&keys))).unwrap();
+    let redone: Vec<_> = finished.stages.iter().filter(|stage| !stage.reused).collect();
+    assert_eq!(redone[0].name, "provenance", "{redone:?}");
+    let has = |ending: &str| files(&plan.out).iter().any(|file| file.ends_with(ending));
+    assert!(has(".patch") && has("keys.jsonl"));
+
+    // An interrupted run's patch and statements are not in a release that was not asked for them.
+    fs::remove_dir_all(&plan.out).unwrap();
+    let stop = |event: Event<'_>| {
+        if matches!(event, Event::StageStarted { stage: "sign" }) {
+            panic!("stopped");
+        }
+    };
+    let stopped = || cut::cut(&with(&old, Some(&keys)), &newer, &newer.key, &stop);
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(stopped()))).unwrap_err();
+    newer.cut(&plan).unwrap();
+    assert!(!has(".patch") && !has("keys.jsonl"));
+    assert_eq!(newer.verify(&plan.out).problems, []);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rave_spec::Base;
 
 use super::inputs;
 use super::order::Order;
-use super::plan::{ReleaseProfile, has_default_password};
+use super::plan::{ReleaseProfile, has_claude, has_default_password};
 use super::space::STAGES;
 use crate::settings::Settings;
 
@@ -29,6 +29,8 @@ pub(super) struct Contents {
     pub(super) second_build: Option<u64>,
     /// Profiles whose user has the password of rave.toml.
     pub(super) with_default_password: Vec<String>,
+    /// Whether Claude Code is in an image.
+    pub(super) has_claude: bool,
 }
 
 impl Contents {
@@ -52,7 +54,7 @@ impl Contents {
         let largest = profiles.iter().filter_map(allocated).max();
         let second_build = largest.filter(|_| !args.no_second_build).map(|size| size.saturating_add(STAGES));
         let size = artifacts.saturating_add(size_of_inputs(args, profiles));
-        Ok(Self { size, second_build, with_default_password })
+        Ok(Self { size, second_build, with_default_password, has_claude: has_claude(profiles)? })
     }
 
     /// Of parts.
@@ -63,6 +65,7 @@ impl Contents {
             size: parts.iter().fold(0, |sum, part| sum.saturating_add(part.size())),
             second_build: None,
             with_default_password: default.collect(),
+            has_claude: parts.iter().any(ReleasePart::has_claude),
         }
     }
 }

@@ -53,6 +53,7 @@ fn plan(args: &Order<'_>, settings: &Settings, parts: &[ReleasePart]) -> anyhow:
         second_build: parts.iter().all(ReleasePart::second_build),
         part_limit: limit,
         own_settings: own_settings.into_iter().cloned().collect(),
+        has_claude: parts.iter().any(ReleasePart::has_claude),
         // An archive of some profiles would not rebuild the others.
         inputs: parts.iter().all(ReleasePart::has_inputs),
     };

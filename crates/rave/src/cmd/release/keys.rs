@@ -7,6 +7,7 @@ use rave_fs::Replace;
 use rave_release::dsse::Envelope;
 use rave_release::key::{self, LockedKey, SigningKey};
 use rave_release::key_statement::{self, KeyChange, KeyStatement};
+use rave_release::trust;
 
 use super::passphrase;
 use crate::cli::{Keygen, PassphraseFrom, ReleaseCommand, Revoke, Rotate};
@@ -37,7 +38,7 @@ fn rotate(args: &Rotate, ui: &Ui) -> anyhow::Result<Code> {
     let new = open(&args.to, &from, ui)?;
     let change = KeyChange::Rotate { successor: new.public().clone(), principal: args.principal.clone() };
     let statement = KeyStatement { key: old.public().clone(), serial: args.serial, change };
-    add(&args.out, &statement, &statement.sign(&[&old, &new])?, ui)
+    add(&args.out, &statement, statement.sign(&[&old, &new])?, ui)
 }
 
 fn revoke(args: &Revoke, ui: &Ui) -> anyhow::Result<Code> {
@@ -48,7 +49,7 @@ fn revoke(args: &Revoke, ui: &Ui) -> anyhow::Result<Code> {
     };
     let statement =
         KeyStatement { key, serial: args.serial, change: KeyChange::Revoke { reason: args.reason.clone() } };
-    add(&args.out, &statement, &statement.sign(&[&signing])?, ui)
+    add(&args.out, &statement, statement.sign(&[&signing])?, ui)
 }
 
 fn open(path: &Utf8Path, from: &PassphraseFrom, ui: &Ui) -> anyhow::Result<SigningKey> {
@@ -56,39 +57,47 @@ fn open(path: &Utf8Path, from: &PassphraseFrom, ui: &Ui) -> anyhow::Result<Signi
     Ok(locked.unlock(&passphrase::of(from, &format!("passphrase of {path}"), ui)?)?)
 }
 
-/// Appends a statement to a file. A serial number that is not larger than the earlier ones is refused.
-fn add(path: &Utf8Path, statement: &KeyStatement, envelope: &Envelope, ui: &Ui) -> anyhow::Result<Code> {
-    let mut bytes = match fs::read(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        other => other.map_err(|error| CommandError::usage(format!("cannot read {path}: {error}")))?,
+/// Appends a statement to a file, unless receivers would refuse it after those in the file.
+fn add(path: &Utf8Path, statement: &KeyStatement, envelope: Envelope, ui: &Ui) -> anyhow::Result<Code> {
+    let exists = path.try_exists().unwrap_or(true);
+    let (mut bytes, mut envelopes) = if exists { key_statement::read(path)? } else { Default::default() };
+    let of_key = |envelope: &Envelope| {
+        KeyStatement::of(envelope).ok().filter(|earlier| earlier.fingerprint() == statement.fingerprint())
     };
-    let damaged = |why: String| CommandError::usage(format!("{path}: {why}"));
-    for earlier in key_statement::parse_file(&bytes).map_err(damaged)? {
-        let earlier = KeyStatement::of(&earlier).map_err(damaged)?;
-        if earlier.fingerprint() == statement.fingerprint() && earlier.serial >= statement.serial {
-            return Err(CommandError::usage(format!(
-                "{path} has a statement about this key with the serial number {}",
-                earlier.serial
-            ))
-            .remedy(format!("give --serial {} or a larger one", earlier.serial.saturating_add(1)))
-            .into());
-        }
-        if let (KeyChange::Rotate { successor: first, .. }, KeyChange::Rotate { successor: second, .. }) =
-            (&earlier.change, &statement.change)
-            && earlier.fingerprint() == statement.fingerprint()
-            && first.key_data() != second.key_data()
-        {
-            return Err(CommandError::usage(format!("{path} names another successor of this key"))
-                .remedy("rotate that successor, or let receivers trust the new key with `verify --trust`")
-                .into());
-        }
+    let highest = envelopes.iter().filter_map(of_key).map(|earlier| earlier.serial).max();
+    if let Some(highest) = highest.filter(|highest| *highest >= statement.serial) {
+        return Err(CommandError::usage(format!(
+            "{path} has a statement about this key with the serial number {highest}"
+        ))
+        .remedy(format!("give --serial {} or a larger one", highest.saturating_add(1)))
+        .into());
     }
     if !bytes.is_empty() && !bytes.ends_with(b"\n") {
         bytes.push(b'\n');
     }
     bytes.extend_from_slice(envelope.to_json().as_bytes());
     bytes.push(b'\n');
+    envelopes.push(envelope);
+    if let Err(why) = trust::replay(&envelopes) {
+        return Err(CommandError::usage(format!(
+            "receivers of {path} would not accept the statement: {why}"
+        ))
+        .remedy(remedy(&statement.change))
+        .into());
+    }
     Replace::new(path).write(&bytes)?;
     ui.note(&format!("{path}: a statement about {} was added", statement.fingerprint()));
     Ok(Code::Ok)
+}
+
+/// What to do instead of adding such a statement.
+fn remedy(change: &KeyChange) -> &'static str {
+    match change {
+        KeyChange::Rotate { .. } => {
+            "a key has one successor, named before the key is revoked; receivers can trust another by `verify --trust`"
+        }
+        KeyChange::Revoke { .. } => {
+            "sign with the key itself, or with a successor that an earlier statement of the file names"
+        }
+    }
 }

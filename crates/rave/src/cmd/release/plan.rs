@@ -8,7 +8,7 @@ use camino::Utf8Path;
 use rave_image::digest::{Digest, Hasher};
 use rave_release::cut::{Plan, ProfilePlan, Source};
 use rave_release::names;
-use rave_spec::{Base, Format, Loaded};
+use rave_spec::{Base, ClaudeCode, Format, Loaded};
 
 use super::last_run::LastRun;
 use super::order::Order;
@@ -59,6 +59,8 @@ pub(super) struct Scope {
     pub(super) part_limit: u64,
     /// Keys of settings whose values the commit does not have.
     pub(super) own_settings: Vec<String>,
+    /// Whether Claude Code is in an image.
+    pub(super) has_claude: bool,
     /// Whether the release gets an archive of what the builds downloaded.
     pub(super) inputs: bool,
 }
@@ -82,8 +84,15 @@ pub(super) fn scope(args: &Order<'_>, profiles: &[ReleaseProfile]) -> anyhow::Re
             .map(|one| own_settings(&one.settings))
             .transpose()?
             .unwrap_or_default(),
+        has_claude: has_claude(profiles)?,
         inputs: true,
     })
+}
+
+/// Whether Claude Code is in an image, which not everybody may redistribute: otherwise each guest installs it.
+pub(super) fn has_claude(profiles: &[ReleaseProfile]) -> anyhow::Result<bool> {
+    let bakes = |one: &ReleaseProfile| Ok(one.settings.of_image()?.tools.claude == ClaudeCode::Baked);
+    profiles.iter().map(bakes).try_fold(false, |any, one: anyhow::Result<bool>| Ok(any || one?))
 }
 
 /// The plan, once the preflight has passed.
@@ -110,6 +119,7 @@ pub(super) fn plan(args: &Order<'_>, settings: &Settings, scope: Scope) -> anyho
         sources: SOURCES.iter().map(|name| source(name)).collect::<anyhow::Result<_>>()?,
         inputs: scope.inputs && !args.no_inputs && settings.base == Base::Debian,
         payload: args.payload,
+        has_claude: scope.has_claude,
         keys: args.keys.clone(),
         previous: args.previous.clone(),
         patch_from: args.patch_from.clone(),

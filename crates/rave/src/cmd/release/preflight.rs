@@ -1,5 +1,6 @@
 //! The checks before a release: one row each, and all of them are run.
 
+mod earlier;
 mod licences;
 mod packages;
 
@@ -7,7 +8,7 @@ use std::fs;
 
 use camino::Utf8Path;
 use rave_release::key::LockedKey;
-use rave_spec::{Base, ClaudeCode};
+use rave_spec::Base;
 use semver::Version;
 
 use super::contents::Contents;
@@ -57,10 +58,18 @@ pub(super) fn rows(
     rows.extend([
         Row { name: "disk space", result: space::of_release(args, contents.size, contents.second_build) },
         Row { name: "password", result: password(args, contents) },
-        Row { name: "unfree", result: unfree(args, settings) },
+        Row { name: "unfree", result: unfree(args, contents) },
     ]);
     if let Some(path) = args.key {
         rows.push(Row { name: "key", result: key(path) });
+    }
+    if let Some(path) = &args.keys {
+        rows.push(Row { name: "statements about keys", result: earlier::statements(path, args.key, now()) });
+    }
+    for (name, folder) in [("previous release", &args.previous), ("patch from", &args.patch_from)] {
+        if let Some(folder) = folder {
+            rows.push(Row { name, result: earlier::release(folder, args.version) });
+        }
     }
     rows
 }
@@ -217,11 +226,8 @@ fn password(args: &Order<'_>, contents: &Contents) -> Found {
     Ok(if args.allow_default_password { "the default is allowed" } else { "not the default" }.into())
 }
 
-/// Every image has Claude Code in it, unless the guest installs it.
-fn unfree(args: &Order<'_>, settings: &Settings) -> Found {
-    let of_image =
-        settings.of_image().map_err(|error| (error.to_string(), "correct rave.toml".to_owned()))?;
-    if of_image.tools.claude == ClaudeCode::FirstBoot {
+fn unfree(args: &Order<'_>, contents: &Contents) -> Found {
+    if !contents.has_claude {
         return Ok("Claude Code is not in the images: each guest installs it".into());
     }
     if args.accept_unfree {

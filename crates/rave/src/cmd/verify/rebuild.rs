@@ -34,7 +34,10 @@ const INPUTS: &str = "inputs";
 pub fn run(args: &cli::Verify, settings: &Settings, ui: &Ui) -> Code {
     match try_run(args, settings, ui) {
         Ok(code) => code,
-        Err(_) if rave_process::interrupt::requested().is_some() => Code::Interrupted,
+        Err(_) if rave_process::interrupt::requested().is_some() => {
+            ui.error(&["error: interrupted".to_owned()]);
+            Code::Interrupted
+        }
         Err(error) => {
             ui.error(&lines_of(&error));
             Code::CheckFailed
