@@ -1,5 +1,5 @@
 # Packages: each format of the default profile as FORMAT, of any profile as FORMAT-PROFILE. A profile has one disk, which
-# `rave convert` turns into the formats.
+# `rave convert` turns into the formats. The paths on the disk are listed in closure-PROFILE.
 { lib, pkgs, settings, profiles }:
 let
   inherit ((lib.importJSON ../facts.json).raveToml) formats;
@@ -19,5 +19,8 @@ let
   named = lib.concatMapAttrs (
     profile: lib.mapAttrs' (format: lib.nameValuePair "${format}-${profile}")
   ) all;
+  closures = lib.mapAttrs' (
+    profile: system: lib.nameValuePair "closure-${profile}" system.config.system.build.raveClosure
+  ) profiles;
 in
-named // all.${settings.defaults.profile}
+named // closures // all.${settings.defaults.profile}

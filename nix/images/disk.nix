@@ -3,7 +3,7 @@
 { config, lib, pkgs }:
 let
   inherit (config.system.build) toplevel;
-  closure = pkgs.closureInfo { rootPaths = [ toplevel ]; };
+  closure = config.system.build.raveClosure;
   files = import ./etc-nixos.nix { inherit config lib pkgs; };
   uuid = lib.removePrefix "/dev/disk/by-uuid/" config.fileSystems."/".device;
 in

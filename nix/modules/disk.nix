@@ -58,5 +58,7 @@ in
     ];
   };
   hardware.enableRedistributableFirmware = false;
+  # The packages in the guest, for the disk and for bills of materials.
+  system.build.raveClosure = pkgs.closureInfo { rootPaths = [ config.system.build.toplevel ]; };
   system.build.raveDisk = import ../images/disk.nix { inherit config lib pkgs; };
 }

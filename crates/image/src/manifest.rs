@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 use crate::npm_tools::NpmPackage;
-pub use origin::{BuildInput, DebianOrigin, LockUse, NixOutput, NixosOrigin, Origin, PAYLOAD_MARK};
+pub use origin::{
+    BuildInput, DebianOrigin, LockUse, NixOutput, NixPackage, NixosOrigin, Origin, PAYLOAD_MARK,
+};
 
 /// The file's name.
 pub const FILE: &str = "manifest.json";
@@ -251,6 +253,7 @@ mod tests {
             flake_nar_hash: "sha256-d".into(),
             nix_version: "nix (Nix) 2.26.3".into(),
             outputs: vec![output],
+            packages: Vec::new(),
             payload: false,
         }));
         let value = serde_json::to_value(&nixos).unwrap();

@@ -66,9 +66,27 @@ pub struct NixosOrigin {
     pub nix_version: String,
     /// The outputs, one for each artifact, in the same order.
     pub outputs: Vec<NixOutput>,
+    /// The packages in the closure of its system, once for each output. Empty in manifests of older versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<NixPackage>,
     /// It was built for tests, in a store that is marked by [`PAYLOAD_MARK`]: never to be released.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub payload: bool,
+}
+
+/// A package of a Nix closure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NixPackage {
+    /// Its name in nixpkgs.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The output in the closure, if it is not the only one: `bin`, `lib`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// The SHA-256 of the store path's archive (NAR).
+    pub nar_sha256: Digest,
 }
 
 /// The name of a file in the folder of a store whose packages are not those of nixpkgs.

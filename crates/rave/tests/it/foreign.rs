@@ -31,6 +31,7 @@ fn foreign_image(place: &Utf8Path) -> (Utf8PathBuf, Manifest) {
         flake_nar_hash: String::new(),
         nix_version: String::new(),
         outputs: Vec::new(),
+        packages: Vec::new(),
         payload: false,
     };
     let manifest = Manifest {

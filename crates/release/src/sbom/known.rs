@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use rave_image::Manifest;
 use rave_image::inputs::LockedCrate;
 use rave_image::licences;
+use rave_image::manifest::{NixPackage, Origin};
 use rave_image::npm_tools::NpmPackage;
 use rave_image::tree::root_tar::InstalledPackage;
 use serde::Deserialize;
@@ -40,8 +41,13 @@ pub fn components(image: &Manifest, suite: &str, crates: &Crates<'_>) -> Result<
 
 /// Only the packages of the base and of npm.
 pub fn packages(image: &Manifest, suite: &str) -> Result<Vec<Component>, String> {
-    let packages = image.origin.debian().map(|origin| origin.packages.as_slice()).unwrap_or_default();
-    let mut components: Vec<Component> = packages.iter().map(|package| debian(package, suite)).collect();
+    let mut components: Vec<Component> = match &image.origin {
+        Origin::Debian(origin) => origin.packages.iter().map(|package| debian(package, suite)).collect(),
+        Origin::Nixos(origin) if origin.packages.is_empty() => {
+            return Err("its build does not know the packages of its closure: build it again".into());
+        }
+        Origin::Nixos(origin) => origin.packages.iter().map(nixpkgs).collect(),
+    };
     for package in &image.npm_packages {
         components.push(npm(package)?);
     }
@@ -56,6 +62,18 @@ fn debian(package: &InstalledPackage, suite: &str) -> Component {
         version: version.clone(),
         hashes: vec![Hash { algorithm: Algorithm::Sha256, value: sha256.to_string() }],
         licence: licence.clone(),
+    }
+}
+
+fn nixpkgs(package: &NixPackage) -> Component {
+    let NixPackage { name, version, output, nar_sha256 } = package;
+    Component {
+        purl: purl::nix(name, version, output.as_deref()),
+        name: name.clone(),
+        version: version.clone(),
+        hashes: vec![Hash { algorithm: Algorithm::Sha256, value: nar_sha256.to_string() }],
+        // Only nixpkgs' expressions have it, which a closure does not contain.
+        licence: None,
     }
 }
 

@@ -19,6 +19,12 @@ pub fn cargo(name: &str, version: &str) -> String {
     format!("pkg:cargo/{}@{}", encoded(name), encoded(version))
 }
 
+/// A package of nixpkgs, with the output that is there. The type is not registered (purl-spec, "Other candidate types").
+pub fn nix(name: &str, version: &str, output: Option<&str>) -> String {
+    let output = output.map(|output| format!("?output={}", encoded(output))).unwrap_or_default();
+    format!("pkg:nix/{}@{}{output}", encoded(name), encoded(version))
+}
+
 /// Percent-encodes everything but unreserved characters (RFC 3986, section 2.3).
 fn encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
@@ -42,6 +48,8 @@ mod tests {
             "pkg:deb/debian/libstdc%2B%2B6@1%3A14.2.0-19~x?arch=amd64&distro=trixie"
         );
         assert_eq!(npm("@scope/tool", "1.0.0-rc.1+2"), "pkg:npm/%40scope/tool@1.0.0-rc.1%2B2");
+        assert_eq!(nix("e2fsprogs", "1.47.4", Some("bin")), "pkg:nix/e2fsprogs@1.47.4?output=bin");
+        assert_eq!(nix("gtk+", "2.24", None), "pkg:nix/gtk%2B@2.24");
         assert_eq!(cargo("serde_json", "1.0.0"), "pkg:cargo/serde_json@1.0.0");
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use camino::Utf8Path;
 use rave_image::digest::Digest;
 use rave_image::formats::zst::MAGIC;
-use rave_image::manifest::{ArtifactFile, NixosOrigin, Origin};
+use rave_image::manifest::{ArtifactFile, NixPackage, NixosOrigin, Origin};
 use rave_process::Cmd;
 use rave_release::cut::{self, ReleasePart};
 use rave_release::rebuild;
@@ -41,6 +41,12 @@ fn as_the_flake_builds(fixture: &mut Fixture) {
         flake_nar_hash: "sha256-d".into(),
         nix_version: "nix (Nix) 2.26.3".into(),
         outputs: Vec::new(),
+        packages: vec![NixPackage {
+            name: "bash".into(),
+            version: "5.3p9".into(),
+            output: None,
+            nar_sha256: Digest::of_bytes(b"bash"),
+        }],
         payload: false,
     });
     manifest.write(&folder).unwrap();
@@ -62,6 +68,9 @@ fn a_release_of_the_nixos_base_is_cut_joined_and_verified() {
         let name = format!("rave-1.2.0-headless-x86_64{ending}");
         assert!(found.contains(&name), "{name}: {found:?}");
     }
+    // The closure's packages are in the bills.
+    let bill = fs::read_to_string(plan.out.join("sbom/rave-1.2.0-headless-x86_64.cdx.json")).unwrap();
+    assert!(bill.contains("\"pkg:nix/bash@5.3p9\"") && !bill.contains("pkg:deb/"), "{bill}");
     // The compressed disk is that of the flake.
     let raw = manifest.profiles[0].artifacts.iter().find(|artifact| artifact.format == Format::Raw).unwrap();
     let file = plan.out.join(raw.files[0].name.as_str());

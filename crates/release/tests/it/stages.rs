@@ -5,7 +5,7 @@ use std::sync::{Barrier, Mutex};
 
 use camino::Utf8Path;
 use rave_image::digest::Digest;
-use rave_image::manifest::{NixosOrigin, Origin};
+use rave_image::manifest::{NixPackage, NixosOrigin, Origin};
 use rave_process::progress::{Event, StageOutcome};
 use rave_release::cut::{self, Finished, Plan, ReleasePart, work_folder};
 use rave_release::key::SigningKey;
@@ -310,6 +310,12 @@ fn an_image_with_a_payload_is_not_released() {
         flake_nar_hash: "sha256-d".into(),
         nix_version: "nix (Nix) 2.26.3".into(),
         outputs: Vec::new(),
+        packages: vec![NixPackage {
+            name: "bash".into(),
+            version: "5.3p9".into(),
+            output: None,
+            nar_sha256: Digest::of_bytes(b"bash"),
+        }],
         payload: true,
     });
     let plan = fixture.plan("release");

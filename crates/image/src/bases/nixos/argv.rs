@@ -8,7 +8,12 @@ pub fn attribute(format: Format, profile: &str) -> String {
     format!("{format}-{profile}")
 }
 
-/// Builds several formats at once; `out_link` becomes a garbage collector root, with `-1`, `-2` and so on for those
+/// The flake's attribute of the closure of a profile's system.
+pub fn closure(profile: &str) -> String {
+    format!("closure-{profile}")
+}
+
+/// Builds several formats and the closure's registration at once; `out_link` becomes a garbage collector root, with `-1`, `-2` and so on for those
 /// after the first.
 pub fn build(formats: &[Format], profile: &str, options: &Nixos, out_link: &Utf8Path) -> Vec<String> {
     let mut argv = start(formats, profile);
@@ -67,7 +72,8 @@ pub fn store_folder() -> Vec<String> {
 fn start(formats: &[Format], profile: &str) -> Vec<String> {
     let mut argv = owned(&["nix", "build"]);
     // Relative to the working folder: a checkout's path may contain characters that a flake URL may not.
-    argv.extend(formats.iter().map(|format| format!(".#{}", attribute(*format, profile))));
+    let attributes = formats.iter().map(|format| attribute(*format, profile));
+    argv.extend(attributes.chain([closure(profile)]).map(|name| format!(".#{name}")));
     // The lock belongs to the checkout, and only `nix flake update` changes it.
     argv.extend(
         ["--json", "--log-format", "internal-json", "--show-trace", "--no-write-lock-file"]
@@ -116,6 +122,7 @@ mod tests {
                 "build",
                 ".#qemu-full",
                 ".#iso-full",
+                ".#closure-full",
                 "--json",
                 "--log-format",
                 "internal-json",
@@ -126,7 +133,7 @@ mod tests {
             ]
         );
         let argv = evaluate(&[Format::Raw], "simple", &Nixos::default());
-        assert_eq!(argv[2..3], [".#raw-simple"]);
+        assert_eq!(argv[2..4], [".#raw-simple", ".#closure-simple"]);
         assert_eq!(argv[argv.len() - 2..], ["--dry-run", "--no-link"]);
     }
 
@@ -143,7 +150,7 @@ mod tests {
         };
         let argv = build(&[Format::Qemu], "full", &options, "/link".into());
         assert_eq!(
-            argv[10..],
+            argv[11..],
             [
                 "--builders",
                 "ssh://a x86_64-linux ; ssh://b x86_64-linux - 4 1 kvm",

@@ -17,11 +17,12 @@ use super::installation::Nix;
 use super::progress::Progress;
 use super::responses::{self, BuiltOutput, Flake};
 use super::transcript::Transcript;
-use super::{output_links, progress};
+use super::{output_links, packages, progress};
 use crate::artifact;
 use crate::build::{BuildResult, ChangedArtifact, config, lock};
+use crate::closure::registration::Registration;
 use crate::error::{Error, IoContext as _, StageContext as _};
-use crate::manifest::{self, Artifact, BuildTool, Manifest, NixOutput, Origin, SCHEMA};
+use crate::manifest::{self, Artifact, BuildTool, Manifest, NixOutput, NixPackage, Origin, SCHEMA};
 use crate::npm_tools;
 
 /// The stage that places the results in the output folder.
@@ -69,19 +70,28 @@ pub fn build(order: &FlakeBuild<'_>, sink: Sink<'_>) -> Result<BuildResult, Erro
     let _lock = lock(order.cache_dir, sink)?;
     let roots = GcRoots::open(order.state_dir, order.out_dir)?;
     let argv = argv::build(order.formats, order.profile, order.options, &roots.pending());
-    let built = order.nix(&argv, sink)?;
+    let (built, closure) = order.nix(&argv, sink)?;
     let before = Manifest::read(order.out_dir).ok();
     let kept = order.kept(before.as_ref(), &built, sink)?;
     for (format, built) in order.formats.iter().zip(&built) {
         roots.keep(*format, built)?;
     }
-    roots.tidy()?;
     if let (Some(manifest), true) = (&before, kept.iter().all(Option::is_some)) {
+        roots.tidy()?;
         return Ok(BuildResult { manifest: manifest.clone(), changed: false });
     }
-    let manifest = order.manifest(&nix, &built, kept, before.as_ref(), &roots, sink)?;
+    let packages = packages_of(&closure)?;
+    let manifest = order.manifest(&nix, (&built, packages), kept, before.as_ref(), &roots, sink)?;
     manifest.write(order.out_dir)?;
+    roots.tidy()?;
     Ok(BuildResult { manifest, changed: true })
+}
+
+/// The packages in the guest.
+fn packages_of(closure: &BuiltOutput) -> Result<Vec<NixPackage>, Error> {
+    // closureInfo's file (nixpkgs, pkgs/build-support/closure-info.nix).
+    let registration = Utf8Path::new(&closure.out_path).join("registration");
+    Ok(packages::of(&Registration::read(&registration)?))
 }
 
 /// Whether all requested artifacts exist and were built from the flake as it is now. Builds nothing.
@@ -93,7 +103,7 @@ pub fn is_current(order: &FlakeBuild<'_>, sink: Sink<'_>) -> Result<bool, Error>
     Nix::find()?;
     fs::create_dir_all(order.log_dir).at("create", order.log_dir)?;
     let argv = argv::evaluate(order.formats, order.profile, order.options);
-    let wanted = order.nix(&argv, sink)?;
+    let (wanted, _) = order.nix(&argv, sink)?;
     let is_of = |(format, wanted): (&Format, &BuiltOutput)| {
         let artifact = manifest.artifacts.iter().find(|artifact| artifact.format == *format);
         artifact.is_some_and(|artifact| artifact.key == output_links::key(wanted))
@@ -109,8 +119,8 @@ fn present<'m>(manifest: &'m Manifest, out_dir: &Utf8Path, format: Format) -> Op
 }
 
 impl FlakeBuild<'_> {
-    /// Runs nix, shows its progress, and parses its output.
-    fn nix(&self, argv: &[String], sink: Sink<'_>) -> Result<Vec<BuiltOutput>, Error> {
+    /// Runs nix, shows its progress, and parses its output: that of each format, and the closure.
+    fn nix(&self, argv: &[String], sink: Sink<'_>) -> Result<(Vec<BuiltOutput>, BuiltOutput), Error> {
         let log = self.log_dir.join("nixos.log");
         let mut transcript = Transcript::create(&log, argv)?;
         let (mut progress, mut failure, mut evaluated) =
@@ -141,9 +151,10 @@ impl FlakeBuild<'_> {
             }
             Err(error) => return Err(error).stage(progress::BUILD),
         }
-        let built = responses::built(&answer, self.formats.len())?;
+        let mut built = responses::built(&answer, self.formats.len() + 1)?;
         progress.finish();
-        Ok(built)
+        let closure = built.remove(self.formats.len());
+        Ok((built, closure))
     }
 
     /// For each format the artifact that exists and is current; handles artifacts that were changed.
@@ -179,7 +190,7 @@ impl FlakeBuild<'_> {
     fn manifest(
         &self,
         nix: &Nix,
-        built: &[BuiltOutput],
+        (built, packages): (&[BuiltOutput], Vec<NixPackage>),
         kept: Vec<Option<Artifact>>,
         before: Option<&Manifest>,
         roots: &GcRoots,
@@ -221,6 +232,7 @@ impl FlakeBuild<'_> {
                 flake_nar_hash: flake.nar_hash,
                 nix_version: nix.printed_version.clone(),
                 outputs,
+                packages,
                 payload: is_payload(built),
             }),
             profile: self.profile.to_owned(),

@@ -11,6 +11,7 @@ pub mod events;
 mod gc_roots;
 pub mod installation;
 mod output_links;
+mod packages;
 mod progress;
 mod responses;
 mod text;

@@ -35,7 +35,7 @@ pub(super) fn built(text: &str, wanted: usize) -> Result<Vec<BuiltOutput>, Error
         |detail: &str| Error::Answer { command: "nix build --json".into(), detail: detail.to_owned() };
     let value: Value = serde_json::from_str(text).map_err(|error| wrong(&error.to_string()))?;
     let list = value.as_array().filter(|list| list.len() == wanted);
-    let list = list.ok_or_else(|| wrong(&format!("it has not one entry for each of {wanted} formats")))?;
+    let list = list.ok_or_else(|| wrong(&format!("it does not have {wanted} entries")))?;
     let one = |entry: &Value| {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
         let drv_path = text(entry.get("drvPath"))?;

@@ -23,8 +23,13 @@ use crate::ui::Ui;
 const ARCH: &str = "x86_64";
 
 /// Files that determine what is built, recorded besides the commit.
-const SOURCES: [&str; 4] =
-    ["debian.lock", "Cargo.lock", "crates/guest/assets/npm/package-lock.json", "rave.toml"];
+fn sources(base: Base) -> [&'static str; 4] {
+    let lock = match base {
+        Base::Debian => "debian.lock",
+        Base::Nixos => "flake.lock",
+    };
+    [lock, "Cargo.lock", "crates/guest/assets/npm/package-lock.json", "rave.toml"]
+}
 
 /// A profile with the settings of its image.
 pub(super) struct ReleaseProfile {
@@ -116,7 +121,7 @@ pub(super) fn plan(args: &Order<'_>, settings: &Settings, scope: Scope) -> anyho
         changelog: changelog(&settings.root, args.version).unwrap_or_default(),
         settings: of_settings(settings),
         own_settings: scope.own_settings,
-        sources: SOURCES.iter().map(|name| source(name)).collect::<anyhow::Result<_>>()?,
+        sources: sources(settings.base).iter().map(|name| source(name)).collect::<anyhow::Result<_>>()?,
         inputs: scope.inputs && !args.no_inputs && settings.base == Base::Debian,
         payload: args.payload,
         has_claude: scope.has_claude,

@@ -190,6 +190,7 @@ mod tests {
             flake_nar_hash: String::new(),
             nix_version: String::new(),
             outputs: Vec::new(),
+            packages: Vec::new(),
             payload: false,
         };
         let artifact = Artifact {
