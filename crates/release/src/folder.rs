@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::os::fd::AsFd;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::interrupt;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
 
 use crate::error::{Error, IoContext as _};
@@ -12,6 +13,9 @@ use crate::relative_path::{MAX_DEPTH, RelativePath};
 
 /// Maximum number of entries.
 const MAX_ENTRIES: usize = 10_000;
+
+/// Bytes read at once.
+pub(crate) const CHUNK: usize = 1 << 20;
 
 /// A folder that may be untrusted.
 #[derive(Debug)]
@@ -77,6 +81,20 @@ pub(crate) fn read_named(path: &Utf8Path, limit: u64) -> Result<Vec<u8>, Error> 
         return Err(Error::damaged(path, format!("it has more than {limit} bytes")));
     }
     Ok(bytes)
+}
+
+/// Passes on the bytes of a file that may grow endlessly: one more than its `size` was makes another digest.
+pub(crate) fn bytes_of(file: &File, size: u64, take: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+    let mut file = file.take(size.saturating_add(1));
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        interrupt::check().map_err(io::Error::other)?;
+        let count = file.read(&mut chunk)?;
+        if count == 0 {
+            return Ok(());
+        }
+        take(&chunk[..count]);
+    }
 }
 
 /// The content of a file of at most `limit` bytes in the folder of a release.

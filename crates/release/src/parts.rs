@@ -9,15 +9,13 @@ use rave_image::digest::{Digest, Hasher};
 use rave_process::interrupt;
 
 use crate::error::{Error, IoContext as _};
+use crate::folder::CHUNK;
 use crate::manifest::Part;
 use crate::names;
 use crate::relative_path::RelativePath;
 
 /// The default maximum size of a release's file, bytes: 2000 MiB, below the 2 GiB limit of popular hosts.
 pub const LIMIT: u64 = 2000 << 20;
-
-/// Bytes read at once.
-pub(crate) const CHUNK: usize = 1 << 20;
 
 /// A copied file.
 #[derive(Debug, Clone, PartialEq, Eq)]

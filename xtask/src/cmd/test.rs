@@ -240,7 +240,7 @@ impl Session<'_> {
         self.cargo(TestStep::Matrix, &cargo::matrix_arguments(find_program("cargo-nextest").is_some()))
     }
 
-    /// Lets third-party programs read a release; `false` if they are not available.
+    /// Lets third-party programs read a release of the fixture, then cuts a real one; `false` if they are not available.
     fn release(&mut self) -> anyhow::Result<bool> {
         let folder = release::folder(&self.settings.cache_dir);
         for command in release::commands(&folder) {
@@ -251,13 +251,16 @@ impl Session<'_> {
             }
         }
         let has_nextest = find_program("cargo-nextest").is_some();
-        let arguments = release::arguments(has_nextest).iter().copied();
         let python = folder.join("bin/python");
-        let cargo = cargo::cargo().args(arguments).env(release::VARIABLE, python.as_str());
-        match self.logged(TestStep::Release, cargo, &|line| cargo::is_closing(line, has_nextest))? {
-            Ok(()) => Ok(true),
-            Err(failed) => Err(failed.failure(TestStep::Release)),
+        for arguments in [release::arguments(has_nextest).to_vec(), cargo::release_arguments(has_nextest)] {
+            let cargo = cargo::cargo().args(arguments).env(release::VARIABLE, python.as_str());
+            if let Err(failed) =
+                self.logged(TestStep::Release, cargo, &|line| cargo::is_closing(line, has_nextest))?
+            {
+                return Err(failed.failure(TestStep::Release));
+            }
         }
+        Ok(true)
     }
 
     /// Prepares each kind of machine with `doctor --yes`; `false` if none can be made.

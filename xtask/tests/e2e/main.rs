@@ -18,6 +18,7 @@ mod kills;
 mod matrix;
 mod named_sandboxes;
 mod nixos;
+mod release;
 mod run_network;
 mod sandboxes;
 mod seed;

@@ -23,6 +23,7 @@ pub(crate) fn repository() -> tempfile::TempDir {
     };
     write("Cargo.toml", &format!("[workspace.package]\nversion = \"{VERSION}\"\n"));
     write("Cargo.lock", "");
+    write("flake.lock", "{}");
     write("crates/guest/assets/npm/package-lock.json", "{}");
     write("CHANGELOG.md", &format!("# Changelog\n\n## [{VERSION}]\n\n- Something new.\n"));
     // A current lock, whenever the test runs.

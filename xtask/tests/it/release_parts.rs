@@ -69,7 +69,7 @@ impl Place {
         let file = json!({"name": DISK, "size": 6, "sha256": Digest::of_bytes(b"a disk")});
         let document = json!({
             "schema": 1, "version": VERSION, "base": "debian", "commit": commit, "source_date_epoch": 1,
-            "second_build": true, "part_limit": 2000 << 20, "started": 1, "sources": sources,
+            "second_build": true, "part_limit": 2000 << 20, "has_claude": true, "started": 1, "sources": sources,
             "profiles": [{
                 "profile": "headless", "arch": "x86_64", "default_password": true, "bills": [],
                 "artifacts": [{"format": "qemu", "files": [file]}]

@@ -6,8 +6,9 @@ use camino::Utf8Path;
 use rave_process::progress::Sink;
 use ssh_key::PublicKey;
 
+use super::out_folder::{is_empty, work_folder};
 use super::plan::Plan;
-use super::{is_empty, provenance, sealing, work_folder};
+use super::{provenance, sealing};
 use crate::dsse::{self, Envelope};
 use crate::error::{Error, IoContext as _};
 use crate::manifest::{self, Manifest, ProfileRelease};

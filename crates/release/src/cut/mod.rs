@@ -9,6 +9,7 @@ mod inputs;
 mod joining;
 mod leaks;
 mod ledger;
+mod out_folder;
 mod pack;
 mod part;
 mod patches;
@@ -37,6 +38,8 @@ use building::Building;
 use finished::finished;
 use ledger::Ledger;
 pub use ledger::StageTime;
+pub use out_folder::work_folder;
+use out_folder::{empty, is_empty};
 pub(crate) use part::REPORT_LIMIT;
 pub use part::ReleasePart;
 pub use plan::{Plan, ProfilePlan, Source};
@@ -60,11 +63,6 @@ impl Finished {
         remove(&work_folder(&plan.out))?;
         Ok(Self { profiles, stages: Vec::new() })
     }
-}
-
-/// The folder of an unfinished release: beside its final folder, so that the last step is a rename.
-pub fn work_folder(out: &Utf8Path) -> Utf8PathBuf {
-    out.with_file_name(format!(".{}.release", out.file_name().unwrap_or_default()))
 }
 
 /// Cuts the release into `plan.out`.
@@ -183,25 +181,6 @@ fn in_work_folder<E: From<Error>>(
     remove(&work)?;
     drop(lock);
     Ok(Finished { profiles, stages: ledger.finish() })
-}
-
-/// Refuses a folder that is not empty.
-fn empty(out: &Utf8Path) -> Result<(), Error> {
-    let occupied = || Error::Occupied { path: out.to_owned(), detail: "it is not empty".into() };
-    if is_empty(out)? { Ok(()) } else { Err(occupied()) }
-}
-
-/// Whether nothing is at a path, or an empty folder. Anything else than a folder is refused: the finished release
-/// could not replace it.
-fn is_empty(out: &Utf8Path) -> Result<bool, Error> {
-    let found = match fs::symlink_metadata(out) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
-        found => found.at("look at", out)?,
-    };
-    if !found.is_dir() {
-        return Err(Error::Occupied { path: out.to_owned(), detail: "it is not a folder".into() });
-    }
-    Ok(fs::read_dir(out).at("read", out)?.next().is_none())
 }
 
 fn lock(work: &Utf8Path, sink: Sink<'_>) -> Result<FileLock, Error> {

@@ -18,9 +18,9 @@ use super::leaks::Searched;
 use super::plan::{Plan, ProfilePlan, Source};
 use super::results::{ProfileResult, Results};
 use crate::error::{Error, IoContext as _};
-use crate::folder::{self, Folder};
+use crate::folder::{self, CHUNK, Folder};
 use crate::manifest::{ProfileRelease, ReleaseFile};
-use crate::parts::{CHUNK, write_whole};
+use crate::parts::write_whole;
 use crate::relative_path::RelativePath;
 use crate::{names, strict_json};
 

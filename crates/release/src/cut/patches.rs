@@ -8,7 +8,6 @@ use rave_process::progress::{Event, Sink};
 
 use super::disks::ReleasedDisk;
 use super::plan::Plan;
-use super::sealing::remove_file;
 use crate::error::{Error, IoContext as _};
 use crate::manifest::Manifest;
 use crate::names;
@@ -79,4 +78,12 @@ pub(super) fn patches(
 fn scratch() -> Result<LockedTempDir, Error> {
     let place = tempdir::place();
     LockedTempDir::new(&place, "rave-patch-").at("create a folder in", &place)
+}
+
+/// Removes a file, if it exists.
+pub(super) fn remove_file(path: &Utf8Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+        _ => Ok(()),
+    }
 }

@@ -1,16 +1,16 @@
 //! The origin of a release: SLSA provenance, version 1. It does not contain the name of the host, its user or a folder.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::digest::Digest;
 use serde_json::{Value, json};
 
 use super::leaks::Searched;
 use super::plan::Plan;
-use super::sealing::manifest_of;
 use crate::error::Error;
 use crate::inputs::Entry;
-use crate::manifest::Manifest;
+use crate::manifest::{self, Manifest};
 use crate::statement::{BUILD_TYPE, BUILDER, SLSA, Statement, Subject, rfc3339};
+use crate::{folder, names};
 
 /// Other facts about a release.
 pub(super) struct Evidence<'a> {
@@ -84,4 +84,9 @@ pub(super) fn statement(
         }
     });
     Ok(Statement::new(SLSA, subjects, predicate))
+}
+
+/// The description of an earlier release, which determines its other files.
+pub(super) fn manifest_of(earlier: &Utf8Path) -> Result<Vec<u8>, Error> {
+    folder::read(earlier, names::MANIFEST, manifest::LIMIT)
 }

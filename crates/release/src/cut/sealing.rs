@@ -16,12 +16,12 @@ use super::results::Results;
 use super::{evidence, patches, seal, security};
 use crate::error::{Error, IoContext as _};
 use crate::key::SigningKey;
-use crate::manifest::{self, Manifest};
+use crate::manifest::Manifest;
 use crate::notes::{self, Notes, PatchRow};
 use crate::parts::write_whole;
 use crate::signers::Signer;
 use crate::trust::{self, TrustStore, Trusted};
-use crate::{dsse, folder, key_statement, names, sshsig, sums, verify};
+use crate::{dsse, key_statement, names, sshsig, sums, verify};
 
 pub(super) struct Sealing<'a, 'l> {
     pub(super) plan: &'a Plan,
@@ -74,7 +74,7 @@ impl Sealing<'_, '_> {
             patches::remove(&folder)?;
             return Ok(Vec::new());
         };
-        self.ledger.depend_on("patch from", &manifest_of(earlier)?);
+        self.ledger.depend_on("patch from", &provenance::manifest_of(earlier)?);
         let make = || {
             patches::remove(&folder)?;
             patches::patches(plan, manifest, &folder, earlier, sink)
@@ -160,7 +160,7 @@ impl Sealing<'_, '_> {
                 match &keys {
                     Some(keys) => write_whole(&path, keys)?,
                     // Of an interrupted run that was asked for them.
-                    None => remove_file(&path)?,
+                    None => patches::remove_file(&path)?,
                 }
                 seal::checksums(&folder)
             },
@@ -208,17 +208,4 @@ pub(super) fn first_problem(
         verify::Request { folder, now, expect: None, not_older_than: None, commit: None, statements: &[] };
     let verdict = verify::verify(&request, &mut trusted, &mut store, sink);
     Ok(verdict.problems.first().map(ToString::to_string))
-}
-
-/// The description of an earlier release, which determines its other files.
-pub(super) fn manifest_of(earlier: &Utf8Path) -> Result<Vec<u8>, Error> {
-    folder::read(earlier, names::MANIFEST, manifest::LIMIT)
-}
-
-/// Removes a file, if it exists.
-pub(super) fn remove_file(path: &Utf8Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
-        _ => Ok(()),
-    }
 }

@@ -1,8 +1,7 @@
 //! The files themselves: which exist, and whether each is the signed one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -10,8 +9,8 @@ use rave_image::digest::{Digest, Hasher};
 
 use super::roles::{Expected, PATCH_LIMIT, Size, expected};
 use super::{Check, FileRow, Found, Role, file_name, read_error};
+use crate::folder;
 use crate::manifest::{Manifest, ReleaseFile};
-use crate::parts::CHUNK;
 use crate::relative_path::RelativePath;
 use crate::sums::{self, Sums};
 
@@ -108,13 +107,14 @@ impl Check<'_> {
         let file = self.folder.file(path).map_err(|error| read_error(&error))?;
         let mut hasher = Hasher::default();
         let whole = joined_files.of_part(path);
-        bytes_of(&file, size, &mut |bytes| {
+        folder::bytes_of(&file, size, &mut |bytes| {
             if let Some(whole) = whole {
                 joined_files.update(whole, bytes);
             }
             hasher.update(bytes);
             read(bytes.len() as u64);
-        })?;
+        })
+        .map_err(|error| read_error(&error))?;
         if hasher.finish() == digest {
             Ok(())
         } else {
@@ -167,20 +167,6 @@ fn joined<'m>(found: &Found, sums: &Sums, manifest: Option<&'m Manifest>) -> Vec
         !file.parts.is_empty() && found.contains_key(&file.name) && !sums.0.contains_key(&file.name)
     };
     files.filter(is_joined).collect()
-}
-
-/// Passes on a file's bytes. It may grow endlessly: one byte more than its `size` was makes another digest.
-pub(super) fn bytes_of(file: &File, size: u64, take: &mut dyn FnMut(&[u8])) -> Result<(), String> {
-    let mut file = file.take(size.saturating_add(1));
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        rave_process::interrupt::check().map_err(|_| "interrupted")?;
-        let count = file.read(&mut chunk).map_err(|error| read_error(&error))?;
-        if count == 0 {
-            return Ok(());
-        }
-        take(&chunk[..count]);
-    }
 }
 
 /// Chunks that may wait for the other thread.

@@ -17,7 +17,7 @@ use rave_process::progress::{Event, Sink, StageOutcome, Unit};
 use semver::Version;
 
 use crate::dsse::Envelope;
-use crate::folder::{EntryKind, Folder, NotOpened};
+use crate::folder::{EntryKind, Folder, NotOpened, bytes_of};
 use crate::key::fingerprint;
 use crate::manifest::Manifest;
 use crate::relative_path::RelativePath;
@@ -147,7 +147,7 @@ pub fn one_file(
             return Err(format!("it has {size} bytes, at most {limit} are allowed"));
         }
         let mut hasher = Hasher::default();
-        files::bytes_of(&file, size, &mut |bytes| hasher.update(bytes))?;
+        bytes_of(&file, size, &mut |bytes| hasher.update(bytes)).map_err(|error| read_error(&error))?;
         file.rewind().map_err(|error| read_error(&error))?;
         if hasher.finish() == *wanted {
             Ok((*wanted, file))

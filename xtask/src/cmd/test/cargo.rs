@@ -61,13 +61,13 @@ pub(super) fn faults_arguments(has_nextest: bool) -> Vec<&'static str> {
     }
 }
 
-/// The slow ones of the same tests, except those of the profile `cloud`.
+/// The slow ones of the same tests, except those of the profile `cloud` and of releases.
 pub(super) fn matrix_arguments(has_nextest: bool) -> Vec<&'static str> {
     let mut arguments = faults_arguments(has_nextest);
     arguments.extend_from_slice(if has_nextest {
-        &["--run-ignored=only", "-E", "not test(/^cloud::/)"]
+        &["--run-ignored=only", "-E", "not test(/^(cloud|release)::/)"]
     } else {
-        &["--ignored", "--skip=cloud::"]
+        &["--ignored", "--skip=cloud::", "--skip=release::"]
     });
     arguments
 }
@@ -79,6 +79,17 @@ pub(super) fn cloud_arguments(has_nextest: bool) -> Vec<&'static str> {
         &["--run-ignored=only", "-E", "test(/^cloud::/)"]
     } else {
         &["--ignored", "cloud::"]
+    });
+    arguments
+}
+
+/// A real release.
+pub(super) fn release_arguments(has_nextest: bool) -> Vec<&'static str> {
+    let mut arguments = faults_arguments(has_nextest);
+    arguments.extend_from_slice(if has_nextest {
+        &["--run-ignored=only", "-E", "test(/^release::/)"]
+    } else {
+        &["--ignored", "release::"]
     });
     arguments
 }
@@ -130,10 +141,17 @@ mod tests {
     fn each_ignored_test_belongs_to_one_step() {
         let has = |arguments: &[&str], text: &str| arguments.iter().any(|argument| argument.contains(text));
         for has_nextest in [true, false] {
-            let (cloud, matrix) = (cloud_arguments(has_nextest), matrix_arguments(has_nextest));
-            assert!(has(&cloud, "ignored") && has(&matrix, "ignored"));
-            assert!(has(&cloud, "cloud::") && !has(&cloud, "not ") && !has(&cloud, "--skip"));
-            assert!(has(&matrix, "not test(/^cloud::/)") || has(&matrix, "--skip=cloud::"));
+            let matrix = matrix_arguments(has_nextest);
+            assert!(has(&matrix, "ignored"));
+            for (name, own) in
+                [("cloud::", cloud_arguments(has_nextest)), ("release::", release_arguments(has_nextest))]
+            {
+                assert!(has(&own, "ignored") && has(&own, name));
+                assert!(!has(&own, "not ") && !has(&own, "--skip"));
+                assert!(
+                    has(&matrix, "not test(/^(cloud|release)::/)") || has(&matrix, &format!("--skip={name}"))
+                );
+            }
         }
     }
 

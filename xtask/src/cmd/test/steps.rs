@@ -63,19 +63,14 @@ pub(super) fn name(step: TestStep) -> &'static str {
 pub(super) fn needs(step: TestStep) -> &'static [Needs] {
     match step {
         // The toolchain, and nix if it is installed.
-        TestStep::Format
-        | TestStep::Clippy
-        | TestStep::Flake
-        | TestStep::Nixos
-        | TestStep::Hosts
-        | TestStep::Release => &[],
+        TestStep::Format | TestStep::Clippy | TestStep::Flake | TestStep::Nixos | TestStep::Hosts => &[],
         TestStep::Unit => &[Needs::Image, Needs::Run, Needs::Iso, Needs::Zst, Needs::Tests],
         // Other programs check each artifact, if they are installed.
         TestStep::Smoke | TestStep::NixosSystem | TestStep::Proxy => &[Needs::Smoke, Needs::Tests],
         // xorriso writes a seed.
         TestStep::Cloud => &[Needs::Smoke, Needs::Iso, Needs::Tests],
         // Each format is built, and a desktop is booted.
-        TestStep::Faults | TestStep::Matrix => {
+        TestStep::Faults | TestStep::Matrix | TestStep::Release => {
             &[Needs::Smoke, Needs::Desktop, Needs::Iso, Needs::Zst, Needs::Tests]
         }
     }
@@ -94,7 +89,10 @@ pub(super) fn only_by_name() -> Vec<String> {
             nixos::SYSTEM_COMMAND
         ),
         format!("{CLOUD}: it boots a further image three times; {CLOUD_COMMAND}"),
-        format!("{RELEASE}: its readers come from PyPI; cargo xtask test {RELEASE}"),
+        format!(
+            "{RELEASE}: it cuts and rebuilds a release in every format, and its readers come from PyPI; cargo xtask \
+             test {RELEASE}"
+        ),
         format!("{HOSTS}: it prepares {machines} machines; {}", hosts::COMMAND),
         format!("{PROXY}: it fetches everything of an image once more; {PROXY_COMMAND}"),
     ]

@@ -18,8 +18,8 @@ fn manifest(project: &Project) -> serde_json::Value {
 fn one_nix_command_builds_every_format_as_in_the_manifest() {
     let project = or_skip!(Project::new());
     let built = project.image(&["--profile", "headless", "--format", "all"]);
-    built.expect_code(0).expect_said("these 6 derivations will be built");
-    built.expect_said("evaluation: done in").expect_said("6 of 6 builds");
+    built.expect_code(0).expect_said("these 7 derivations will be built");
+    built.expect_said("evaluation: done in").expect_said("7 of 7 builds");
     let out = project.out("headless");
     let paths: Vec<String> = FILES.iter().map(|name| out.join(name).display().to_string()).collect();
     assert_eq!(built.stdout.lines().collect::<Vec<_>>(), paths);
@@ -34,6 +34,7 @@ fn one_nix_command_builds_every_format_as_in_the_manifest() {
         assert!(output["nar_hash"].as_str().unwrap().starts_with("sha256-"), "{output}");
         assert!(output["closure_size"].as_u64().unwrap() > 30_000, "{output}");
     }
+    assert_eq!(manifest["packages"][0]["name"], "bash");
     for file in paths {
         let inspected = finish(&project.xtask(&["inspect", "--no-content", "--json", &file]));
         let found: serde_json::Value = serde_json::from_str(&inspected.expect_code(0).stdout).unwrap();
