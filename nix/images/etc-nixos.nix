@@ -3,6 +3,7 @@
 { config, lib, pkgs }:
 let
   cfg = config.rave;
+  settings = import ../settings.nix { inherit lib; };
   flake = import ../packages/source.nix {
     inherit lib;
     besides = [
@@ -10,7 +11,9 @@ let
       ../../flake.nix
       ../../flake.lock
       ../../nix
-    ];
+    ]
+    # Files that rave.toml names.
+    ++ map (path: ../.. + "/${path}") (settings.extra.units ++ settings.guest.certificates);
   };
   toml = pkgs.writeText "rave.toml" (import ../lib/rave-toml.nix { inherit lib; });
   own = pkgs.writeText "flake.nix" ''
@@ -20,7 +23,7 @@ let
       outputs =
         { rave, ... }:
         {
-          nixosConfigurations.${cfg.hostName} = rave.nixosConfigurations.${cfg.profile}.extendModules {
+          nixosConfigurations."${config.networking.hostName}" = rave.nixosConfigurations.${cfg.profile}.extendModules {
             modules = [ ./configuration.nix ];
           };
         };
@@ -37,7 +40,9 @@ in
 pkgs.runCommand "rave-etc-nixos" { } ''
   folder=$out/etc/nixos
   mkdir --parents $folder
-  cp --recursive --no-preserve=mode ${flake} $folder/rave
+  # With modes: the digest of the sources depends on which files are executable, and so does the path of every program.
+  cp --recursive --no-preserve=ownership,timestamps ${flake} $folder/rave
+  chmod --recursive u+w $folder/rave
   cp ${toml} $folder/rave/rave.toml
   cp ${own} $folder/flake.nix
   cp ${configuration} $folder/configuration.nix

@@ -5,11 +5,16 @@ let
   assets = import ../lib/assets.nix { inherit lib; };
   inherit (import ../lib/values.nix { inherit config lib pkgs; }) values guestJson;
   facts = (lib.importJSON ../facts.json).guest;
+  hostName = lib.splitString "." cfg.hostName;
   withNetworkManager = lib.elem "desktop" cfg.features;
 in
 {
   config = lib.mkIf cfg.enable {
-    networking.hostName = lib.mkOverride 900 cfg.hostName;
+    # NixOS keeps the domain apart.
+    networking.hostName = lib.mkOverride 900 (lib.head hostName);
+    networking.domain = lib.mkIf (lib.length hostName > 1) (
+      lib.mkOverride 900 (lib.concatStringsSep "." (lib.tail hostName))
+    );
     system.stateVersion = lib.mkDefault lib.trivial.release;
     time.timeZone = lib.mkDefault "UTC";
     documentation.enable = lib.mkDefault false;
@@ -41,7 +46,11 @@ in
     users.motd = assets.fill values "motd";
     environment.loginShellInit = ''
       case $- in *i*) [ ! -r /run/rave/warnings ] || cat /run/rave/warnings ;; esac
+      # What the host provides to a sandbox (rave-guest provide): NixOS has no profile.d.
+      [ ! -r /etc/profile.d/rave-sandbox.sh ] || . /etc/profile.d/rave-sandbox.sh
     '';
+    # The same for `ssh HOST COMMAND`: /etc/environment, which NixOS does not read (pam_env(8)).
+    security.pam.services.sshd.rules.session.env.settings.readenv = lib.mkForce 1;
     programs.bash.interactiveShellInit = assets.read "denied.bash";
 
     # As on the Debian base, nothing waits for the network.

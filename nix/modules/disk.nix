@@ -31,8 +31,11 @@ in
         configurationLimit = lib.mkDefault 5;
         # The core images contain no files for a graphical terminal, and the serial console needs none.
         font = lib.mkDefault null;
-        # The serial console, and the line that shows the host the progress of the boot.
-        extraConfig = lib.head (lib.splitString "function start" menu);
+        # The serial console, the line that shows the host the progress of the boot, and older generations: with a
+        # timeout of 0, GRUB never looks at the keyboard.
+        extraConfig = lib.head (lib.splitString "function start" menu) + ''
+          if keystatus --shift; then set timeout=-1; fi
+        '';
         splashImage = null;
       };
     };

@@ -36,7 +36,15 @@ in
 
     environment = {
       # PATH by PAM, so that `ssh HOST COMMAND` has it too, whatever the shell reads.
-      sessionVariables = lib.mapAttrs (_: lib.mkDefault) cfg.variables // { PATH = [ "$HOME/.local/bin" ]; };
+      sessionVariables.PATH = [ "$HOME/.local/bin" ];
+      # Not session variables: NixOS writes those to scripts unquoted. What a system sets itself takes precedence.
+      extraInit = lib.concatStrings (
+        lib.mapAttrsToList (name: value: "export ${name}=${lib.escapeShellArg value}\n") (
+          removeAttrs cfg.variables (
+            lib.attrNames (config.environment.variables // config.environment.sessionVariables)
+          )
+        )
+      );
       localBinInPath = true;
       etc = {
         "rave/environment".text =

@@ -1,12 +1,28 @@
 # The live session of the ISO, started by the kernel argument `rave.live=LABEL`, and its installer. The medium is found
 # with the script of the Debian base's initrd.
-{ config, lib, pkgs, ... }:
+{ config, lib, pkgs, utils, ... }:
 let
   assets = import ../lib/assets.nix { inherit lib; };
   inherit ((lib.importJSON ../facts.json)) iso;
   # The script also mounts the medium here.
   live = "/run/rave";
   isLive = "rave.live";
+
+  # Mounts that need no device of the machine, such as that of /usr/bin by envfs: a live session has no fstab.
+  bound = lib.filterAttrs (_: one: one.device == "none" || lib.elem "bind" one.options) config.fileSystems;
+  mountUnit =
+    where: one:
+    pkgs.writeTextDir "${utils.escapeSystemdPath where}.mount" ''
+      [Unit]
+      Before=local-fs.target
+
+      [Mount]
+      What=${one.device}
+      Where=${where}
+      Type=${one.fsType}
+      Options=${lib.concatStringsSep "," (lib.subtractLists [ "nofail" ] one.options)}
+    '';
+  mountUnits = pkgs.symlinkJoin { name = "rave-live-mounts"; paths = lib.mapAttrsToList mountUnit bound; };
 in
 {
   # Additional modules of the initrd, which are only loaded on demand.
@@ -69,6 +85,19 @@ in
       ${pkgs.coreutils}/bin/ln --symbolic /etc/systemd/system/rave-install.target "$2/default.target" ;;
     esac
   '';
+  systemd.generators.rave-live = pkgs.writeShellScript "rave-live-generator" ''
+    read -r arguments < /proc/cmdline
+    case " $arguments " in
+    *" ${isLive} "* | *" ${isLive}="*)
+      ${pkgs.coreutils}/bin/mkdir --parents "$1/local-fs.target.wants"
+      for unit in ${mountUnits}/*.mount; do
+        ${pkgs.coreutils}/bin/ln --symbolic "$unit" "$1/"
+        ${pkgs.coreutils}/bin/ln --symbolic "../''${unit##*/}" "$1/local-fs.target.wants/"
+      done ;;
+    esac
+  '';
 
+  # For a check.
+  system.build.raveLiveMounts = lib.attrNames bound;
   system.build.raveIso = import ../images/iso.nix { inherit config lib pkgs; };
 }

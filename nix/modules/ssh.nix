@@ -52,7 +52,10 @@ in
         inherit path;
         type = kind path;
       }) (of "HostKey");
-      authorizedKeysFiles = lib.mkForce (lib.concatMap (lib.splitString " ") (of "AuthorizedKeysFile"));
+      # The last is NixOS's own, for keys of the configuration: a withdrawn key is gone after the next switch.
+      authorizedKeysFiles = lib.mkForce (
+        lib.concatMap (lib.splitString " ") (of "AuthorizedKeysFile") ++ [ "/etc/ssh/authorized_keys.d/%u" ]
+      );
       settings = lib.mapAttrs' (
         name: value: lib.nameValuePair (spelled name) (lib.mkOverride 900 (typed name value))
       ) settings;
@@ -61,12 +64,6 @@ in
     };
     # The name of the unit on the Debian base and in /healthz.
     systemd.services.sshd.aliases = [ "ssh.service" ];
-    # Where the settings expect it, owned by the user.
-    systemd.tmpfiles.rules = lib.optionals (cfg.authorizedKeys != [ ]) [
-      "d ${values.home}/.ssh 0700 ${cfg.user} users -"
-      "C ${values.home}/.ssh/authorized_keys 0600 ${cfg.user} users - ${
-        pkgs.writeText "authorized_keys" (lib.concatLines cfg.authorizedKeys)
-      }"
-    ];
+    users.users.${cfg.user}.openssh.authorizedKeys.keys = cfg.authorizedKeys;
   };
 }

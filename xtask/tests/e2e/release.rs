@@ -44,7 +44,7 @@ impl Clone {
     /// `xtask ARGUMENTS` in the clone, with the user's cache: its packages and stages are shared.
     fn xtask(&self, arguments: &[&str]) -> Command {
         let mut command = self.place.xtask(arguments);
-        command.current_dir(&self.folder).env("RAVE_CACHE", user_cache());
+        command.current_dir(&self.folder).env("RAVE_CACHE", user_cache()).env_remove(READERS);
         command
     }
 

@@ -15,7 +15,9 @@ const SCRIPT: &str = "set -e; mount -t overlay overlay -o \"lowerdir=$3/nix,uppe
      shift 3\nexec \"$@\"";
 
 /// Nothing is asked for or given to anybody, and builders see the host, whose programs they run.
+/// Nor does a hook or a key of the host's nix.conf pass on or sign what is built.
 const SETTINGS: &str = "sandbox = false\nbuild-users-group =\nsubstitute = false\nsubstituters =\nbuilders =\n\
+                        post-build-hook =\nsecret-key-files =\n\
                         experimental-features = nix-command\nallow-import-from-derivation = false\n";
 
 pub(super) struct OwnStore {
