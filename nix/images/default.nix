@@ -1,5 +1,6 @@
 # Packages: each format of the default profile as FORMAT, of any profile as FORMAT-PROFILE. A profile has one disk, which
-# `rave convert` turns into the formats. The paths on the disk are listed in closure-PROFILE.
+# `rave convert` turns into the formats. It is disk-PROFILE, and closure-PROFILE lists the
+# paths on it.
 { lib, pkgs, settings, profiles }:
 let
   inherit ((lib.importJSON ../facts.json).raveToml) formats;
@@ -19,8 +20,11 @@ let
   named = lib.concatMapAttrs (
     profile: lib.mapAttrs' (format: lib.nameValuePair "${format}-${profile}")
   ) all;
+  disks = lib.mapAttrs' (
+    profile: system: lib.nameValuePair "disk-${profile}" system.config.system.build.raveDisk
+  ) profiles;
   closures = lib.mapAttrs' (
     profile: system: lib.nameValuePair "closure-${profile}" system.config.system.build.raveClosure
   ) profiles;
 in
-named // closures // all.${settings.defaults.profile}
+named // disks // closures // all.${settings.defaults.profile}

@@ -63,6 +63,11 @@ pub fn formats(settings: &Settings, flags: &[FormatFlag]) -> anyhow::Result<Vec<
     Ok(settings.formats(flags))
 }
 
+/// Builds twice with nix, and fails if it finds a difference.
+pub fn check_with_nix(settings: &Settings, wanted: &BuildOptions<'_>, ui: &Ui) -> anyhow::Result<()> {
+    nixos::check_reproducible(settings, wanted, ui)
+}
+
 /// Makes sure that the host has what only some formats need.
 pub fn ensure_formats(settings: &Settings, ui: &Ui, formats: &[Format]) -> anyhow::Result<()> {
     if settings.base == Base::Debian && formats.contains(&Format::Iso) {

@@ -14,6 +14,8 @@ in
   "package librsvg2-common" = "GTK's loaders come with the desktop's module";
   "package fonts-dejavu-core" = "fonts.packages";
   "package chromium-sandbox" = "user namespaces, which the kernel allows";
+  "sshd AuthorizedKeysFile .ssh/authorized_keys /run/rave/authorized_keys.d/%u" =
+    "keys of the configuration are in a file of their own, so that a switch can withdraw them";
   "unit ssh.service" = "called sshd.service, with an alias";
   "group plugdev" = "NixOS has no such group";
   "group netdev" = "networkmanager does that";

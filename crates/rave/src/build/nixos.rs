@@ -16,12 +16,7 @@ use crate::ui::Ui;
 
 /// Refuses flags that only the Debian base supports.
 pub fn refuse(args: &cli::Image) -> anyhow::Result<()> {
-    let refusal = if args.check_reproducible {
-        (
-            "--check-reproducible",
-            "its disks are not the same bytes each time; `--rebuild` compares a build with itself",
-        )
-    } else if args.compress.is_some() {
+    let refusal = if args.compress.is_some() {
         ("--compress", "the flake reads [compress] of rave.toml: set it there")
     } else if args.frozen {
         ("--frozen", "flake.lock always says exactly what is built: leave it out")
@@ -47,6 +42,15 @@ pub(super) fn build(settings: &Settings, wanted: &BuildOptions<'_>, ui: &Ui) -> 
         ));
     }
     with_flake_build(settings, wanted, |flake_build| nixos::build(flake_build, &ui.sink()))
+}
+
+/// Builds twice, and fails if nix finds a difference.
+pub(super) fn check_reproducible(
+    settings: &Settings,
+    wanted: &BuildOptions<'_>,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    with_flake_build(settings, wanted, |flake_build| nixos::check_reproducible(flake_build, &ui.sink()))
 }
 
 /// Keys whose value here differs from what the flake sees, and whose value matters in the guest.

@@ -6,6 +6,7 @@ mod show;
 use rave_image::Error;
 use rave_image::compare::{self, BuildDifference, FileComparison, FinishedBuild};
 use rave_image::manifest::Manifest;
+use rave_spec::Base;
 
 use crate::build;
 use crate::cli;
@@ -16,6 +17,9 @@ use second::Second;
 
 /// Runs the command.
 pub fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    if settings.base == Base::Nixos {
+        return by_nix(args, settings, ui);
+    }
     let (compared, difference, second) = builds(args, settings, ui)?;
     let same = difference.is_none() && compared.iter().all(|one| one.differs.is_none());
     if args.json {
@@ -30,6 +34,32 @@ pub fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
     let folder = second.keep();
     ui.error(&show::lines(&compared, difference.as_ref(), &folder));
     Ok(Code::CheckFailed)
+}
+
+/// The same on the NixOS base: nix builds twice, in its own sandbox, and names what differs.
+fn by_nix(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    let formats = build::prepare(args, settings, ui)?;
+    let wanted = build::of_image(args, &formats);
+    let built = build::build(settings, &wanted, ui)?.manifest;
+    build::check_with_nix(settings, &wanted, ui)?;
+    let wanted = built.artifacts.iter().filter(|artifact| formats.contains(&artifact.format));
+    let compared: Vec<FileComparison> = wanted
+        .flat_map(|artifact| {
+            artifact.files.iter().map(|file| FileComparison {
+                format: artifact.format,
+                name: file.name.clone(),
+                sha256: file.sha256,
+                differs: None,
+            })
+        })
+        .collect();
+    if args.json {
+        ui.data(&show::json(&compared, None)?);
+    } else {
+        show::table(&compared, ui);
+    }
+    ui.note("both builds produced the same bytes");
+    Ok(Code::Ok)
 }
 
 /// The same for a release, which shows nothing if both builds are equal. Returns the files that differ.

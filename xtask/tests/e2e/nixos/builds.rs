@@ -50,6 +50,16 @@ fn one_nix_command_builds_every_format_as_in_the_manifest() {
 }
 
 #[test]
+fn a_second_build_is_compared_with_the_first() {
+    let project = or_skip!(Project::new());
+    let same = project.image(&["--profile", "headless", "--format", "qemu,raw", "--check-reproducible"]);
+    same.expect_code(0).expect_said("both builds produced the same bytes");
+    assert!(same.stdout.contains("nixos.qcow2") && same.stdout.contains("nixos.img"), "{}", same.stdout);
+    let other = project.image(&["--profile", "cloud", "--format", "raw", "--check-reproducible"]);
+    other.expect_code(1).expect_said("rave-disk.drv' may not be deterministic");
+}
+
+#[test]
 fn only_unlinked_outputs_are_garbage_collected() {
     let project = or_skip!(Project::new());
     project.image(&["--profile", "headless", "--format", "qemu,raw"]).expect_code(0);

@@ -13,6 +13,18 @@ pub fn closure(profile: &str) -> String {
     format!("closure-{profile}")
 }
 
+/// The flake's attribute of a profile's disk, which its formats are converted from.
+pub fn disk(profile: &str) -> String {
+    format!("disk-{profile}")
+}
+
+/// Builds the disk, formats and the closure, or builds again what exists and compares, as `options.rebuild` says.
+pub fn twice(formats: &[Format], profile: &str, options: &Nixos, out_link: &Utf8Path) -> Vec<String> {
+    let mut argv = build(formats, profile, options, out_link);
+    argv.insert(2, format!(".#{}", disk(profile)));
+    argv
+}
+
 /// Builds several formats and the closure's registration at once; `out_link` becomes a garbage collector root, with `-1`, `-2` and so on for those
 /// after the first.
 pub fn build(formats: &[Format], profile: &str, options: &Nixos, out_link: &Utf8Path) -> Vec<String> {
@@ -165,6 +177,14 @@ mod tests {
         // An evaluation does not pass --rebuild, which fails if an output does not exist.
         assert!(!evaluate(&[Format::Qemu], "full", &options).contains(&"--rebuild".to_owned()));
         assert!(metadata(&options).contains(&"--offline".to_owned()));
+    }
+
+    #[test]
+    fn a_second_build_has_the_disk_too() {
+        let options = Nixos { rebuild: true, ..Nixos::default() };
+        let argv = twice(&[Format::Qemu], "full", &options, "/link".into());
+        assert_eq!(argv[1..5], ["build", ".#disk-full", ".#qemu-full", ".#closure-full"]);
+        assert_eq!(argv.last().unwrap(), "--rebuild");
     }
 
     #[test]

@@ -70,7 +70,8 @@ pub fn build(order: &FlakeBuild<'_>, sink: Sink<'_>) -> Result<BuildResult, Erro
     let _lock = lock(order.cache_dir, sink)?;
     let roots = GcRoots::open(order.state_dir, order.out_dir)?;
     let argv = argv::build(order.formats, order.profile, order.options, &roots.pending());
-    let (built, closure) = order.nix(&argv, sink)?;
+    let mut built = order.nix(&argv, order.formats.len() + 1, sink)?;
+    let closure = built.remove(order.formats.len());
     let before = Manifest::read(order.out_dir).ok();
     let kept = order.kept(before.as_ref(), &built, sink)?;
     for (format, built) in order.formats.iter().zip(&built) {
@@ -94,6 +95,18 @@ fn packages_of(closure: &BuiltOutput) -> Result<Vec<NixPackage>, Error> {
     Ok(packages::of(&Registration::read(&registration)?))
 }
 
+/// Builds the disk and the formats, and each of them a second time. A difference is an error of nix, which names it.
+pub fn check_reproducible(order: &FlakeBuild<'_>, sink: Sink<'_>) -> Result<(), Error> {
+    let _lock = lock(order.cache_dir, sink)?;
+    let roots = GcRoots::open(order.state_dir, order.out_dir)?;
+    for rebuild in [false, true] {
+        let options = Nixos { rebuild, ..order.options.clone() };
+        let argv = argv::twice(order.formats, order.profile, &options, &roots.pending());
+        order.nix(&argv, order.formats.len() + 2, sink)?;
+    }
+    roots.tidy()
+}
+
 /// Whether all requested artifacts exist and were built from the flake as it is now. Builds nothing.
 pub fn is_current(order: &FlakeBuild<'_>, sink: Sink<'_>) -> Result<bool, Error> {
     let Ok(manifest) = Manifest::read(order.out_dir) else { return Ok(false) };
@@ -103,7 +116,7 @@ pub fn is_current(order: &FlakeBuild<'_>, sink: Sink<'_>) -> Result<bool, Error>
     Nix::find()?;
     fs::create_dir_all(order.log_dir).at("create", order.log_dir)?;
     let argv = argv::evaluate(order.formats, order.profile, order.options);
-    let (wanted, _) = order.nix(&argv, sink)?;
+    let wanted = order.nix(&argv, order.formats.len() + 1, sink)?;
     let is_of = |(format, wanted): (&Format, &BuiltOutput)| {
         let artifact = manifest.artifacts.iter().find(|artifact| artifact.format == *format);
         artifact.is_some_and(|artifact| artifact.key == output_links::key(wanted))
@@ -119,8 +132,8 @@ fn present<'m>(manifest: &'m Manifest, out_dir: &Utf8Path, format: Format) -> Op
 }
 
 impl FlakeBuild<'_> {
-    /// Runs nix, shows its progress, and parses its output: that of each format, and the closure.
-    fn nix(&self, argv: &[String], sink: Sink<'_>) -> Result<(Vec<BuiltOutput>, BuiltOutput), Error> {
+    /// Runs nix, shows its progress, and parses its output: the closure comes after the formats.
+    fn nix(&self, argv: &[String], count: usize, sink: Sink<'_>) -> Result<Vec<BuiltOutput>, Error> {
         let log = self.log_dir.join("nixos.log");
         let mut transcript = Transcript::create(&log, argv)?;
         let (mut progress, mut failure, mut evaluated) =
@@ -151,10 +164,9 @@ impl FlakeBuild<'_> {
             }
             Err(error) => return Err(error).stage(progress::BUILD),
         }
-        let mut built = responses::built(&answer, self.formats.len() + 1)?;
+        let built = responses::built(&answer, count)?;
         progress.finish();
-        let closure = built.remove(self.formats.len());
-        Ok((built, closure))
+        Ok(built)
     }
 
     /// For each format the artifact that exists and is current; handles artifacts that were changed.

@@ -18,5 +18,5 @@ mod text;
 mod transcript;
 pub mod version;
 
-pub use build::{FlakeBuild, build, is_current};
+pub use build::{FlakeBuild, build, check_reproducible, is_current};
 pub use error::Error;

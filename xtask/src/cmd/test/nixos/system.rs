@@ -97,6 +97,10 @@ pub(in super::super) fn system(
     let payload = payload::prepare(&lock, &cache, log)?;
     let mut hasher = Hasher::default();
     hasher.field("payload", payload.path.as_bytes()).field("table", text.as_bytes());
+    // What fills outputs in, beside the table.
+    for code in [include_str!("fill.rs"), include_str!("outputs.rs"), include_str!("programs.rs")] {
+        hasher.field("code", code.as_bytes());
+    }
     for name in ["stubs", "scripts"] {
         contents(&mut hasher, &folder.join(name))?;
     }
