@@ -10,6 +10,7 @@ use rave_spec::Base;
 
 use crate::build;
 use crate::cli;
+use crate::command_error::lines_of;
 use crate::exit::Code;
 use crate::settings::Settings;
 use crate::ui::Ui;
@@ -41,7 +42,15 @@ fn by_nix(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Cod
     let formats = build::prepare(args, settings, ui)?;
     let wanted = build::of_image(args, &formats);
     let built = build::build(settings, &wanted, ui)?.manifest;
-    build::check_with_nix(settings, &wanted, ui)?;
+    if let Err(error) = build::check_with_nix(settings, &wanted, ui) {
+        let lines = lines_of(&error);
+        // libstore/unix/build/local-derivation-goal.cc: the only sign of a difference.
+        if lines.iter().any(|line| line.contains("may not be deterministic")) {
+            ui.error(&lines);
+            return Ok(Code::CheckFailed);
+        }
+        return Err(error);
+    }
     let wanted = built.artifacts.iter().filter(|artifact| formats.contains(&artifact.format));
     let compared: Vec<FileComparison> = wanted
         .flat_map(|artifact| {

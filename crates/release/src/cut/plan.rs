@@ -12,6 +12,7 @@ use crate::names;
 
 /// The plan of a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent answers to separate questions")]
 pub struct Plan {
     /// Its version.
     pub version: Version,

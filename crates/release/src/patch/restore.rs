@@ -61,7 +61,7 @@ pub fn restore(
     let (now, statements) = (request.now, request.statements);
     let of_verify =
         verify::Request { folder, now, expect: None, not_older_than: None, commit: None, statements };
-    let (signer, signed, file) =
+    let (signer, sha256, file) =
         verify::one_file(&of_verify, &name, PATCH_LIMIT, trusted, store).map_err(|problems| {
             let problems = problems.iter().map(ToString::to_string).collect();
             Error::Unverified { path: path.to_owned(), problems }
@@ -89,7 +89,7 @@ pub fn restore(
     let raw = scratch.path().join("disk.img");
     into_file(&header, (path, &mut from), disk, &raw, sink)?;
     io::copy(&mut from, &mut io::sink()).at("read", path)?;
-    if from.into_inner().hasher.finish() != signed {
+    if from.into_inner().hasher.finish() != sha256 {
         return Err(Error::damaged(path, "it changed after its signature was verified"));
     }
     sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome: StageOutcome::Built });
