@@ -71,6 +71,15 @@ enum Refused {
     Wrong(String),
 }
 
+impl Refused {
+    fn why(self) -> String {
+        match self {
+            Self::Unknown => "its key is not trusted".into(),
+            Self::Unsigned(why) | Self::Wrong(why) => why,
+        }
+    }
+}
+
 impl Trusted {
     /// The given keys and what is known about them.
     pub fn new(signers: Vec<Signer>, store: &TrustStore) -> Self {
@@ -112,28 +121,30 @@ impl Trusted {
     pub fn learn(&mut self, envelopes: &[Envelope], now: i64, store: &mut TrustStore) -> Learned {
         let mut learned = Learned::default();
         let mut left: Vec<(usize, &Envelope)> = envelopes.iter().enumerate().collect();
-        loop {
+        'again: loop {
             let known = self.known();
-            let mut unsigned = Vec::new();
-            learned.ignored.clear();
-            left.retain(|(number, envelope)| {
+            let (mut ignored, mut unsigned, mut at) = (Vec::new(), Vec::new(), 0);
+            while let Some((number, envelope)) = left.get(at).copied() {
                 match self.learn_one(envelope, now, store) {
-                    Ok(()) => return false,
-                    Err(Refused::Unknown) => learned.ignored.push(*number),
-                    Err(Refused::Unsigned(why)) => unsigned.push((*number, why)),
-                    Err(Refused::Wrong(why)) => {
-                        learned.wrong.push((*number, why));
-                        return false;
+                    Err(Refused::Unknown) => ignored.push(number),
+                    Err(Refused::Unsigned(why)) => unsigned.push((number, why)),
+                    result => {
+                        left.remove(at);
+                        learned.wrong.extend(result.err().map(|refused| (number, refused.why())));
+                        if self.known() != known {
+                            // First what was known or came earlier: it may revoke the key that is trusted now, before
+                            // that key names a successor.
+                            self.settle();
+                            continue 'again;
+                        }
+                        continue;
                     }
                 }
-                true
-            });
-            self.settle();
-            if self.known() == known {
-                learned.wrong.extend(unsigned);
-                learned.wrong.sort();
-                return learned;
+                at += 1;
             }
+            learned.wrong.extend(unsigned);
+            learned.wrong.sort();
+            return Learned { ignored, ..learned };
         }
     }
 

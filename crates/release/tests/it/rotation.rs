@@ -187,6 +187,15 @@ fn statements_count_in_any_order_of_arrival() {
         assert_eq!(may_sign, signers);
     }
 
+    // A thief of the second key, who names a successor in a release, comes too late.
+    let thief = SigningKey::in_memory("thief").unwrap();
+    let stolen = [by_itself.clone(), first.clone(), to(&keys.new, &thief, 3)];
+    let mut store = keys.store();
+    let mut trusted = keys.trusted(&store);
+    let wrong = trusted.learn(&stolen, 0, &mut store).wrong;
+    assert!(wrong.len() == 1 && wrong[0].1.ends_with("can have no successor"), "{wrong:?}");
+    assert!(trusted.signer(thief.public(), 0).is_err());
+
     // Stored while only the second key was trusted.
     let mut store = keys.store();
     let of_second = || vec![Signer::new("second", keys.new.public().clone())];
@@ -194,9 +203,11 @@ fn statements_count_in_any_order_of_arrival() {
     store.save().unwrap();
     let mut store = keys.store();
     let mut trusted = keys.trusted(&store);
-    assert!(trusted.learn(&[first], 0, &mut store).wrong.is_empty());
+    let wrong = trusted.learn(&[first, to(&keys.new, &thief, 3)], 0, &mut store).wrong;
+    assert!(wrong.len() == 1 && wrong[0].1.ends_with("can have no successor"), "{wrong:?}");
     let why = trusted.signer(keys.new.public(), 0).unwrap_err();
     assert!(why.ends_with("was revoked: lost"), "{why}");
+    assert!(trusted.signer(thief.public(), 0).is_err());
 }
 
 #[test]
