@@ -145,18 +145,36 @@ fn up_to_zero(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-/// Octal digits between spaces or zeros; or a number of 8 bytes after a first byte of 0x80 (GNU).
+/// Octal digits between spaces or zeros; or, after a first byte of 0x80, a big-endian number (GNU).
 fn octal(field: &[u8]) -> Option<u64> {
-    if field.first() == Some(&0x80) {
-        let (high, low) = field.split_at_checked(field.len().checked_sub(8)?)?;
-        return high[1..]
-            .iter()
-            .all(|byte| *byte == 0)
-            .then(|| u64::from_be_bytes(low.try_into().unwrap_or_default()));
+    if let Some((0x80, digits)) = field.split_first() {
+        let (high, low) = digits.split_at(digits.len().saturating_sub(8));
+        let number = low.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        return high.iter().all(|byte| *byte == 0).then_some(number);
     }
     let text = std::str::from_utf8(up_to_zero(field)).ok()?.trim();
     if text.is_empty() {
         return Some(0);
     }
     text.bytes().all(|digit| digit.is_ascii_digit()).then(|| u64::from_str_radix(text, 8).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_octal_or_binary_in_fields_of_any_length() {
+        assert_eq!(octal(b"0000644\0"), Some(0o644));
+        assert_eq!(octal(b" 12 \0\0\0\0"), Some(0o12));
+        assert_eq!(octal(&[0x80, 0, 0, 0, 0, 0, 1, 2]), Some(258));
+        assert_eq!(octal(&[0x80, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]), Some(1 << 32));
+        assert_eq!(octal(&[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]), None);
+        assert_eq!((octal(&[0x80]), octal(b""), octal(b"9")), (Some(0), Some(0), None));
+        // The checksum's field has 8 bytes.
+        let mut header = [0; 512];
+        header[257..262].copy_from_slice(b"ustar");
+        header[148] = 0x80;
+        assert!(!begins(&header));
+    }
 }
