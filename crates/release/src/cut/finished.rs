@@ -1,7 +1,5 @@
 //! A release that is finished already.
 
-use std::fs;
-
 use camino::Utf8Path;
 use rave_process::progress::Sink;
 use ssh_key::PublicKey;
@@ -10,7 +8,7 @@ use super::out_folder::{is_empty, work_folder};
 use super::plan::Plan;
 use super::{provenance, sealing};
 use crate::dsse::{self, Envelope};
-use crate::error::{Error, IoContext as _};
+use crate::error::Error;
 use crate::manifest::{self, Manifest, ProfileRelease};
 use crate::sshsig::Signature;
 use crate::statement::{SLSA, Statement};
@@ -36,7 +34,7 @@ pub(super) fn finished(
             if !is_signed_by(out, key) {
                 return occupied("it has this release in it, which another key signed".into());
             }
-            let keys = plan.keys.as_deref().map(|keys| fs::read(keys).at("read", keys)).transpose()?;
+            let keys = plan.keys.as_deref().map(key_statement::read).transpose()?.map(|(bytes, _)| bytes);
             if keys != folder::read(out, key_statement::FILE, key_statement::LIMIT).ok() {
                 return occupied("it has this release in it, with other statements about keys".into());
             }

@@ -74,23 +74,22 @@ pub(super) fn matrix_arguments(has_nextest: bool) -> Vec<&'static str> {
 
 /// The boots of the profile `cloud`.
 pub(super) fn cloud_arguments(has_nextest: bool) -> Vec<&'static str> {
-    let mut arguments = faults_arguments(has_nextest);
-    arguments.extend_from_slice(if has_nextest {
-        &["--run-ignored=only", "-E", "test(/^cloud::/)"]
-    } else {
-        &["--ignored", "cloud::"]
-    });
-    arguments
+    ignored_arguments(has_nextest, ["test(/^cloud::/)", "cloud::"])
 }
 
 /// A real release.
 pub(super) fn release_arguments(has_nextest: bool) -> Vec<&'static str> {
+    ignored_arguments(has_nextest, ["test(/^release::/)", "release::"])
+}
+
+/// The slow ones of one module, by its filters for nextest and for libtest.
+fn ignored_arguments(has_nextest: bool, [nextest, libtest]: [&'static str; 2]) -> Vec<&'static str> {
     let mut arguments = faults_arguments(has_nextest);
-    arguments.extend_from_slice(if has_nextest {
-        &["--run-ignored=only", "-E", "test(/^release::/)"]
+    if has_nextest {
+        arguments.extend(["--run-ignored=only", "-E", nextest]);
     } else {
-        &["--ignored", "release::"]
-    });
+        arguments.extend(["--ignored", libtest]);
+    }
     arguments
 }
 

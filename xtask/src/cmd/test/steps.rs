@@ -69,8 +69,10 @@ pub(super) fn needs(step: TestStep) -> &'static [Needs] {
         TestStep::Smoke | TestStep::NixosSystem | TestStep::Proxy => &[Needs::Smoke, Needs::Tests],
         // xorriso writes a seed.
         TestStep::Cloud => &[Needs::Smoke, Needs::Iso, Needs::Tests],
-        // Each format is built, and a desktop is booted.
-        TestStep::Faults | TestStep::Matrix | TestStep::Release => {
+        // Each format is built.
+        TestStep::Release => &[Needs::Smoke, Needs::Iso, Needs::Zst, Needs::Tests],
+        // And a desktop is booted.
+        TestStep::Faults | TestStep::Matrix => {
             &[Needs::Smoke, Needs::Desktop, Needs::Iso, Needs::Zst, Needs::Tests]
         }
     }

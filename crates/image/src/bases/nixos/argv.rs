@@ -18,15 +18,15 @@ pub fn disk(profile: &str) -> String {
     format!("disk-{profile}")
 }
 
-/// Builds the disk, formats and the closure, or builds again what exists and compares, as `options.rebuild` says.
-pub fn twice(formats: &[Format], profile: &str, options: &Nixos, out_link: &Utf8Path) -> Vec<String> {
+/// The same as [`build`], and the disk itself.
+pub fn with_disk(formats: &[Format], profile: &str, options: &Nixos, out_link: &Utf8Path) -> Vec<String> {
     let mut argv = build(formats, profile, options, out_link);
     argv.insert(2, format!(".#{}", disk(profile)));
     argv
 }
 
-/// Builds several formats and the closure's registration at once; `out_link` becomes a garbage collector root, with `-1`, `-2` and so on for those
-/// after the first.
+/// Builds several formats and the closure's registration at once; `out_link` becomes a garbage collector root, with
+/// `-1`, `-2` and so on for those after the first.
 pub fn build(formats: &[Format], profile: &str, options: &Nixos, out_link: &Utf8Path) -> Vec<String> {
     let mut argv = start(formats, profile);
     argv.extend(["--out-link".to_owned(), out_link.to_string()]);
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_second_build_has_the_disk_too() {
         let options = Nixos { rebuild: true, ..Nixos::default() };
-        let argv = twice(&[Format::Qemu], "full", &options, "/link".into());
+        let argv = with_disk(&[Format::Qemu], "full", &options, "/link".into());
         assert_eq!(argv[1..5], ["build", ".#disk-full", ".#qemu-full", ".#closure-full"]);
         assert_eq!(argv.last().unwrap(), "--rebuild");
     }

@@ -101,7 +101,7 @@ pub fn check_reproducible(order: &FlakeBuild<'_>, sink: Sink<'_>) -> Result<(), 
     let roots = GcRoots::open(order.state_dir, order.out_dir)?;
     for rebuild in [false, true] {
         let options = Nixos { rebuild, ..order.options.clone() };
-        let argv = argv::twice(order.formats, order.profile, &options, &roots.pending());
+        let argv = argv::with_disk(order.formats, order.profile, &options, &roots.pending());
         order.nix(&argv, order.formats.len() + 2, sink)?;
     }
     roots.tidy()
